@@ -1,0 +1,42 @@
+# Two commands matter: `make compare` (the main job) and `make test` (all fast tests).
+# Both create .venv on first use; a second run installs nothing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: compare test test-slow check format clean help
+
+help:
+	@echo "make compare    parity, timing, training and the guide on four experiments"
+	@echo "make test       the fast tests"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make check      ruff, ruff format, mypy"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[all]" --group dev
+	@touch $@
+
+compare: $(STAMP)
+	@$(BIN)/python -m comparisons.compare
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+test-slow: $(STAMP)
+	@$(BIN)/python -m pytest -m slow --timeout 1800
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

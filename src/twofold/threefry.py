@@ -1,0 +1,106 @@
+"""Threefry-2x32: the counter-based random numbers that every backend can reproduce bit for bit.
+
+Twenty rounds of 32-bit add, rotate and xor (Salmon, Moraes, Dror, Shaw, *Parallel random numbers:
+as easy as 1, 2, 3*, SC 2011). Keys, `fold_in` and the layout of the bits are those of
+`jax.random` with partitionable threefry (JAX 0.10, `jax._src.prng`), so that the Flax backend
+draws the same integers with `jax.random.bits`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+UInt32Array = npt.NDArray[np.uint32]
+Key = tuple[int, int]
+
+ROTATIONS: Final = ((13, 15, 26, 6), (17, 29, 16, 24))
+PARITY: Final = 0x1BD11BDA
+MANTISSA_BITS: Final = 23  # a uniform float32 in [0, 1) is the top 23 of 32 random bits
+
+# One stream for each use, so that a draw more in one leaves the others as they were.
+INITIALISATION: Final = 0
+DATA_ORDER: Final = 1
+DROPOUT: Final = 2
+SYNTHETIC_DATA: Final = 3
+SPLIT: Final = 4
+
+
+def threefry_2x32(key: Key, high: UInt32Array, low: UInt32Array) -> tuple[UInt32Array, UInt32Array]:
+    """Encrypt the counters `(high, low)` under `key`; all arrays have one shape, dtype uint32."""
+    schedule = (
+        np.uint32(key[0]),
+        np.uint32(key[1]),
+        np.uint32(key[0] ^ key[1] ^ PARITY),
+    )
+    with np.errstate(over="ignore"):
+        x, y = high + schedule[0], low + schedule[1]
+        for group in range(5):
+            for rotation in ROTATIONS[group % 2]:
+                x = x + y
+                y = (y << np.uint32(rotation)) | (y >> np.uint32(32 - rotation))
+                y = y ^ x
+            x = x + schedule[(group + 1) % 3]
+            y = y + schedule[(group + 2) % 3] + np.uint32(group + 1)
+    return x, y
+
+
+def root_key(seed: int) -> Key:
+    """The key of `seed`, 0 to 2**32 - 1; equals `jax.random.key(seed)`."""
+    return (0, seed)
+
+
+def fold_in(key: Key, number: int) -> Key:
+    """A new key from `key` and a number from 0 to 2**32 - 1; equals `jax.random.fold_in`."""
+    zero, count = np.zeros(1, np.uint32), np.full(1, number, np.uint32)
+    x, y = threefry_2x32(key, zero, count)
+    return (int(x[0]), int(y[0]))
+
+
+def stream_key(seed: int, stream: int, *numbers: int) -> Key:
+    """The key of a stream (one of the constants above), folded with further numbers."""
+    key = fold_in(root_key(seed), stream)
+    for number in numbers:
+        key = fold_in(key, number)
+    return key
+
+
+def random_bits(key: Key, shape: tuple[int, ...]) -> UInt32Array:
+    """Random 32-bit integers of `shape`; equals `jax.random.bits(key, shape, "uint32")`."""
+    count = np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.uint64)
+    high = (count >> np.uint64(32)).astype(np.uint32)
+    low = (count & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    x, y = threefry_2x32(key, high, low)
+    return (x ^ y).reshape(shape)
+
+
+def uniform(key: Key, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Uniform multiples of 2**-23 in [0, 1), as float64 of `shape`."""
+    return (random_bits(key, shape) >> np.uint32(9)).astype(np.float64) * 2.0**-MANTISSA_BITS
+
+
+def normal(key: Key, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Standard normal numbers of `shape` by the Box-Muller transform, float64."""
+    radius = np.sqrt(-2.0 * np.log1p(-uniform(fold_in(key, 0), shape)))
+    return radius * np.cos(2.0 * np.pi * uniform(fold_in(key, 1), shape))
+
+
+def permutation(key: Key, length: int) -> npt.NDArray[np.int64]:
+    """A permutation of `range(length)`: the stable order of random 32-bit integers."""
+    return np.argsort(random_bits(key, (length,)), kind="stable").astype(np.int64)
+
+
+def keep_threshold(dropout: float) -> int:
+    """The integer below which the top 23 bits of a draw mean 'keep'.
+
+    Equals the comparison `uniform < float32(1 - dropout)` of `jax.random.bernoulli` in float32.
+    """
+    keep_probability = float(np.float32(1.0 - dropout))
+    return int(np.ceil(keep_probability * 2**MANTISSA_BITS))
+
+
+def keep_mask(key: Key, shape: tuple[int, ...], dropout: float) -> npt.NDArray[np.bool_]:
+    """Which units dropout keeps, bool of `shape`; each is kept with probability 1 - dropout."""
+    return (random_bits(key, shape) >> np.uint32(9)) < keep_threshold(dropout)
