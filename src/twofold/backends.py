@@ -11,7 +11,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from twofold.errors import FrameworkMissing, UnknownEngine
 from twofold.problem import Problem
@@ -32,6 +32,20 @@ class EngineDescription:
 
 
 @dataclass(frozen=True)
+class KnownDifference:
+    """A place where a framework knowingly computes something else than the formula says.
+
+    `model` names the oracle's model of it (`twofold.parity.known_differences`); the other fields
+    are what a report prints when that model, and nothing wider, accounts for all that was seen.
+    """
+
+    model: Literal["bias correction in the engine's precision"]
+    cause: str
+    source: str
+    consequence: str
+
+
+@dataclass(frozen=True)
 class Backend:
     """A backend's description of itself; `opener` and `prober` name functions as "module:name".
 
@@ -46,6 +60,7 @@ class Backend:
     engines: tuple[EngineDescription, ...]
     opener: str
     prober: str
+    known_differences: tuple[KnownDifference, ...] = ()
 
     def missing_frameworks(self) -> tuple[str, ...]:
         """The modules that are not installed; nothing is imported to find out."""

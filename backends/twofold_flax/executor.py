@@ -1,0 +1,139 @@
+"""One problem alive in one engine of Flax: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import final
+
+import jax
+import numpy as np
+
+from twofold.errors import SpecError
+from twofold.problem import Batch, Problem, initial_parameters, slot_names
+from twofold.session import Executor
+from twofold.state import Array, Parameters, TrainState, fresh_state
+from twofold_flax import convert
+from twofold_flax.device import arithmetic
+from twofold_flax.feed import Feed
+from twofold_flax.masks import SharedMasks
+from twofold_flax.program import Execution, Params, Program, State
+
+
+@final
+class FlaxExecutor(Executor):
+    """Keeps a state on a device and moves it on through an engine's functions."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        where: jax.Device,
+        program: Program,
+        params: Params,
+        execution: Execution,
+    ) -> None:
+        self._problem = problem
+        self._device = where
+        self._program = program
+        self._like = params
+        self._execution = execution
+        self._slots = slot_names(problem.experiment)
+        with self._arithmetic():
+            self._feed = Feed(problem, where)
+        self._state: State
+        self._step = 0
+        self.load_state(fresh_state(self._initial_parameters(), self._slots))
+
+    def logits(self, inputs: Array, *, training: bool) -> Array:
+        """Logits (batch, out_features); with `training`, dropout masks of the current step."""
+        forward = self._execution.training_logits if training else self._execution.logits
+        with self._arithmetic():
+            return convert.to_array(forward(self._state, convert.to_device(inputs, self._device)))
+
+    def loss(self, batch: Batch) -> float:
+        """The loss of a batch in evaluation mode."""
+        with self._arithmetic():
+            return float(self._execution.evaluate(self._state, *self._on_device(batch)))
+
+    def loss_and_gradients(self, batch: Batch) -> tuple[float, Parameters]:
+        """Loss and gradients of a batch in training mode, with the current step's masks."""
+        with self._arithmetic():
+            arrays = self._on_device(batch)
+            loss, gradients = self._execution.loss_and_gradients(self._state, *arrays)
+            return float(loss), convert.parameters_to_numpy(gradients)
+
+    def step(self, batch: Batch) -> float:
+        """Take one training step on a batch; returns the loss before the update."""
+        with self._arithmetic():
+            self._state, loss = self._execution.train_step(self._state, *self._on_device(batch))
+            self._step += 1
+            return float(loss)
+
+    def run(self, steps: int) -> Array:
+        """Take steps on the problem's own batches, on the device; returns the losses (steps,)."""
+        losses: list[jax.Array] = []
+        end = self._step + steps
+        with self._arithmetic():
+            while self._step < end:
+                part = self._feed.steps(self._step, end - self._step)
+                self._state, part_losses = self._execution.train_steps(
+                    self._state, self._feed.inputs, self._feed.targets, part.rows
+                )
+                losses.extend(part_losses)
+                self._step += len(part.rows)
+            return np.array(jax.device_get(losses), dtype=self._problem.dtype)
+
+    def batch(self, step: int) -> Batch:
+        """The batch that `run` feeds at one step, gathered on the device and brought back."""
+        with self._arithmetic():
+            return self._feed.batch(step)
+
+    def masks(self, rows: int) -> tuple[Array, ...]:
+        """The current step's dropout masks as drawn on the device: bool (rows, hidden) each.
+
+        Raises SpecError with `rng = "native"`.
+        """
+        experiment = self._problem.experiment
+        if experiment.rng == "native" and experiment.model.dropout > 0:
+            raise SpecError(
+                'rng: "native" given; masks inside nnx.Dropout cannot be read; use rng = "shared"'
+            )
+        with self._arithmetic():
+            key = self._program.key(self._state)
+            if key is None:
+                return ()
+            draw = SharedMasks(experiment.model.hidden, experiment.model.dropout)
+            return tuple(convert.to_array(mask) for mask in draw(key, rows))
+
+    def state(self) -> TrainState:
+        """A copy of the train state."""
+        with self._arithmetic():
+            return convert.state_to_numpy(self._state, self._slots)
+
+    def load_state(self, state: TrainState) -> None:
+        """Replace the train state."""
+        with self._arithmetic():
+            self._state = convert.state_to_flax(
+                self._like, self._program.optimizer, state, self._device
+            )
+        self._step = state.step
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all work asked of it."""
+        jax.block_until_ready(self._state)  # type: ignore[no-untyped-call]  # JAX leaves it so
+
+    def compilations(self) -> int:
+        """How many programs this executor has compiled so far."""
+        return self._execution.compilations()
+
+    def _initial_parameters(self) -> Parameters:
+        if self._problem.experiment.rng == "shared":
+            return initial_parameters(self._problem)
+        with self._arithmetic():
+            return convert.parameters_to_numpy(self._like)
+
+    def _on_device(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        inputs = convert.to_device(batch.inputs, self._device)
+        return inputs, convert.to_device(batch.targets, self._device)
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        return arithmetic(self._problem.experiment.precision, self._device)

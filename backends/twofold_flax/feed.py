@@ -1,0 +1,63 @@
+"""The training rows on the device, and the batches that an epoch takes from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import jax
+import numpy as np
+from jax import Array
+
+from twofold.problem import Batch, Problem, epoch_order
+from twofold_flax.convert import to_array, to_device
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What consecutive steps need: for each the rows it takes (batch,), int32.
+
+    The dropout keys come from the step count within the state.
+    """
+
+    rows: Sequence[Array]
+
+    def part(self, start: int, stop: int) -> Steps:
+        """The steps from `start` to before `stop`."""
+        return Steps(self.rows[start:stop])
+
+
+@final
+class Feed:
+    """Holds the training rows on the device; an epoch's order goes there once an epoch."""
+
+    def __init__(self, problem: Problem, device: jax.Device) -> None:
+        self.inputs = to_device(problem.train.inputs, device)  # (rows, in_features)
+        self.targets = to_device(problem.train.targets, device)
+        self._problem = problem
+        self._device = device
+        self._epoch: int | None = None
+        self._steps = Steps(())
+
+    def steps(self, start: int, count: int) -> Steps:
+        """At most `count` steps from `start`, fewer where the epoch ends."""
+        per_epoch = self._problem.steps_per_epoch
+        epoch, position = divmod(start, per_epoch)
+        if epoch != self._epoch:
+            self._steps = Steps(self._rows(epoch))
+            self._epoch = epoch
+        return self._steps.part(position, min(position + count, per_epoch))
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, gathered on the device and brought back."""
+        rows = self.steps(step, 1).rows[0]
+        return Batch(to_array(self.inputs[rows]), to_array(self.targets[rows]))
+
+    def _rows(self, epoch: int) -> Sequence[Array]:
+        experiment, rows = self._problem.experiment, self._problem.train.rows
+        order = epoch_order(experiment.seed, epoch, rows, experiment.data.shuffle)
+        size = experiment.data.batch_size
+        batches = np.split(order.astype(np.int32), range(size, rows, size))
+        placed: list[Array] = jax.device_put(batches, self._device)
+        return placed[: self._problem.steps_per_epoch]

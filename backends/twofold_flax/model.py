@@ -1,0 +1,86 @@
+"""The model in Flax: an MLP of `nnx.Linear` layers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, final
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from twofold.experiment import Activation, Experiment
+from twofold_flax.masks import SharedMasks
+
+
+def identity(hidden: Array) -> Array:
+    """The hidden values as they are."""
+    return hidden
+
+
+ACTIVATIONS: Final[Mapping[Activation, Callable[[Array], Array]]] = {
+    "relu": nnx.relu,
+    "tanh": nnx.tanh,
+    "gelu": partial(nnx.gelu, approximate=False),
+    "gelu_tanh": partial(nnx.gelu, approximate=True),
+    "silu": nnx.silu,
+    "sigmoid": nnx.sigmoid,
+    "identity": identity,
+}
+
+
+@final
+class Mlp(nnx.Module):
+    """Linear layers with an activation and dropout after each hidden one; logits come out.
+
+    With `rng = "shared"` dropout uses masks drawn from the step's key; with `"native"` it is
+    `nnx.Dropout`, which makes its own keys from it.
+    """
+
+    def __init__(
+        self, experiment: Experiment, layer_sizes: tuple[int, ...], *, rngs: nnx.Rngs
+    ) -> None:
+        model = experiment.model
+        dtype = jnp.dtype(experiment.precision)
+        self.layers = nnx.List(
+            nnx.Linear(
+                fan_in,
+                fan_out,
+                use_bias=model.bias,
+                dtype=dtype,
+                param_dtype=dtype,
+                precision=jax.lax.Precision.HIGHEST,
+                rngs=rngs,
+            )
+            for fan_in, fan_out in itertools.pairwise(layer_sizes)
+        )
+        self.activation = ACTIVATIONS[model.activation]
+        self.masks = SharedMasks(model.hidden, model.dropout)
+        self.keep_probability = 1.0 - model.dropout
+        self.native = experiment.rng == "native"
+        self.dropout = nnx.Dropout(model.dropout)
+
+    def __call__(self, inputs: Array, key: Array | None = None) -> Array:
+        """Logits (batch, out_features) of `inputs` (batch, in_features).
+
+        `key` is that of the step when training with dropout.
+        """
+        *hidden_layers, output_layer = self.layers
+        hidden = inputs  # (batch, in_features)
+        if key is None:
+            for layer in hidden_layers:
+                hidden = self.activation(layer(hidden))  # (batch, hidden)
+        elif self.native:
+            rngs = nnx.Rngs(dropout=key)
+            for layer in hidden_layers:
+                hidden = self.dropout(self.activation(layer(hidden)), rngs=rngs)
+        else:
+            masks = self.masks(key, inputs.shape[0])
+            for layer, mask in zip(hidden_layers, masks, strict=True):
+                hidden = self.activation(layer(hidden))  # (batch, hidden)
+                hidden = hidden * mask / self.keep_probability
+        logits: Array = output_layer(hidden)  # (batch, out_features)
+        return logits

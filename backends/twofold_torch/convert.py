@@ -1,0 +1,100 @@
+"""Between the canonical NumPy form and PyTorch, bit for bit.
+
+`nn.Linear` keeps its weight as (out_features, in_features), which is the canonical layout: nothing
+is transposed here. This is the only place that would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from twofold.state import Array, Parameters, TrainState, bias_name, weight_name
+from twofold_torch.model import Mlp
+from twofold_torch.optimizer import SLOT_KEYS
+
+
+def named_parameters(model: Mlp) -> Iterator[tuple[str, Tensor]]:
+    """Canonical names and parameters, input side first."""
+    for index, layer in enumerate(model.layers):
+        assert isinstance(layer, nn.Linear)
+        yield weight_name(index), layer.weight  # (out_features, in_features)
+        if layer.bias is not None:
+            yield bias_name(index), layer.bias  # (out_features,)
+
+
+def to_tensor(array: Array, device: torch.device) -> Tensor:
+    """A copy of an array on the device."""
+    return torch.tensor(np.ascontiguousarray(array), device=device)
+
+
+def to_array(tensor: Tensor) -> Array:
+    """A copy of a tensor in NumPy."""
+    return np.array(tensor.detach().cpu().numpy(), copy=True)
+
+
+def gradients_to_numpy(model: Mlp) -> Parameters:
+    """The gradients that the last backward pass left, under canonical names."""
+    gradients = {}
+    for name, parameter in named_parameters(model):
+        assert parameter.grad is not None, f"{name} has no gradient"
+        gradients[name] = to_array(parameter.grad)
+    return gradients
+
+
+def state_to_numpy(
+    model: Mlp, optimizer: torch.optim.Optimizer, slots: Iterable[str], step: int
+) -> TrainState:
+    """A copy of the train state."""
+    named = dict(named_parameters(model))
+    return TrainState(
+        parameters={name: to_array(parameter) for name, parameter in named.items()},
+        slots={
+            slot: {
+                name: to_array(optimizer.state[parameter][SLOT_KEYS[slot]])
+                for name, parameter in named.items()
+            }
+            for slot in slots
+        },
+        step=step,
+    )
+
+
+def load_state(model: Mlp, optimizer: torch.optim.Optimizer, state: TrainState) -> None:
+    """Put a train state into the model and the optimizer, in place.
+
+    In place, so that a compiled or captured program goes on with the same tensors.
+    """
+    with torch.no_grad():
+        for name, parameter in named_parameters(model):
+            _copy(state.parameters[name], parameter)
+            slots = {SLOT_KEYS[slot]: arrays[name] for slot, arrays in state.slots.items()}
+            _load_slots(optimizer, parameter, slots, state.step)
+
+
+def _load_slots(
+    optimizer: torch.optim.Optimizer,
+    parameter: Tensor,
+    slots: Mapping[str, Array],
+    step: int,
+) -> None:
+    """PyTorch makes slots at the first step; here they exist from the beginning."""
+    state = optimizer.state[parameter]
+    for key, array in slots.items():
+        if state.get(key) is None:
+            state[key] = torch.zeros_like(parameter)
+        _copy(array, state[key])
+    if isinstance(optimizer, torch.optim.Adam):  # AdamW is a subclass
+        # A float32 scalar, as `Adam._init_group` makes it; on the device only for fused kernels.
+        if "step" not in state:
+            on_device = optimizer.defaults["fused"] or optimizer.defaults["capturable"]
+            device = parameter.device if on_device else torch.device("cpu")
+            state["step"] = torch.zeros((), dtype=torch.float32, device=device)
+        state["step"].fill_(step)
+
+
+def _copy(array: Array, tensor: Tensor) -> None:
+    tensor.copy_(torch.from_numpy(np.array(array, copy=True)))

@@ -1,0 +1,109 @@
+"""Where PyTorch computes, in which arithmetic, and what it says about this machine."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, final
+
+import torch
+
+from twofold.errors import DeviceUnavailable
+from twofold.experiment import Device, Experiment
+
+PREFERENCE: Final[tuple[Device, ...]] = ("cuda", "mps", "cpu")
+
+
+def available_devices() -> tuple[Device, ...]:
+    """The device types that exist here, the fastest kind first."""
+    exists = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    return tuple(name for name in PREFERENCE if exists[name])
+
+
+def choose_device(experiment: Experiment) -> torch.device:
+    """The device an experiment asks for; `auto` is cuda, else mps, else cpu.
+
+    Raises DeviceUnavailable for a device that does not exist here or lacks the precision.
+    """
+    found = available_devices()
+    name = experiment.device
+    if name == "auto":
+        # MPS has no float64 (PyTorch 2.13, `torch.backends.mps`): `auto` passes over it.
+        wide = experiment.precision == "float64"
+        name = next(each for each in found if not (wide and each == "mps"))
+    if name not in found:
+        raise DeviceUnavailable(
+            f"device: {name!r} given; PyTorch {torch.__version__} finds {', '.join(found)} here; "
+            "choose one of them or 'auto'"
+        )
+    if name == "mps" and experiment.precision == "float64":
+        raise DeviceUnavailable("device: 'mps' given with precision float64; mps has float32 only")
+    return torch.device(name)
+
+
+def pin_matmul_precision() -> None:
+    """Full float32 in matrix products: no TF32, no bfloat16 passes.
+
+    The only global settings of PyTorch that this backend changes.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all work asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+@final
+class RandomStream:
+    """PyTorch's own random numbers for one session, apart from everybody else's.
+
+    `nn.Dropout` draws from the device's global generator only; `drawing` lends that generator the
+    state of this stream and gives it its own back.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._module: Any = (
+            torch.random if device.type == "cpu" else torch.get_device_module(device)
+        )
+        self._state = torch.Generator(device).manual_seed(seed).get_state()
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """All draws inside come from this stream."""
+        outside = self._module.get_rng_state()
+        self._module.set_rng_state(self._state)
+        try:
+            yield
+        finally:
+            self._state = self._module.get_rng_state()
+            self._module.set_rng_state(outside)
+
+
+def probe() -> dict[str, Any]:
+    """Versions, devices, threads and precision flags of PyTorch here, as plain JSON types."""
+    return {
+        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
+        "devices": [_device_name(name) for name in available_devices()],
+        "default_device": available_devices()[0],
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cuda_allow_tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        "cudnn_allow_tf32": bool(torch.backends.cudnn.allow_tf32),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cuda": torch.version.cuda,
+    }
+
+
+def _device_name(name: str) -> str:
+    return f"cuda: {torch.cuda.get_device_name()}" if name == "cuda" else name

@@ -1,0 +1,88 @@
+"""Model, loss and optimizer of one problem put together: the training step in PyTorch's idiom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from twofold.problem import Problem
+from twofold_torch.feed import Steps
+from twofold_torch.loss import LossFunction, build_loss
+from twofold_torch.model import Mlp
+from twofold_torch.optimizer import build_optimizer
+
+Forward = Callable[[Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a session computes. `model` owns the parameters; `forward` is the way to call it."""
+
+    model: Mlp
+    forward: Forward
+    loss: LossFunction
+    optimizer: torch.optim.Optimizer
+
+    def backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
+        """The loss in training mode; leaves the gradients in the parameters' `grad`."""
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = self.forward(inputs, keys)  # (batch, out_features)
+        loss = self.loss(logits, targets)  # ()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        return loss.detach()
+
+    def train_step(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
+        """One training step; returns the loss before the update."""
+        loss = self.backward(inputs, targets, keys)
+        self.optimizer.step()
+        return loss
+
+    def train_steps(self, inputs: Tensor, targets: Tensor, steps: Steps) -> Tensor:
+        """Steps on batches of the training rows; returns their losses (steps,)."""
+        losses = [
+            self.train_step(inputs[rows], targets[rows], keys)
+            for rows, keys in zip(steps.rows, steps.keys, strict=True)
+        ]
+        return torch.stack(losses)
+
+
+def build_program(problem: Problem, device: torch.device) -> Program:
+    """The program of a problem, parameters as PyTorch initialises them from the seed."""
+    experiment = problem.experiment
+    dtype = torch.float64 if experiment.precision == "float64" else torch.float32
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(experiment.seed)
+        model = Mlp(experiment, problem.layer_sizes)
+    model = model.to(device=device, dtype=dtype)
+    optimizer = build_optimizer(experiment.optimizer, list(model.parameters()))
+    return Program(model, model, build_loss(experiment.loss), optimizer)
+
+
+def never() -> int:
+    """The count of compilations of an engine that never compiles."""
+    return 0
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What an engine made of a program: the functions that a session calls."""
+
+    forward: Forward
+    backward: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    train_step: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    train_steps: Callable[[Tensor, Tensor, Steps], Tensor]
+    compilations: Callable[[], int]
+
+    @classmethod
+    def of(cls, program: Program, compilations: Callable[[], int] = never) -> Execution:
+        """The program's own functions; an engine replaces those that it runs differently."""
+        return cls(
+            program.forward,
+            program.backward,
+            program.train_step,
+            program.train_steps,
+            compilations,
+        )

@@ -1,0 +1,136 @@
+"""`twofold doctor`: what is found on this machine, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from twofold.backends import Backend
+
+Rows = list[tuple[str, str]]
+GIB: Final = 2**30
+EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "data": ("scikit-learn", "pandas"),
+    "guide": ("altair", "vl-convert-python", "jinja2", "markdown-it-py"),
+    "peers": ("keras", "lightning", "skorch", "scikit-learn"),
+}
+
+
+def doctor() -> None:
+    """Say what this machine has and what is missing.
+
+    Processor, Python, each backend with its versions, devices and threads, the compiler that
+    torch.compile uses, optional packages; and the command that installs what is missing.
+    """
+    from twofold import backends
+
+    _print_section("Machine", machine())
+    for name in backends.BACKENDS:
+        _print_section(f"Backend {name}", backend_rows(backends.backend(name)))
+    _print_section("Tools", [("compiler", compiler()), *extras()])
+
+
+def machine() -> Rows:
+    """Processor, cores, memory, system, Python."""
+    from twofold import environment
+
+    found = environment.describe()
+    return [
+        ("processor", found["processor"]),
+        ("cores", f"{found['cores_usable']} usable of {found['cores_total']}"),
+        ("memory", f"{found['memory_bytes'] / GIB:.1f} GiB"),
+        ("system", f"{found['system']}, {found['architecture']}"),
+        ("python", found["python"]),
+    ]
+
+
+def backend_rows(owner: Backend) -> Rows:
+    """Engines of a backend with its framework's versions, devices and threads, or what is missing.
+
+    A framework that is installed but broken is reported, whatever it raises: that is the doctor's
+    work.
+    """
+    from twofold import backends
+
+    engines = ("engines", ", ".join(f"{owner.name}:{engine.name}" for engine in owner.engines))
+    missing = owner.missing_frameworks()
+    if missing:
+        return [engines, ("missing", f"{', '.join(missing)}; {_install(owner.extra)}")]
+    try:
+        answers = backends.probe(owner)
+    except Exception as error:
+        broken = f"installed, but loading fails: {type(error).__name__}: {error}"
+        return [
+            engines,
+            (
+                "broken",
+                f"{broken}; reinstall with: pip install --force-reinstall "
+                + " ".join(owner.frameworks),
+            ),
+        ]
+    return [engines, *((key.replace("_", " "), _words(answers[key])) for key in answers)]
+
+
+def compiler() -> str:
+    """The C++ compiler that torch.compile uses on the CPU: CXX if set, else the system's own.
+
+    As `cpp.cxx` in `torch/_inductor/config.py` (PyTorch 2.13).
+    """
+    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    path = shutil.which(name)
+    if path:
+        return f"{path} (for torch.compile on the CPU)"
+    if os.environ.get("CXX"):
+        return f"missing: CXX names {name!r}, which is not on the PATH; correct it or unset it"
+    command = "xcode-select --install" if sys.platform == "darwin" else "apt-get install g++"
+    return f"missing: {name}, which torch.compile needs on the CPU; install with: {command}"
+
+
+def extras() -> Rows:
+    """For each optional part of Twofold the versions found, or the command that installs it."""
+    from twofold import environment
+
+    rows: Rows = []
+    for extra, packages in EXTRAS.items():
+        versions = environment.package_versions(packages)
+        missing = [name for name, version in versions.items() if version is None]
+        if missing:
+            rows.append((extra, f"missing: {', '.join(missing)}; {_install(extra)}"))
+        else:
+            rows.append((extra, _words(versions)))
+    return rows
+
+
+def _install(extra: str) -> str:
+    return f"install with: pip install 'twofold[{extra}]'"
+
+
+def _words(value: Any) -> str:
+    """A probe's answer as a person reads it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return ", ".join(_words(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+def _print_section(title: str, rows: Rows) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    table.add_column(style="dim", no_wrap=True, min_width=24)
+    table.add_column(overflow="fold")
+    for key, value in rows:
+        table.add_row(Text(key), Text(value))
+    console.print(Text(title, style="bold"))
+    console.print(table)
+    console.print()

@@ -1,0 +1,70 @@
+"""The command line: registers the commands, and turns errors into one message and an exit code.
+
+Only typer is imported here and in the command modules; what a command needs, it imports when it
+runs. Plain help instead of rich help keeps `--help` far below the time of `import torch`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import twofold
+from twofold.cli.doctor import doctor
+from twofold.cli.experiments import experiments
+from twofold.cli.parity import parity
+from twofold.cli.show import show
+from twofold.cli.time import time
+from twofold.errors import TwofoldError
+
+app = typer.Typer(
+    name="twofold",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="One spec of an MLP, native in PyTorch and in Flax/Optax: certified equal, and timed.",
+    epilog="Exit codes: 0 all well, 1 parity diverges, 2 bad input, 3 an engine could not run.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"twofold {twofold.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it, exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(doctor)
+app.command()(experiments)
+app.command()(show)
+app.command()(parity)
+app.command()(time)
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1, 2, 3, or 130 when interrupted."""
+    try:
+        app()
+    except TwofoldError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except MemoryError as error:
+        typer.echo(f"error: not enough memory; use smaller sizes ({error})", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

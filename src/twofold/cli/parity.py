@@ -1,0 +1,118 @@
+"""`twofold parity`: climb the ladder with every engine and print each rung's verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from twofold.experiment import Experiment, Precision
+    from twofold.parity.verdict import ParityReport
+
+NOT_RUN = 3
+
+
+def parity(
+    specs: Annotated[
+        list[str], typer.Argument(help="Built-in experiments or TOML files.", metavar="SPEC...")
+    ],
+    engines: Annotated[
+        str | None, typer.Option(help="Engines, comma-separated; default all.", metavar="LIST")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="float32, float64 or both, comma-separated; default both."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the report to this file.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Certify engines against the oracle.
+
+    Prints every rung, or the first place where an engine and the oracle part.
+    """
+    from twofold import backends, specfile
+
+    names = _listed(engines) if engines is not None else backends.engine_names()
+    for name in names:
+        backends.require_framework(backends.find_engine(name)[0])
+    precisions = _precisions(precision)
+    experiments = [specfile.load(spec, tuple(changes or ())) for spec in specs]
+    if json is not None:
+        _require_writable(json)
+    reports = [_certify(experiment, names, precisions) for experiment in experiments]
+    if json is not None:
+        _write(json, reports)
+    raise typer.Exit(_exit_code(reports))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _precisions(text: str | None) -> tuple[Precision, ...]:
+    from twofold.errors import SpecError
+    from twofold.parity.certify import PRECISIONS
+
+    if text is None:
+        return PRECISIONS
+    asked = _listed(text)
+    unknown = [name for name in asked if name not in PRECISIONS]
+    if unknown or not asked:
+        raise SpecError(f"--precision: {text!r} given; allowed is {', '.join(PRECISIONS)}")
+    return tuple(name for name in PRECISIONS if name in asked)
+
+
+def _require_writable(path: Path) -> None:
+    """Refuse a target that cannot be written before any work is done."""
+    from twofold.errors import ResultError
+
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ResultError(f"--json: {path} given; allowed is a file in a folder that exists")
+
+
+def _certify(
+    experiment: Experiment, engines: tuple[str, ...], precisions: tuple[Precision, ...]
+) -> ParityReport:
+    from rich.console import Console
+
+    from twofold.cli.parity_view import print_report
+    from twofold.parity.certify import certify
+
+    console = Console(highlight=False)
+    progress = Console(stderr=True, highlight=False)
+    with progress.status(f"{experiment.name}: preparing the oracle") as status:
+        report = certify(
+            experiment,
+            engines=engines,
+            precisions=precisions,
+            on_rung=lambda rung: status.update(
+                f"{experiment.name}: {rung.engine} {rung.precision}, {rung.rung}: {rung.verdict}"
+            ),
+        )
+    print_report(report, console)
+    return report
+
+
+def _write(path: Path, reports: list[ParityReport]) -> None:
+    from twofold.results import write_json
+
+    plain = [report.to_json() for report in reports]
+    if len(plain) == 1:
+        write_json(path, plain[0])
+    else:
+        write_json(path, {"schema": "twofold.parity-list/1", "reports": plain})
+    typer.echo(f"written: {path}", err=True)
+
+
+def _exit_code(reports: list[ParityReport]) -> int:
+    verdicts = {rung.verdict for report in reports for rung in report.rungs}
+    if "diverges" in verdicts:
+        return 1
+    return NOT_RUN if "not run" in verdicts else 0

@@ -1,0 +1,129 @@
+"""`twofold time`: time engines side by side and print what can be told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from twofold.experiment import Experiment
+    from twofold.timing.result import TimingResult
+
+DIVERGES, FAILED, INTERRUPTED = 1, 3, 130
+
+
+def time(
+    spec: Annotated[
+        str, typer.Argument(help="A built-in experiment or a TOML file.", metavar="SPEC")
+    ],
+    engines: Annotated[
+        str | None, typer.Option(help="Engines, comma-separated; default all.", metavar="LIST")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Processors and threads for each engine; default all.", metavar="N"),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="Seconds of rounds, after the warm-up.", metavar="S")
+    ] = 20.0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
+    ] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Time engines that have not passed parity, too.")
+    ] = False,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the result to this file.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Time engines side by side: cold start, step time, ratio.
+
+    Engines that compute something else are refused. Exit codes: 0 all well, 1 an engine diverges,
+    2 bad input, 3 an engine could not run, 130 interrupted.
+    """
+    from rich.console import Console
+
+    from twofold import specfile
+    from twofold.cli.time_view import print_result
+
+    names = _asked_engines(engines)
+    experiment = specfile.load(spec, tuple(changes or ()))
+    if json is not None:
+        _require_writable(json)
+    result = _measure(experiment, names, threads, seconds, unchecked)
+    _refuse_if_nothing_can_run(result)
+    if json is not None:
+        from twofold.results import write_json
+
+        write_json(json, result.to_json(), non_finite="refuse")
+    print_result(result, Console(highlight=False))
+    if json is not None:
+        typer.echo(f"written: {json}", err=True)
+    raise typer.Exit(exit_code(result))
+
+
+def exit_code(result: TimingResult) -> int:
+    """The command's answer; an engine nobody asked for by name may lack its framework."""
+    statuses = {engine.status for engine in result.engines}
+    if result.interrupted:
+        return INTERRUPTED
+    if "failed" in statuses:
+        return FAILED
+    return DIVERGES if "diverges" in statuses else 0
+
+
+def _asked_engines(text: str | None) -> tuple[str, ...] | None:
+    """The engines named, all known and with their frameworks; None for the default."""
+    from twofold import backends
+    from twofold.errors import BadInput
+
+    if text is None:
+        return None
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise BadInput(f"--engines: {text!r} given; allowed is a list such as torch:eager,flax:jit")
+    for name in names:
+        backends.require_framework(backends.find_engine(name)[0])
+    return names
+
+
+def _require_writable(path: Path) -> None:
+    """Refuse a target that cannot be written before any work is done."""
+    from twofold.errors import ResultError
+
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ResultError(f"--json: {path} given; allowed is a file in a folder that exists")
+
+
+def _refuse_if_nothing_can_run(result: TimingResult) -> None:
+    from twofold.errors import DeviceUnavailable
+
+    if all(engine.status == "unavailable" for engine in result.engines):
+        reasons = dict.fromkeys(engine.reason for engine in result.engines)
+        raise DeviceUnavailable("\n".join(reasons))
+
+
+def _measure(
+    experiment: Experiment,
+    engines: tuple[str, ...] | None,
+    threads: int | None,
+    seconds: float,
+    unchecked: bool,
+) -> TimingResult:
+    from rich.console import Console
+
+    from twofold.cli.time_view import ProgressLine
+    from twofold.timing.measure import measure
+
+    with ProgressLine(experiment.name, seconds, Console(stderr=True, highlight=False)) as line:
+        return measure(
+            experiment,
+            engines=engines,
+            threads=threads,
+            seconds=seconds,
+            unchecked=unchecked,
+            on_progress=line.show,
+        )

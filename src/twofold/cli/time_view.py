@@ -1,0 +1,160 @@
+"""A timing result as a person reads it in a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self, final
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from twofold.timing.protocol import Progress as Stage
+from twofold.timing.result import EngineTiming, Ratio, TimingResult
+
+OUTCOME_STYLES = {
+    "faster": "green",
+    "slower": "yellow",
+    "not distinguishable": "dim",
+    "could not be measured": "red",
+}
+WIDE = 100
+PHASES = {
+    "parity": "certifying {engine}",
+    "cold start": "cold start of {engine}",
+    "warm-up": "warming up {engine}",
+    "rounds": "timing all engines in turn",
+}
+
+
+@final
+class ProgressLine:
+    """A bar that says what is going on; plain lines when nobody watches."""
+
+    def __init__(self, name: str, seconds: float, console: Console) -> None:
+        self._name, self._seconds, self._console = name, seconds, console
+        self._said = ""
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task(name, total=1.0)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, stage: Stage) -> None:
+        """Bring the bar to a stage, or print the stage once."""
+        words = f"{self._name}: {PHASES[stage.phase].format(engine=stage.engine)}"
+        if self._console.is_terminal:
+            self._progress.update(self._task, description=words, completed=stage.fraction)
+        elif words != self._said:
+            self._console.print(words, soft_wrap=True)
+        self._said = words
+
+
+def print_result(result: TimingResult, console: Console) -> None:
+    """The conditions, the table, then every warning and every reason."""
+    console.print(f"[bold]{escape(result.experiment.name)}[/]: {escape(_conditions(result))}")
+    console.print(_table(result, narrow=console.width < WIDE))
+    console.print(f"[dim]{_legend(result)}[/]")
+    if result.unchecked:
+        console.print("[yellow]unchecked[/]: nobody asked whether the engines compute the same")
+    for engine in result.engines:
+        if engine.status != "measured":
+            console.print(f"[red]{engine.engine}: {engine.status}[/]: {escape(engine.reason)}")
+    for warning in result.warnings:
+        console.print(f"[yellow]note[/]: {escape(warning)}")
+
+
+def _conditions(result: TimingResult) -> str:
+    """Machine, threads and rounds in a line."""
+    about = result.environment
+    threads = f"{about['threads']} thread{'s' if about['threads'] != 1 else ''}"
+    rows = next((e.rows_per_step for e in result.engines if e.rows_per_step), None)
+    batch = f"batch {rows}, " if rows else ""
+    return (
+        f"{result.experiment.precision}, {batch}{threads} on {about['processor']}, "
+        f"{result.rounds} rounds in {result.seconds:.0f} s"
+    )
+
+
+def _table(result: TimingResult, *, narrow: bool) -> Table:
+    """One row for each engine; a narrow terminal gets ratios without their interval."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("engine", no_wrap=True)
+    table.add_column("cold start", justify="right", no_wrap=True)
+    table.add_column("step (95 % interval)", justify="right", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("outcome")
+    for engine in result.engines:
+        table.add_row(engine.engine, *_figures(engine), *_comparison(engine, result, narrow=narrow))
+    return table
+
+
+def _figures(engine: EngineTiming) -> tuple[str, str]:
+    if engine.status != "measured" or engine.cold_start is None or engine.step_s is None:
+        return "", ""
+    step = engine.step_s
+    scale, unit = _unit(step.median)
+    low, middle, high = (_rounded(x * scale) for x in (step.low, step.median, step.high))
+    return f"{engine.cold_start.total_s:.1f} s", f"{middle} ({low}-{high}) {unit}"
+
+
+def _comparison(engine: EngineTiming, result: TimingResult, *, narrow: bool) -> tuple[str, str]:
+    if engine.engine == result.reference:
+        return "1", "reference"
+    ratio = result.ratio(engine.engine)
+    if engine.status != "measured" or ratio is None:
+        return "", f"[red]{'refused' if engine.status == 'diverges' else engine.status}[/]"
+    return _ratio(ratio, narrow=narrow), f"[{OUTCOME_STYLES[ratio.outcome]}]{_outcome(ratio)}[/]"
+
+
+def _ratio(ratio: Ratio, *, narrow: bool) -> str:
+    if ratio.median is None or ratio.low is None or ratio.high is None:
+        return ""
+    if narrow:
+        return f"{ratio.median:.2f}"
+    return f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+
+
+def _outcome(ratio: Ratio) -> str:
+    """The outcome with its size: "2.4x faster"."""
+    if ratio.median is None or ratio.outcome not in ("faster", "slower"):
+        return ratio.outcome
+    size = 1 / ratio.median if ratio.outcome == "faster" else ratio.median
+    return f"{size:.2f}x {ratio.outcome}" if size < 10 else f"{size:.0f}x {ratio.outcome}"
+
+
+def _legend(result: TimingResult) -> str:
+    cold = "cold start: import, open and first step, compiling included, empty compile cache"
+    if result.reference is None:
+        return cold
+    return f"{cold}\nratio: step time over that of {result.reference}, paired round by round"
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    if seconds < 1e-3:
+        return 1e6, "us"
+    return (1e3, "ms") if seconds < 1 else (1.0, "s")
+
+
+def _rounded(value: float) -> str:
+    """Three figures or so."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

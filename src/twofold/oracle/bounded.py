@@ -1,0 +1,137 @@
+"""Arrays that carry a bound on what an engine's value may differ by, and the operations on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from twofold.oracle.arithmetic import Arithmetic, FloatArray
+from twofold.state import Array
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """`value` in the oracle's dtype; `bound`, float64 of the same shape, on |computed - value|."""
+
+    value: Array
+    bound: FloatArray
+
+    @property
+    def reach(self) -> FloatArray:
+        """The largest magnitude that an engine's value may have: |value| + bound, float64."""
+        return magnitude(self.value) + self.bound
+
+    def transposed(self) -> Bounded:
+        """The same numbers with the two axes exchanged."""
+        return Bounded(self.value.T, self.bound.T)
+
+
+def magnitude(value: Array) -> FloatArray:
+    """|value| as float64; a non-zero value stays non-zero however small it is."""
+    absolute = np.abs(value).astype(np.float64)
+    tiny = np.finfo(np.float64).smallest_normal
+    return np.where((value != 0) & (absolute < tiny), tiny, absolute)
+
+
+def exact(value: Array, arithmetic: Arithmetic) -> Bounded:
+    """A given array: the engine holds exactly these numbers."""
+    return Bounded(value.astype(arithmetic.oracle_dtype), np.zeros(value.shape))
+
+
+def rounded(value: Array, bound: FloatArray, roundings: float, arithmetic: Arithmetic) -> Bounded:
+    """A value with an inherited bound that was rounded `roundings` times on the way."""
+    size = magnitude(value) + bound
+    # Two more for operands that are subnormal themselves, which XLA reads as zero.
+    own = arithmetic.gamma(roundings) * size + underflow(size, roundings + 2, arithmetic)
+    return Bounded(value, bound + own)
+
+
+def underflow(size: FloatArray, operations: float, arithmetic: Arithmetic) -> FloatArray:
+    """What flushing subnormal results to zero may add; nothing where everything is exactly zero."""
+    return np.where(size > 0, operations * arithmetic.smallest_normal, 0.0)
+
+
+def matmul(left: Bounded, right: Bounded, arithmetic: Arithmetic) -> Bounded:
+    """Matrix product (m, k) x (k, n) in any order of summation.
+
+    |fl(AB) - AB| <= gamma_k |A||B| for what the engine multiplies (Higham, section 3.5), plus
+    |A| dB + dA (|B| + dB) for what its operands may be off by.
+    """
+    length = left.value.shape[1]
+    value = left.value @ right.value  # (m, n)
+    left_reach, right_reach = left.reach, right.reach
+    bound = arithmetic.gamma(length) * (left_reach @ right_reach)
+    if right.bound.any():
+        bound = bound + magnitude(left.value) @ right.bound
+    if left.bound.any():
+        bound = bound + left.bound @ right_reach
+    return Bounded(value, bound + _product_underflow(left_reach, right_reach, arithmetic))
+
+
+def _product_underflow(left: FloatArray, right: FloatArray, arithmetic: Arithmetic) -> FloatArray:
+    """Flushed products, partial sums and subnormal operands of a matrix product."""
+    products = (left > 0).astype(np.float64) @ (right > 0).astype(np.float64)
+    operands = left.sum(axis=1)[:, None] + right.sum(axis=0)[None, :]
+    flushed = 2.0 * products + operands
+    return np.where(products > 0, arithmetic.smallest_normal * flushed, 0.0)
+
+
+def affine(
+    inputs: Bounded, weight: Bounded, bias: Bounded | None, arithmetic: Arithmetic
+) -> Bounded:
+    """A linear layer, x W^T + b: (batch, in), (out, in), (out,) -> (batch, out).
+
+    A sum of in + 1 terms, each with at most in + 1 roundings: gamma_{in+1} (|x||W|^T + |b|).
+    """
+    product = matmul(inputs, weight.transposed(), arithmetic)
+    if bias is None:
+        return product
+    length = inputs.value.shape[1]
+    step = arithmetic.gamma(length + 1) - arithmetic.gamma(length)
+    spread = inputs.reach @ weight.reach.T  # (batch, out)
+    bound = product.bound + step * spread + arithmetic.gamma(length + 1) * bias.reach + bias.bound
+    return Bounded(product.value + bias.value, bound)
+
+
+def multiply(left: Bounded, right: Bounded, arithmetic: Arithmetic) -> Bounded:
+    """Elementwise product, rounded once."""
+    bound = magnitude(left.value) * right.bound + left.bound * right.reach
+    return rounded(left.value * right.value, bound, 1, arithmetic)
+
+
+def scale(
+    array: Bounded, factor: float | Array, roundings: float, arithmetic: Arithmetic
+) -> Bounded:
+    """Product with a coefficient that stands in the code; its own rounding is in `roundings`."""
+    factor_array = np.asarray(factor, dtype=arithmetic.oracle_dtype)
+    bound = array.bound * magnitude(factor_array)
+    return rounded(array.value * factor_array, bound, roundings, arithmetic)
+
+
+def add(left: Bounded, right: Bounded, arithmetic: Arithmetic) -> Bounded:
+    """Elementwise sum, rounded once."""
+    return rounded(left.value + right.value, left.bound + right.bound, 1, arithmetic)
+
+
+def subtract(left: Bounded, right: Bounded, arithmetic: Arithmetic) -> Bounded:
+    """Elementwise difference, rounded once."""
+    return rounded(left.value - right.value, left.bound + right.bound, 1, arithmetic)
+
+
+def total(array: Bounded, axis: int | None, arithmetic: Arithmetic) -> Bounded:
+    """Sum over one axis, or over all, in any order: gamma_{n-1} of the sum of magnitudes."""
+    reach = array.reach
+    terms = array.value.size if axis is None else array.value.shape[axis]
+    own = arithmetic.gamma(max(terms - 1, 0)) * reach.sum(axis=axis)
+    flushed = underflow(reach.sum(axis=axis), terms, arithmetic)
+    return Bounded(
+        np.asarray(array.value.sum(axis=axis)),
+        np.asarray(array.bound.sum(axis=axis) + own + flushed),
+    )
+
+
+def mean(array: Bounded, arithmetic: Arithmetic) -> Bounded:
+    """Mean over all elements: a sum, then a division or a product with a rounded reciprocal."""
+    share = np.asarray(arithmetic.oracle_dtype.type(1) / array.value.size)
+    return scale(total(array, None, arithmetic), share, 2, arithmetic)

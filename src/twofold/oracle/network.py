@@ -1,0 +1,115 @@
+"""The network: forward pass, loss and every gradient, with bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from twofold.experiment import Experiment
+from twofold.oracle.activations import activate
+from twofold.oracle.arithmetic import Arithmetic
+from twofold.oracle.bounded import Bounded, affine, exact, matmul, multiply, rounded, total
+from twofold.oracle.losses import evaluate_loss
+from twofold.problem import Batch
+from twofold.state import Parameters, bias_name, weight_name
+
+Masks = tuple[npt.NDArray[np.bool_], ...]
+
+# A kept unit is multiplied by its mask and divided by 1 - p, or multiplied by a rounded quotient.
+DROPOUT_ROUNDINGS = 3
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """What the backward pass needs: each layer's inputs and each activation's derivative.
+
+    `layer_inputs[l]` (batch, in of layer l); `derivatives[l]` (batch, hidden l);
+    `logits` (batch, out_features).
+    """
+
+    layer_inputs: tuple[Bounded, ...]
+    derivatives: tuple[Bounded, ...]
+    logits: Bounded
+
+
+@dataclass(frozen=True)
+class LossAndGradients:
+    """The loss, shape (), the logits it came from and the gradient of every parameter."""
+
+    logits: Bounded
+    loss: Bounded
+    gradients: dict[str, Bounded]
+
+
+def forward(
+    experiment: Experiment,
+    parameters: Parameters,
+    inputs: npt.NDArray[np.floating],
+    masks: Masks,
+    arithmetic: Arithmetic,
+) -> ForwardPass:
+    """Logits of inputs (batch, in_features); empty `masks` mean evaluation mode."""
+    layers = len(experiment.model.hidden)
+    hidden = exact(inputs, arithmetic)
+    layer_inputs, derivatives = [], []
+    for layer in range(layers):
+        layer_inputs.append(hidden)
+        z = _linear(experiment, parameters, hidden, layer, arithmetic)  # (batch, hidden)
+        hidden, derivative = activate(experiment.model.activation, z, arithmetic)
+        derivatives.append(derivative)
+        if masks:
+            hidden = _drop(hidden, masks[layer], experiment.model.dropout, arithmetic)
+    layer_inputs.append(hidden)
+    logits = _linear(experiment, parameters, hidden, layers, arithmetic)
+    return ForwardPass(tuple(layer_inputs), tuple(derivatives), logits)
+
+
+def _linear(
+    experiment: Experiment,
+    parameters: Parameters,
+    inputs: Bounded,
+    layer: int,
+    arithmetic: Arithmetic,
+) -> Bounded:
+    weight = exact(parameters[weight_name(layer)], arithmetic)
+    bias = exact(parameters[bias_name(layer)], arithmetic) if experiment.model.bias else None
+    return affine(inputs, weight, bias, arithmetic)
+
+
+def _drop(
+    hidden: Bounded, mask: npt.NDArray[np.bool_], dropout: float, arithmetic: Arithmetic
+) -> Bounded:
+    """Dropped units are exactly zero, kept ones are divided by 1 - dropout."""
+    keep = arithmetic.oracle_dtype.type(1) - arithmetic.oracle_dtype.type(dropout)
+    value = np.where(mask, hidden.value / keep, arithmetic.oracle_dtype.type(0))
+    bound = np.where(mask, hidden.bound / float(keep), 0.0)
+    return rounded(value, bound, DROPOUT_ROUNDINGS, arithmetic)
+
+
+def loss_and_gradients(
+    experiment: Experiment,
+    parameters: Parameters,
+    batch: Batch,
+    masks: Masks,
+    arithmetic: Arithmetic,
+) -> LossAndGradients:
+    """Loss of a batch and the gradient of every parameter by reverse differentiation."""
+    trace = forward(experiment, parameters, batch.inputs, masks, arithmetic)
+    result = evaluate_loss(experiment.loss, trace.logits, batch.targets, arithmetic)
+    gradients: dict[str, Bounded] = {}
+    delta = result.logits_gradient  # (batch, out)
+    for layer in range(len(experiment.model.hidden), -1, -1):
+        if experiment.model.bias:
+            gradients[bias_name(layer)] = total(delta, 0, arithmetic)  # (out,)
+        weight_gradient = matmul(delta.transposed(), trace.layer_inputs[layer], arithmetic)
+        gradients[weight_name(layer)] = weight_gradient  # (out, in)
+        if layer > 0:
+            weight = exact(parameters[weight_name(layer)], arithmetic)
+            delta = matmul(delta, weight, arithmetic)  # (batch, in)
+            if masks:
+                delta = _drop(delta, masks[layer - 1], experiment.model.dropout, arithmetic)
+            delta = multiply(delta, trace.derivatives[layer - 1], arithmetic)
+    ordered = {name: gradients[name] for name in parameters}
+    return LossAndGradients(trace.logits, result.loss, ordered)

@@ -1,0 +1,91 @@
+"""Certifying engines: the whole ladder for one experiment, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twofold import backends, environment
+from twofold.data import prepare
+from twofold.errors import SpecError, TwofoldError
+from twofold.experiment import Experiment, Precision
+from twofold.parity.reference import Reference, build_reference
+from twofold.parity.rungs import LADDER, Subject
+from twofold.parity.verdict import ParityReport, Rung
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
+OnRung = Callable[[Rung], None]
+
+
+def certify(
+    experiment: Experiment,
+    *,
+    engines: Sequence[str] | None = None,
+    precisions: Sequence[Precision] | None = None,
+    on_rung: OnRung | None = None,
+) -> ParityReport:
+    """Climb the ladder with every engine (default: all) in every precision (default: both).
+
+    `on_rung` is called with each rung as it is judged. An engine that raises has its remaining
+    rungs `not run`, with the reason. Raises BadInput for an unknown engine, a missing framework,
+    data that does not fit, or an experiment whose draws cannot be compared (rng = "native").
+    """
+    names = tuple(engines) if engines is not None else backends.engine_names()
+    if not names:
+        raise SpecError("engines: none given; allowed is one or more")
+    for name in names:
+        backends.require_framework(backends.find_engine(name)[0])
+    _require_shared_draws(experiment)
+    rungs: list[Rung] = []
+    for precision in precisions or PRECISIONS:
+        problem = prepare(experiment.model_copy(update={"precision": precision}))
+        reference = build_reference(problem)
+        for name in names:
+            for rung in climb(name, reference):
+                rungs.append(rung)
+                if on_rung is not None:
+                    on_rung(rung)
+    return ParityReport(experiment, describe_environment(names), tuple(rungs))
+
+
+def _require_shared_draws(experiment: Experiment) -> None:
+    if experiment.rng == "native":
+        raise SpecError(
+            'rng: "native" given; parity allows "shared" only, since each framework\'s own draws '
+            "differ by design; run with --set rng=shared"
+        )
+
+
+def climb(engine: str, reference: Reference) -> list[Rung]:
+    """Every rung of one engine; a rung whose engine raises is `not run`, and so are those after."""
+    owner, _ = backends.find_engine(engine)
+    try:
+        subject = Subject(backends.open_session(reference.problem, engine), owner, reference)
+    except TwofoldError:
+        raise
+    except Exception as error:  # an engine may fail in any way; the report must say how
+        return [_not_run(name, engine, reference, error) for name, _ in LADDER]
+    rungs: list[Rung] = []
+    for position, (_, judge) in enumerate(LADDER):
+        try:
+            rungs.extend(judge(subject))
+        except Exception as error:
+            rest = LADDER[position:]
+            rungs.extend(_not_run(name, engine, reference, error) for name, _ in rest)
+            break
+    return rungs
+
+
+def _not_run(name: str, engine: str, reference: Reference, error: Exception) -> Rung:
+    precision = reference.problem.experiment.precision
+    reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return Rung(name, engine, precision, "not run", None, None, f"the engine failed: {reason}")
+
+
+def describe_environment(engines: Sequence[str]) -> dict[str, Any]:
+    """Machine, versions, and each backend's own account of devices and precision flags."""
+    used = {backends.find_engine(name)[0].name: backends.find_engine(name)[0] for name in engines}
+    return {
+        **environment.describe(),
+        "backends": {name: backends.probe(owner) for name, owner in used.items()},
+    }

@@ -1,0 +1,90 @@
+"""What the oracle says of a problem: everything the ladder compares with, computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from twofold.experiment import Experiment
+from twofold.oracle.arithmetic import Arithmetic, arithmetic_for
+from twofold.oracle.bounded import Bounded
+from twofold.oracle.losses import evaluate_loss
+from twofold.oracle.network import LossAndGradients, forward, loss_and_gradients
+from twofold.oracle.optimizers import BoundedState, update
+from twofold.problem import Batch, Problem, batch_at, dropout_masks, initial_state
+from twofold.state import TrainState
+
+WARM_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One training step seen by the oracle: a given state and what must follow from it.
+
+    `evaluation_logits` and `evaluation_loss` are without dropout, `training` with the masks of
+    the state's step, `after` is the state one step later.
+    """
+
+    label: str
+    state: TrainState
+    batch: Batch
+    evaluation_logits: Bounded
+    evaluation_loss: Bounded
+    training: LossAndGradients
+    after: BoundedState
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A problem's oracle: from a fresh state, and from a warm one some steps later."""
+
+    problem: Problem
+    arithmetic: Arithmetic
+    fresh: Moment
+    warm: Moment
+
+    @property
+    def moments(self) -> tuple[Moment, Moment]:
+        """The fresh and the warm moment."""
+        return (self.fresh, self.warm)
+
+
+def moment(label: str, problem: Problem, state: TrainState, arithmetic: Arithmetic) -> Moment:
+    """What must follow from a state on the batch of its own step."""
+    experiment = problem.experiment
+    batch = batch_at(problem, state.step)
+    masks = dropout_masks(problem, state.step, batch.rows)
+    plain = forward(experiment, state.parameters, batch.inputs, (), arithmetic)
+    evaluation = evaluate_loss(experiment.loss, plain.logits, batch.targets, arithmetic)
+    training = loss_and_gradients(experiment, state.parameters, batch, masks, arithmetic)
+    after = update(experiment, state, training.gradients, arithmetic)
+    return Moment(label, state, batch, plain.logits, evaluation.loss, training, after)
+
+
+def build_reference(problem: Problem) -> Reference:
+    """Run the oracle at the initial state and at a state `WARM_STEPS` steps later."""
+    arithmetic = arithmetic_for(problem.experiment.precision)
+    state = initial_state(problem)
+    fresh = moment("fresh", problem, state, arithmetic)
+    following = fresh
+    for _ in range(WARM_STEPS):
+        state = rounded_state(following.after, state.step + 1, arithmetic)
+        following = moment("warm", problem, state, arithmetic)
+    return Reference(problem, arithmetic, fresh, following)
+
+
+def rounded_state(after: BoundedState, step: int, arithmetic: Arithmetic) -> TrainState:
+    """The oracle's state rounded to the engine's precision, to be handed to an engine."""
+    kind = arithmetic.dtype
+
+    def numbers(arrays: dict[str, Bounded]) -> dict[str, np.ndarray]:
+        return {name: array.value.astype(kind) for name, array in arrays.items()}
+
+    slots = {slot: numbers(arrays) for slot, arrays in after.slots.items()}
+    return TrainState(numbers(after.parameters), slots, step)
+
+
+def with_precision(experiment: Experiment, precision: str) -> Experiment:
+    """The same experiment in another precision."""
+    return experiment.model_copy(update={"precision": precision})

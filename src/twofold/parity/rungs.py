@@ -1,0 +1,230 @@
+"""The rungs of the ladder, in order; each asks one session one question.
+
+Every rung is a function from a `Subject` to a `Rung`; the table at the end is the ladder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+
+from twofold.backends import Backend
+from twofold.oracle.bounded import Bounded
+from twofold.parity.comparison import Comparison, compare, compare_exactly
+from twofold.parity.known_differences import explain_update
+from twofold.parity.reference import Moment, Reference
+from twofold.parity.verdict import Explanation, Rung, Verdict
+from twofold.problem import batch_at, dropout_masks, initial_state
+from twofold.session import Session
+from twofold.state import Array
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A session under judgement and what the oracle says of its problem."""
+
+    session: Session
+    backend: Backend
+    reference: Reference
+
+    def rung(
+        self, name: str, comparison: Comparison, explanation: Explanation | None = None
+    ) -> Rung:
+        """The verdict that follows from a comparison."""
+        verdict: Verdict = "diverges"
+        note = comparison.note
+        if comparison.unusable is not None:
+            verdict, note = "not run", comparison.unusable
+        elif comparison.within:
+            verdict = "explained" if explanation else "certified"
+        exact = comparison.worst is None and comparison.worst_ratio == 0
+        return Rung(
+            rung=name,
+            engine=self.session.engine,
+            precision=self.reference.problem.experiment.precision,
+            verdict=verdict,
+            worst_ratio=None if exact or verdict == "not run" else comparison.worst_ratio,
+            worst=comparison.worst,
+            note=note,
+            explanation=explanation,
+        )
+
+
+def init_rung(subject: Subject) -> Rung:
+    """The session starts from the problem's own initial state, bit for bit."""
+    expected = initial_state(subject.reference.problem)
+    state = subject.session.state()
+    tensors = {**state.parameters, "step": np.asarray(state.step)}
+    wanted = {**expected.parameters, "step": np.asarray(expected.step)}
+    for slot, arrays in expected.slots.items():
+        wanted |= {f"{slot}:{name}": array for name, array in arrays.items()}
+    for slot, arrays in state.slots.items():
+        tensors |= {f"{slot}:{name}": array for name, array in arrays.items()}
+    return subject.rung("init", compare_exactly(tensors, wanted))
+
+
+def data_order_rung(subject: Subject) -> Rung:
+    """First, second and last batch of an epoch and the first of the next hold the right rows."""
+    problem = subject.reference.problem
+    last = problem.steps_per_epoch - 1
+    computed: dict[str, Array] = {}
+    expected: dict[str, Array] = {}
+    for step in sorted({0, min(1, last), last, last + 1}):
+        given, wanted = subject.session.batch(step), batch_at(problem, step)
+        computed |= {f"inputs, step {step}": given.inputs, f"targets, step {step}": given.targets}
+        expected |= {f"inputs, step {step}": wanted.inputs, f"targets, step {step}": wanted.targets}
+    return subject.rung("data order", compare_exactly(computed, expected))
+
+
+def dropout_masks_rung(subject: Subject) -> Rung:
+    """The masks drawn on the device are the shared ones, at a fresh and at a warm step."""
+    problem = subject.reference.problem
+    if problem.experiment.model.dropout == 0 or not problem.experiment.model.hidden:
+        note = "no dropout in this experiment: no masks are drawn"
+        drawn = subject.session.masks(problem.experiment.data.batch_size)
+        return subject.rung(
+            "dropout masks", Comparison(np.inf if drawn else 0.0, None, len(drawn), 1, note)
+        )
+    computed: dict[str, Array] = {}
+    expected: dict[str, Array] = {}
+    for moment in subject.reference.moments:
+        subject.session.load_state(moment.state)
+        rows = moment.batch.rows
+        given = subject.session.masks(rows)
+        wanted = dropout_masks(problem, moment.state.step, rows)
+        computed |= {f"layer {n}, {moment.label}": mask for n, mask in enumerate(given)}
+        expected |= {f"layer {n}, {moment.label}": mask for n, mask in enumerate(wanted)}
+    return subject.rung("dropout masks", compare_exactly(computed, expected))
+
+
+def forward_rung(subject: Subject) -> Rung:
+    """Logits without dropout and with it."""
+    computed: dict[str, Array] = {}
+    allowed: dict[str, Bounded] = {}
+    for moment in subject.reference.moments:
+        subject.session.load_state(moment.state)
+        inputs = moment.batch.inputs
+        computed[f"logits ({moment.label})"] = subject.session.logits(inputs)
+        allowed[f"logits ({moment.label})"] = moment.evaluation_logits
+        name = f"training logits ({moment.label})"
+        computed[name] = subject.session.logits(inputs, training=True)
+        allowed[name] = moment.training.logits
+    return subject.rung("forward", compare(computed, allowed, subject.reference.arithmetic))
+
+
+def loss_rung(subject: Subject) -> Rung:
+    """The loss in evaluation mode and in training mode."""
+    computed: dict[str, Array] = {}
+    allowed: dict[str, Bounded] = {}
+    kind = subject.reference.arithmetic.dtype
+    for moment in subject.reference.moments:
+        subject.session.load_state(moment.state)
+        loss, _ = subject.session.loss_and_gradients(moment.batch)
+        computed[f"training loss ({moment.label})"] = np.asarray(loss, kind)
+        allowed[f"training loss ({moment.label})"] = moment.training.loss
+        evaluation = subject.session.loss(moment.batch)
+        computed[f"loss ({moment.label})"] = np.asarray(evaluation, kind)
+        allowed[f"loss ({moment.label})"] = moment.evaluation_loss
+    return subject.rung("loss", compare(computed, allowed, subject.reference.arithmetic))
+
+
+def gradients_rung(subject: Subject) -> Rung:
+    """The gradient of every parameter."""
+    computed: dict[str, Array] = {}
+    allowed: dict[str, Bounded] = {}
+    for moment in subject.reference.moments:
+        subject.session.load_state(moment.state)
+        _, gradients = subject.session.loss_and_gradients(moment.batch)
+        computed |= {f"{name} ({moment.label})": array for name, array in gradients.items()}
+        expected = moment.training.gradients
+        allowed |= {f"{name} ({moment.label})": array for name, array in expected.items()}
+    return subject.rung("gradients", compare(computed, allowed, subject.reference.arithmetic))
+
+
+def fresh_step_rungs(subject: Subject) -> tuple[Rung, ...]:
+    """Slots and parameters after one step on a given batch, from the initial state."""
+    moment = subject.reference.fresh
+    subject.session.load_state(moment.state)
+    loss = subject.session.step(moment.batch)
+    return _step_rungs(subject, moment, loss)
+
+
+def warm_step_rungs(subject: Subject) -> tuple[Rung, ...]:
+    """Slots and parameters after one step on the session's own feed, from a warm state."""
+    moment = subject.reference.warm
+    subject.session.load_state(moment.state)
+    loss = float(subject.session.run(1)[0])
+    return _step_rungs(subject, moment, loss)
+
+
+def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ...]:
+    arithmetic = subject.reference.arithmetic
+    state = subject.session.state()
+    rungs: list[Rung] = []
+    if moment.state.slots:
+        computed = _flat({slot: dict(arrays) for slot, arrays in state.slots.items()})
+        slots = compare(computed, _flat(moment.after.slots), arithmetic)
+        rungs.append(subject.rung(f"slots ({moment.label})", slots))
+    if state.step != moment.state.step + 1:
+        note = f"step: {state.step} after a step from {moment.state.step}"
+        counted = Comparison(np.inf, None, 1, 1, note)
+        return (*rungs, subject.rung(f"update ({moment.label})", counted))
+    step_loss = compare(
+        {"step loss": np.asarray(loss, arithmetic.dtype)},
+        {"step loss": moment.training.loss},
+        arithmetic,
+    )
+    parameters = compare(dict(state.parameters), moment.after.parameters, arithmetic)
+    rungs.append(_update_rung(subject, moment, dict(state.parameters), step_loss, parameters))
+    return tuple(rungs)
+
+
+def _flat(slots: dict[str, dict[str, T]]) -> dict[str, T]:
+    return {f"{slot}:{name}": a for slot, arrays in slots.items() for name, a in arrays.items()}
+
+
+def _update_rung(
+    subject: Subject,
+    moment: Moment,
+    computed: dict[str, Array],
+    step_loss: Comparison,
+    parameters: Comparison,
+) -> Rung:
+    name = f"update ({moment.label})"
+    if not step_loss.within:
+        return subject.rung(name, step_loss)
+    if parameters.within or parameters.unusable is not None:
+        return subject.rung(name, parameters)
+    for difference in subject.backend.known_differences:
+        explained = explain_update(
+            difference,
+            subject.reference.problem,
+            moment,
+            computed,
+            parameters,
+            subject.reference.arithmetic,
+        )
+        if explained is not None:
+            return subject.rung(name, explained.comparison, explained.explanation)
+    return subject.rung(name, parameters)
+
+
+def _one(rung: Callable[[Subject], Rung]) -> Callable[[Subject], tuple[Rung, ...]]:
+    return lambda subject: (rung(subject),)
+
+
+LADDER: Final[tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]] = (
+    ("init", _one(init_rung)),
+    ("data order", _one(data_order_rung)),
+    ("dropout masks", _one(dropout_masks_rung)),
+    ("forward", _one(forward_rung)),
+    ("loss", _one(loss_rung)),
+    ("gradients", _one(gradients_rung)),
+    ("update (fresh)", fresh_step_rungs),
+    ("update (warm)", warm_step_rungs),
+)

@@ -1,0 +1,106 @@
+"""The gate: an engine is timed only if it computes what the oracle says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twofold.errors import BadInput, EngineFailed
+from twofold.experiment import Experiment
+from twofold.parity.verdict import ParityReport
+from twofold.timing.harness import Status
+from twofold.timing.protocol import OnProgress, Progress
+from twofold.timing.result import EngineTiming
+
+
+class Certifier(Protocol):
+    """Something that can climb the parity ladder with one engine, in a process of its own."""
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+
+    def certify(self) -> Mapping[str, Any]:
+        """`passed`, and if not, `status` and `reason`; raises as an `EngineWorker` does."""
+
+    def close(self) -> None:
+        """End the process."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The engines that may be timed, and the entries of those that may not."""
+
+    passed: tuple[str, ...]
+    refused: tuple[EngineTiming, ...]
+
+
+def open_gate(certifiers: Sequence[Certifier], on_progress: OnProgress) -> Gate:
+    """Certify each engine in its own process, one after the other."""
+    passed: list[str] = []
+    refused: list[EngineTiming] = []
+    for index, certifier in enumerate(certifiers):
+        on_progress(Progress("parity", certifier.engine, index / len(certifiers)))
+        refusal = _refusal(certifier)
+        if refusal is None:
+            passed.append(certifier.engine)
+        else:
+            refused.append(refusal)
+    return Gate(tuple(passed), tuple(refused))
+
+
+def gate_of_report(report: ParityReport, experiment: Experiment, engines: Sequence[str]) -> Gate:
+    """The gate that a report opens which is at hand already. Raises BadInput for another spec."""
+    if report.experiment != experiment:
+        raise BadInput(
+            f"parity: a report on {report.experiment.name!r} given; allowed is one on the very "
+            f"experiment that is timed, {experiment.name!r}"
+        )
+    passed: list[str] = []
+    refused: list[EngineTiming] = []
+    for engine in engines:
+        rungs = tuple(
+            rung
+            for rung in report.rungs
+            if rung.engine == engine and rung.precision == experiment.precision
+        )
+        own = ParityReport(experiment, report.environment, rungs)
+        if own.engine_passed(engine):
+            passed.append(engine)
+        else:
+            refused.append(EngineTiming(engine, status_of(own), reason_against(own, engine)))
+    return Gate(tuple(passed), tuple(refused))
+
+
+def status_of(report: ParityReport) -> Status:
+    """What an engine that did not pass is: `diverges`, or `failed` if it could not be judged."""
+    return "diverges" if any(rung.verdict == "diverges" for rung in report.rungs) else "failed"
+
+
+def reason_against(report: ParityReport, engine: str) -> str:
+    """The first rung that an engine did not pass, in a sentence; empty if it passed all."""
+    own = [rung for rung in report.rungs if rung.engine == engine]
+    if not own:
+        return "parity: no rung was judged"
+    for verdict in ("diverges", "not run"):
+        for rung in own:
+            if rung.verdict == verdict:
+                return f"parity {rung.verdict} at {rung.rung}: {rung.note}"
+    return ""
+
+
+def _refusal(certifier: Certifier) -> EngineTiming | None:
+    """Why an engine may not be timed; None if it may."""
+    engine = certifier.engine
+    try:
+        answer = certifier.certify()
+    except EngineFailed as error:
+        return EngineTiming(engine, "failed", f"parity could not be judged: {error}")
+    except BadInput as error:
+        return EngineTiming(engine, "unavailable", str(error))
+    finally:
+        certifier.close()
+    if answer["passed"]:
+        return None
+    return EngineTiming(engine, answer["status"], answer["reason"])

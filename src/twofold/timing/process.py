@@ -1,0 +1,209 @@
+"""The parent's side of a worker: start a process, ask, wait with a limit, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, final
+
+import psutil
+
+from twofold.errors import BadInput, DeviceUnavailable, EngineFailed, FrameworkMissing
+from twofold.timing.protocol import Limits, Opened
+from twofold.timing.subject import Block
+from twofold.timing.worker import CPUS_VARIABLE
+
+COMMAND: Final = (sys.executable, "-m", "twofold.timing.worker")
+CLOSING_S: Final = 2.0
+UNAVAILABLE: Final[Mapping[str, type[BadInput]]] = {
+    kind.__name__: kind for kind in (FrameworkMissing, DeviceUnavailable)
+}
+
+THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+COMPILE_CACHES: Final = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE")
+
+
+def worker_environment(cpus: Sequence[int], cache: str) -> dict[str, str]:
+    """The environment variables of a worker: its threads, its processors, an empty compile cache.
+
+    How idle threads wait is left as the libraries have it (see `subject.settle`).
+    """
+    variables = {name: value for name, value in os.environ.items() if name not in COMPILE_CACHES}
+    variables.update(dict.fromkeys(THREAD_VARIABLES, str(len(cpus))))
+    variables[CPUS_VARIABLE] = ",".join(str(cpu) for cpu in cpus)
+    variables["TORCHINDUCTOR_CACHE_DIR"] = cache
+    variables["TF_CPP_MIN_LOG_LEVEL"] = variables.get("TF_CPP_MIN_LOG_LEVEL", "2")
+    return variables
+
+
+@final
+class ProcessWorker:
+    """An engine in a process of its own; nothing runs there between two commands."""
+
+    def __init__(
+        self,
+        engine: str,
+        experiment: str,
+        cpus: Sequence[int],
+        *,
+        limits: Limits | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        """`experiment` is JSON text. The process starts with the first command."""
+        self.engine = engine
+        self._experiment = experiment
+        self._cpus = tuple(cpus)
+        self._limits = limits or Limits()
+        self._command = tuple(command)
+        self._process: subprocess.Popen[str] | None = None
+        self._collector: threading.Thread | None = None
+        self._processor_seconds = 0.0
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._resources = contextlib.ExitStack()
+
+    def open(self) -> Opened:
+        """Start the process, import the framework and open the experiment.
+
+        Raises FrameworkMissing, DeviceUnavailable, or EngineFailed for all else.
+        """
+        answer = self._ask("open", self._limits.cold_s, **self._subject())
+        return Opened(**answer)
+
+    def first_step(self) -> Block:
+        """The first training step, tracing and compiling included."""
+        answer = self._ask("first_step", self._limits.cold_s)
+        return Block(1, answer["seconds"], answer["compilations"])
+
+    def block(self, steps: int) -> Block:
+        """Some steps timed together."""
+        answer = self._ask("block", self._limits.block_s, steps=steps)
+        return Block(steps, **answer)
+
+    def describe(self) -> Mapping[str, Any]:
+        """`peak_memory_bytes`, `compilations` so far and `framework`."""
+        return self._ask("describe", self._limits.block_s)
+
+    def certify(self) -> Mapping[str, Any]:
+        """`passed`, `status` and `reason` of the parity ladder, climbed in the process."""
+        return self._ask("certify", self._limits.parity_s, **self._subject())
+
+    def processor_seconds(self) -> float:
+        """Processor time of the process so far; after its end, what was last known."""
+        if self._process is not None:
+            with contextlib.suppress(psutil.Error):
+                times = psutil.Process(self._process.pid).cpu_times()
+                self._processor_seconds = times.user + times.system
+        return self._processor_seconds
+
+    def close(self) -> None:
+        """End the process: it is asked first, then it and its children are killed."""
+        if self._process is not None:
+            # It may be gone already, or slow to go: then it is killed.
+            with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
+                self._send({"command": "close"})
+                self._process.wait(CLOSING_S)
+            self._kill()
+        self._resources.close()
+
+    def _subject(self) -> dict[str, str]:
+        return {"experiment": self._experiment, "engine": self.engine}
+
+    def _ask(self, name: str, limit_s: float, **arguments: Any) -> dict[str, Any]:
+        try:
+            self._send({"command": name, **arguments})
+            line = self._answers.get(timeout=limit_s)
+        except queue.Empty:
+            self._kill()
+            raise EngineFailed(f"no answer to {name!r} for {limit_s:g} s; ended") from None
+        except OSError:
+            line = ""
+        if not line:
+            raise EngineFailed(self._last_words(name))
+        answer: dict[str, Any] = json.loads(line)
+        if "error" not in answer:
+            return dict(answer["answer"])
+        kind, message = answer["error"]["kind"], answer["error"]["message"]
+        raise UNAVAILABLE.get(kind, EngineFailed)(message)
+
+    def _send(self, command: Mapping[str, Any]) -> None:
+        if self._process is None:
+            self._process = self._start()
+        assert self._process.stdin is not None  # opened as a pipe below
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+
+    def _start(self) -> subprocess.Popen[str]:
+        cache = self._resources.enter_context(
+            tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True)
+        )
+        self._errors = self._resources.enter_context(
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        )
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=worker_environment(self._cpus, cache),
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the workers
+        )
+        self._collector = threading.Thread(
+            target=_collect, args=(process, self._answers), daemon=True
+        )
+        self._collector.start()
+        return process
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # what the worker never read
+                self._process.stdin.close()
+        if self._collector is not None:
+            self._collector.join(CLOSING_S)
+
+    def _last_words(self, name: str) -> str:
+        """How the process ended, with the last line of its standard error."""
+        assert self._process is not None
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors if line.strip()]
+        said = f"; its last words: {lines[-1]}" if lines else ""
+        return f"the process ended in {name!r} {_manner(code)}{said}"
+
+
+def _collect(process: subprocess.Popen[str], answers: queue.SimpleQueue[str]) -> None:
+    """Queue every line of a process; an empty text marks the end."""
+    assert process.stdout is not None  # opened as a pipe
+    with process.stdout as lines:
+        for line in lines:
+            answers.put(line)
+    answers.put("")
+
+
+def _manner(code: int) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = ", as Linux does when memory runs out" if name == "SIGKILL" else ""
+    return f"by signal {name}{hint}"

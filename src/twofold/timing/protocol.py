@@ -1,0 +1,77 @@
+"""What the harness asks of a worker, and the figures that travel between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from twofold.timing.subject import Block
+
+Phase = Literal["parity", "cold start", "warm-up", "rounds"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a worker says after it opened its engine; times in seconds.
+
+    `dropped_partial_batch`: the smaller last batch of an epoch is left out, so that all steps are
+    alike. `clock_reading_s` is what one reading of the clock takes there.
+    """
+
+    import_s: float
+    open_s: float
+    rows_per_step: int
+    dropped_partial_batch: bool
+    clock_reading_s: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds after which a worker that does not answer counts as hung."""
+
+    cold_s: float = 600.0
+    block_s: float = 120.0
+    parity_s: float = 900.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a measurement stands: its phase, the engine if there is one, 0 to 1 of the phase."""
+
+    phase: Phase
+    engine: str | None
+    fraction: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class EngineWorker(Protocol):
+    """One engine, alone in its process; idle between calls.
+
+    Every method but `close` raises EngineFailed when the engine or its process breaks, and
+    FrameworkMissing or DeviceUnavailable when it cannot exist here.
+    """
+
+    @property
+    def engine(self) -> str:
+        """The engine's name, such as `torch:eager`."""
+
+    def open(self) -> Opened:
+        """Start, import the framework, open the experiment."""
+
+    def first_step(self) -> Block:
+        """The first training step, tracing and compiling included."""
+
+    def block(self, steps: int) -> Block:
+        """Some steps timed together."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """`peak_memory_bytes`, `compilations` so far and `framework`."""
+
+    def processor_seconds(self) -> float:
+        """Processor time that the process has used so far."""
+
+    def close(self) -> None:
+        """End the process; harmless when it has ended already."""

@@ -1,0 +1,149 @@
+"""What `measure` answers: every engine's figures, every ratio, and how quiet the machine was."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from twofold.experiment import Experiment
+from twofold.results import to_plain
+from twofold.timing.harness import Status
+from twofold.timing.statistics import Interval, Outcome
+from twofold.timing.steady import WarmUp
+
+SCHEMA: Final = "twofold.timing/1"
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """Seconds from nothing to the end of the first step, with an empty compile cache.
+
+    `first_step_s` holds tracing and compiling; `import_s` the framework's import; `compilations`
+    how many programs the first step compiled.
+    """
+
+    import_s: float
+    open_s: float
+    first_step_s: float
+    compilations: int
+
+    @property
+    def total_s(self) -> float:
+        """The three parts together."""
+        return self.import_s + self.open_s + self.first_step_s
+
+
+@dataclass(frozen=True)
+class EngineTiming:
+    """One engine's figures; None and empty where nothing was measured.
+
+    `samples_s` holds seconds per step of each round's block; `compilations` those seen in the
+    steady state, where there should be none; `settled_share` the share of blocks after which the
+    engine's threads came to rest before the next engine's turn; `framework` what the backend says
+    of itself: versions, devices, threads, precision flags.
+    """
+
+    engine: str
+    status: Status
+    reason: str = ""
+    cold_start: ColdStart | None = None
+    step_s: Interval | None = None
+    samples_s: tuple[float, ...] = ()
+    steps_per_block: int | None = None
+    compilations: int | None = None
+    warm_up: WarmUp | None = None
+    rows_per_step: int | None = None
+    rows_per_s: float | None = None
+    peak_memory_bytes: int | None = None
+    settled_share: float | None = None
+    dropped_partial_batch: bool | None = None
+    framework: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The engine's entry in the schema `twofold.timing/1`."""
+        total = self.cold_start.total_s if self.cold_start else None
+        return {**asdict(self), "cold_start_s": total}
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Step time of an engine over that of a reference, in pairs round by round."""
+
+    engine: str
+    reference: str
+    median: float | None
+    low: float | None
+    high: float | None
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How quiet the machine was.
+
+    `spread`: interquartile range over median of the blocks of the steadiest engine; `other_cores`:
+    processors kept busy by others, on average.
+    """
+
+    spread: float | None
+    other_cores: float | None
+
+
+@dataclass(frozen=True)
+class TimingResult:
+    """The timing of one experiment on one machine.
+
+    `unchecked`: parity was not asked for. `reference`: the engine the ratios read best against,
+    the first that was measured. `seconds`: what the rounds took.
+    """
+
+    experiment: Experiment
+    environment: dict[str, Any]
+    unchecked: bool
+    seed: int
+    seconds: float
+    interrupted: bool
+    reference: str | None
+    engines: tuple[EngineTiming, ...]
+    ratios: tuple[Ratio, ...]
+    noise: Noise
+    warnings: tuple[str, ...]
+
+    @property
+    def rounds(self) -> int:
+        """Complete rounds."""
+        return max((len(engine.samples_s) for engine in self.engines), default=0)
+
+    def ratio(self, engine: str) -> Ratio | None:
+        """An engine's ratio to the reference."""
+        return next(
+            (
+                ratio
+                for ratio in self.ratios
+                if (ratio.engine, ratio.reference) == (engine, self.reference)
+            ),
+            None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The result in the schema `twofold.timing/1`. Raises ResultError for NaN or infinity."""
+        plain: dict[str, Any] = to_plain(
+            {
+                "schema": SCHEMA,
+                "experiment": self.experiment.model_dump(mode="json"),
+                "environment": self.environment,
+                "unchecked": self.unchecked,
+                "seed": self.seed,
+                "seconds": self.seconds,
+                "interrupted": self.interrupted,
+                "rounds": self.rounds,
+                "reference": self.reference,
+                "noise": asdict(self.noise),
+                "warnings": self.warnings,
+                "engines": [engine.to_json() for engine in self.engines],
+                "ratios": [asdict(ratio) for ratio in self.ratios],
+            },
+            non_finite="refuse",
+        )
+        return plain

@@ -1,0 +1,101 @@
+"""From raw samples to a median, an interval, and an outcome.
+
+Samples of one machine follow each other in time, and so does its noise: the bootstrap resamples
+blocks of neighbouring rounds (circular block bootstrap: Politis and Romano, 1992), since single
+rounds would give intervals that are too narrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Outcome = Literal["faster", "slower", "not distinguishable", "could not be measured"]
+Samples = Sequence[float] | npt.NDArray[np.float64]
+
+CONFIDENCE: Final = 0.95
+RESAMPLES: Final = 2000
+LARGEST_TABLE: Final = 2_000_000  # elements resampled at once: thousands of rounds need portions
+RESOLUTION: Final = 0.02
+"""Ratios within 2 % of one are not told apart. Two processes of one program differ in speed through
+the layout of their memory, which more rounds cannot average away (Mytkowicz, Diwan, Hauswirth,
+Sweeney, *Producing wrong data without doing anything obviously wrong!*, ASPLOS 2009)."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median with the ends of its 95 % bootstrap interval."""
+
+    median: float
+    low: float
+    high: float
+
+
+def median_interval(samples: Samples, seed: int) -> Interval:
+    """The median of samples and its interval, by a seeded block bootstrap (percentile method)."""
+    values = np.asarray(samples, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.all(np.isfinite(values)):
+        raise ValueError(f"samples: {values.size} given, allowed are one or more finite numbers")
+    medians = _resampled_medians(values, np.random.default_rng(seed))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(medians, [tail, 1 - tail])
+    return Interval(float(np.median(values)), float(low), float(high))
+
+
+def paired_ratio(samples: Samples, reference: Samples, seed: int) -> Interval:
+    """The median of `samples / reference`, round by round, with its interval.
+
+    Pairing cancels what both sides of a round share, such as a machine that slows down. Medians
+    are of the logarithm, so that exchanging the sides gives the reciprocal.
+    """
+    if len(samples) != len(reference):
+        raise ValueError(f"rounds: {len(samples)} and {len(reference)} given; allowed are equal")
+    logarithms = np.log(np.asarray(samples, np.float64)) - np.log(np.asarray(reference, np.float64))
+    found = median_interval(logarithms, seed)
+    return Interval(*(float(np.exp(value)) for value in (found.median, found.low, found.high)))
+
+
+def outcome_of(ratio: Interval, resolution: float = RESOLUTION) -> Outcome:
+    """What an interval of the time ratio says: the whole of it must lie beyond the resolution."""
+    if ratio.high < 1 / (1 + resolution):
+        return "faster"
+    if ratio.low > 1 + resolution:
+        return "slower"
+    return "not distinguishable"
+
+
+def relative_spread(samples: Samples) -> float:
+    """Interquartile range over median: how noisy samples are."""
+    low, middle, high = np.quantile(np.asarray(samples, np.float64), [0.25, 0.5, 0.75])
+    return float((high - low) / middle)
+
+
+def block_length(rounds: int) -> int:
+    """Neighbouring rounds that are resampled together: the cube root of their number."""
+    return max(1, round(math.cbrt(rounds)))
+
+
+def _resampled_medians(
+    values: npt.NDArray[np.float64], random: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Medians of resampled series, shape (RESAMPLES,)."""
+    rounds, length = values.size, block_length(values.size)
+    blocks = -(-rounds // length)
+    offsets = np.arange(length)
+    parts = []
+    for count in _portions(RESAMPLES, portion=max(1, LARGEST_TABLE // rounds)):
+        starts = random.integers(0, rounds, size=(count, blocks, 1))
+        chosen = ((starts + offsets) % rounds).reshape(count, -1)[:, :rounds]  # (count, rounds)
+        parts.append(np.median(values[chosen], axis=1))
+    return np.concatenate(parts)
+
+
+def _portions(total: int, portion: int) -> list[int]:
+    """`total` cut into pieces of at most `portion`."""
+    whole, rest = divmod(total, portion)
+    return [portion] * whole + ([rest] if rest else [])

@@ -1,0 +1,155 @@
+"""What is timed: one engine in one process, measured with one clock.
+
+A worker drives these functions; they know sessions, never processes or pipes.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy.typing as npt
+
+from twofold.problem import Problem
+from twofold.timing.clock import Clock, seconds_since
+
+NAP_S: Final = 0.002
+QUIET_SHARE: Final = 0.1
+LONGEST_SETTLING_S: Final = 0.1
+
+
+class Steps(Protocol):
+    """The part of a session that is timed."""
+
+    def run(self, steps: int, /) -> npt.NDArray[Any]:
+        """Take training steps; returns the losses (steps,)."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all work asked of it."""
+
+    def compilations(self) -> int:
+        """How many programs have been compiled so far."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some steps timed together.
+
+    `seconds` from the first call to the end of the synchronised work; `compilations` made inside;
+    `settled` whether the process's own threads came to rest afterwards.
+    """
+
+    steps: int
+    seconds: float
+    compilations: int
+    settled: bool = True
+
+    @property
+    def step_s(self) -> float:
+        """Seconds for a step."""
+        return self.seconds / self.steps
+
+
+def whole_batches(problem: Problem) -> tuple[Problem, bool]:
+    """The problem with all batches of one size, and whether its last batch had to be dropped.
+
+    Data with fewer rows than a batch has one batch for each epoch, always the same size.
+    """
+    experiment = problem.experiment
+    size, rows = experiment.data.batch_size, problem.train.rows
+    if experiment.data.drop_last or rows < size or rows % size == 0:
+        return problem, False
+    data = experiment.data.model_copy(update={"drop_last": True})
+    return replace(problem, experiment=experiment.model_copy(update={"data": data})), True
+
+
+def rows_per_step(problem: Problem) -> int:
+    """Rows in each batch of a problem whose batches have one size."""
+    return min(problem.experiment.data.batch_size, problem.train.rows)
+
+
+def timed_import(opener: str, clock: Clock) -> float:
+    """Seconds to import the module of a backend's opener, and with it the framework."""
+    start = clock.nanoseconds()
+    importlib.import_module(opener.partition(":")[0])
+    return seconds_since(clock, start)
+
+
+def timed_block(session: Steps, steps: int, clock: Clock) -> Block:
+    """Time some steps: all earlier work is waited for before, all of their own work after."""
+    session.synchronize()
+    compiled = session.compilations()
+    with _without_garbage_collection():
+        start = clock.nanoseconds()
+        session.run(steps)
+        session.synchronize()
+        seconds = seconds_since(clock, start)
+    return Block(steps, seconds, session.compilations() - compiled)
+
+
+def settle(clock: Clock) -> bool:
+    """Wait until this process uses no processor; whether it came to rest within 0.1 s.
+
+    Thread pools spin for some milliseconds after their last work (GNU OpenMP: GOMP_SPINCOUNT). To
+    forbid the spinning would slow the engines that rely on it, so it is waited out instead.
+    """
+    start = clock.nanoseconds()
+    while seconds_since(clock, start) < LONGEST_SETTLING_S:
+        nap, used = clock.nanoseconds(), time.process_time_ns()
+        clock.sleep(NAP_S)
+        share = (time.process_time_ns() - used) / 1e9 / seconds_since(clock, nap)
+        if share < QUIET_SHARE:
+            return True
+    return False
+
+
+def freeze_garbage() -> None:
+    """Collect once, then exempt what is alive: later collections between blocks are cheap."""
+    gc.collect()
+    gc.freeze()
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory this process has held, in bytes; None where the system does not say.
+
+    Linux's own high-water mark of this program (`VmHWM`): `getrusage` would report that of the
+    parent if it was larger, since the mark there survives `exec`.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return _peak_from_resource_usage()
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return _peak_from_resource_usage()
+
+
+def _peak_from_resource_usage() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Collect before, so that every block starts alike, and not inside."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

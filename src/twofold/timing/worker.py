@@ -1,0 +1,178 @@
+"""A worker: one engine alone in one process, told what to do by JSON lines.
+
+    python -m twofold.timing.worker < commands > answers
+
+Commands: {"command": "open", "experiment": {...}, "engine": "torch:eager"}, "first_step",
+{"command": "block", "steps": 8}, "describe", "certify", "close". Every answer is one line,
+{"answer": {...}} or {"error": {"kind": ..., "message": ...}}. The end of the input ends the worker.
+
+Nothing heavy is imported before the processors are chosen: libraries count them when they load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TextIO, final
+
+if TYPE_CHECKING:
+    from twofold.session import Session
+
+CPUS_VARIABLE: Final = "TWOFOLD_WORKER_CPUS"
+Answer = dict[str, Any]
+
+
+def main() -> int:
+    """Answer commands until `close` or the end of the input; returns the exit code."""
+    confine(os.environ.get(CPUS_VARIABLE, ""))
+    commands, answers = protected_streams()
+    serve(Worker(), commands, answers)
+    return 0
+
+
+def confine(cpus: str) -> None:
+    """Keep this process and all its later threads on processors such as "0,1"; "" for any."""
+    if cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
+
+
+def protected_streams() -> tuple[TextIO, TextIO]:
+    """Commands and answers on files of their own.
+
+    What libraries print to standard output goes to standard error instead, and none of them can
+    read a command from standard input.
+    """
+    commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return commands, answers
+
+
+@final
+class Worker:
+    """One engine's session, opened, stepped and timed on command."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+
+    def open(self, experiment: str, engine: str) -> Answer:
+        """Import the framework, then open the experiment (JSON text) in the engine, each timed."""
+        from twofold import backends
+        from twofold.data import prepare
+        from twofold.experiment import Experiment
+        from twofold.timing import clock, subject
+
+        system = clock.SystemClock()
+        given = prepare(Experiment.model_validate_json(experiment))
+        problem, dropped_partial_batch = subject.whole_batches(given)
+        owner, _ = backends.find_engine(engine)
+        backends.require_framework(owner)
+        import_s = subject.timed_import(owner.opener, system)
+        start = system.nanoseconds()
+        self._session = backends.open_session(problem, engine)
+        self._session.synchronize()
+        return {
+            "import_s": import_s,
+            "open_s": clock.seconds_since(system, start),
+            "rows_per_step": subject.rows_per_step(problem),
+            "dropped_partial_batch": dropped_partial_batch,
+            "clock_reading_s": clock.reading_cost(system),
+        }
+
+    def first_step(self) -> Answer:
+        """Time the first training step: tracing and compiling included."""
+        from twofold.timing import clock, subject
+
+        block = subject.timed_block(self._opened(), 1, clock.SystemClock())
+        subject.freeze_garbage()
+        return {"seconds": block.seconds, "compilations": block.compilations}
+
+    def block(self, steps: int) -> Answer:
+        """Time some steps together, then wait until the framework's threads are at rest."""
+        from twofold.timing import clock, subject
+
+        system = clock.SystemClock()
+        block = subject.timed_block(self._opened(), steps, system)
+        settled = subject.settle(system)
+        return {"seconds": block.seconds, "compilations": block.compilations, "settled": settled}
+
+    def describe(self) -> Answer:
+        """Peak memory, compilations so far, and what the backend says about its framework."""
+        from twofold import backends
+        from twofold.results import to_plain
+        from twofold.timing import subject
+
+        session = self._opened()
+        owner, _ = backends.find_engine(session.engine)
+        return {
+            "peak_memory_bytes": subject.peak_memory_bytes(),
+            "compilations": session.compilations(),
+            "framework": to_plain(backends.probe(owner)),
+        }
+
+    def certify(self, experiment: str, engine: str) -> Answer:
+        """Climb the parity ladder in the experiment's precision; says why if it is not passed."""
+        from twofold.experiment import Experiment
+        from twofold.parity.certify import certify
+        from twofold.timing.gate import reason_against, status_of
+
+        given = Experiment.model_validate_json(experiment)
+        report = certify(given, engines=[engine], precisions=[given.precision])
+        return {
+            "passed": report.engine_passed(engine),
+            "status": status_of(report),
+            "reason": reason_against(report, engine),
+        }
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            raise RuntimeError("no session: send the command open first")
+        return self._session
+
+
+def serve(worker: Worker, commands: TextIO, answers: TextIO) -> None:
+    """Answer each command in turn; an error in one is an answer too."""
+    for line in iter(commands.readline, ""):
+        command = json.loads(line)
+        name = command.pop("command")
+        if name == "close":
+            return
+        answers.write(json.dumps(_answer_to(worker, name, command)) + "\n")
+        answers.flush()
+
+
+def _answer_to(worker: Worker, name: str, arguments: Mapping[str, Any]) -> Answer:
+    from twofold.errors import DeviceUnavailable, FrameworkMissing
+
+    table: dict[str, Callable[..., Answer]] = {
+        "open": worker.open,
+        "first_step": worker.first_step,
+        "block": worker.block,
+        "describe": worker.describe,
+        "certify": worker.certify,
+    }
+    try:
+        return {"answer": table[name](**arguments)}
+    except (DeviceUnavailable, FrameworkMissing) as error:
+        return {"error": {"kind": type(error).__name__, "message": str(error)}}
+    except MemoryError as error:
+        return {"error": {"kind": "MemoryError", "message": f"out of memory: {error}".rstrip(": ")}}
+    except Exception as error:  # whatever a framework raises is what the person must read
+        import traceback
+
+        traceback.print_exc()
+        return {"error": {"kind": type(error).__name__, "message": _one_line(error)}}
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Every example of the README runs: Python blocks, and console lines that call `twofold`."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def console_lines() -> list[str]:
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+def commands() -> list[object]:
+    """Timing takes its own processes and seconds, so it is left to the slow tests."""
+    return [
+        pytest.param(line, id=line, marks=[pytest.mark.slow] if " time " in line else [])
+        for line in console_lines()
+    ]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder with the README's TOML files, under the names that the text gives them."""
+    for name, text in re.findall(
+        r"`([\w-]+\.toml)`:\n\n```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def run(arguments: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip()
+
+
+def test_there_are_examples() -> None:
+    assert len(blocks("python")) >= 3
+    assert len(console_lines()) >= 5
+    assert all(line.startswith("twofold ") for line in console_lines())
+    assert len(blocks("toml")) == 1
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_blocks_run(code: str, workplace: Path) -> None:
+    run([sys.executable, "-c", code], workplace)
+
+
+@pytest.mark.parametrize("line", commands())
+def test_console_lines_end_well(line: str, workplace: Path) -> None:
+    run([sys.executable, "-m", "twofold.cli.main", *line.split()[1:]], workplace)
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"`?make ([a-z-]+)", README)) - {"and"}
+    assert {"compare", "test", "check"} <= named <= targets | {"and"}
+
+
+def test_rooms_of_the_readme_exist() -> None:
+    rooms = re.findall(r"^\| `([^`]+/)` \|", README, re.MULTILINE)
+    assert len(rooms) == 5
+    assert all((ROOT / room).is_dir() for room in rooms)

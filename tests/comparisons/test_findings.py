@@ -1,0 +1,204 @@
+"""Findings from hand-made results: counts, break-evens, envelopes, words and advice."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from conftest import measured, ratio, timing_result, unmeasured
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twofold.report import advice, guide, wording
+from twofold.report.environments import describe_environments
+from twofold.report.evidence import Evidence
+from twofold.report.parity_findings import Tally, find_parity
+from twofold.report.timing_findings import (
+    MeasuredEngine,
+    break_even,
+    find_timing,
+    lower_envelope,
+)
+from twofold.report.training_findings import find_training
+
+
+def test_parity_counts_and_cells(evidence: Evidence) -> None:
+    parity = find_parity(evidence.parity)
+    assert parity is not None
+    assert parity.total == Tally(certified=3, explained=1, diverging=1, not_run=1)
+    assert parity.cell("torch:eager", "digits") == Tally(certified=2)
+    assert parity.cell("flax:jit", "lesson") == Tally(diverging=1)
+    assert parity.cell("torch:compile", "lesson") == Tally()
+    assert parity.tightest is not None
+    assert parity.tightest.worst_ratio == 0.5
+
+
+def test_no_rungs_is_not_a_pass() -> None:
+    assert not Tally().holds
+    assert not Tally(certified=1, not_run=1).holds
+    assert Tally(certified=1, explained=1).holds
+
+
+def test_an_explained_difference_names_cause_source_size_and_both_ratios(
+    evidence: Evidence,
+) -> None:
+    parity = find_parity(evidence.parity)
+    assert parity is not None
+    (difference,) = parity.explained
+    assert difference.source == "optax/tree_utils/_tree_math.py"
+    assert difference.sizes == ("6.6e-06 of the first update",)
+    assert (difference.engines, difference.rungs) == (("flax:jit",), ("update",))
+    assert (difference.largest_ratio_without, difference.largest_ratio_with) == (5.5, 0.75)
+
+
+def test_short_answers(evidence: Evidence) -> None:
+    findings = guide.find(evidence)
+    assert advice.same_thing(findings.parity) == (
+        "No: 1 of 6 rungs diverge (3 certified and 1 explained)."
+    )
+    assert advice.how_fast(findings.timing) == (
+        "Of 2 experiments, the shortest step: flax:jit in 1 and "
+        "no single engine (not distinguishable) in 1."
+    )
+    assert advice.same_thing(None).startswith("Not known")
+    assert advice.how_fast(()).startswith("Not known")
+
+
+def test_the_short_answer_says_yes_only_when_all_hold(evidence: Evidence) -> None:
+    sound, _ = evidence.parity
+    sound = {**sound, "rungs": sound["rungs"][:3]}
+    assert advice.same_thing(find_parity((sound,))).startswith("Yes: all 3 rungs")
+    with_gap = find_parity(evidence.parity[:1])
+    assert advice.same_thing(with_gap).startswith("As far as was checked")
+
+
+def test_break_even_by_hand(evidence: Evidence) -> None:
+    digits = find_timing(evidence.timing[0])
+    assert digits.envelope == ("torch:eager", "flax:jit")
+    (even,) = digits.break_evens
+    # 0.9 s later at the start, 0.5 ms sooner with each step; gains of 0.3 to 0.7 ms at the ends
+    assert even.steps == pytest.approx(1801)
+    assert even.low == pytest.approx(1 + 0.9 / 0.0007)
+    assert even.high == pytest.approx(1 + 0.9 / 0.0003)
+
+
+def test_overlapping_intervals_leave_the_break_even_open(evidence: Evidence) -> None:
+    lesson = find_timing(evidence.timing[1])
+    (even,) = lesson.break_evens
+    assert even.high is None
+    assert lesson.leader is None
+
+
+seconds = st.floats(1e-6, 100.0)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.lists(st.tuples(seconds, seconds), min_size=1, max_size=6), st.floats(1.0, 1e7))
+def test_the_envelope_holds_an_engine_as_fast_as_any(
+    lines: list[tuple[float, float]], steps: float
+) -> None:
+    engines = [
+        MeasuredEngine(f"fake:{i}", cold, step, step, step) for i, (cold, step) in enumerate(lines)
+    ]
+    envelope = lower_envelope(engines)
+    best = min(engine.time_to(steps) for engine in engines)
+    assert min(engine.time_to(steps) for engine in envelope) == pytest.approx(best, rel=1e-9)
+    evens = [break_even(a, b).steps for a, b in pairwise(envelope)]
+    assert evens == sorted(evens)
+
+
+def test_a_stored_comparison_is_turned_round() -> None:
+    item = find_timing(
+        timing_result(
+            "x",
+            [measured("torch:eager", 1, 4, 4, 4), measured("flax:jit", 1, 1, 1, 1)],
+            [ratio("flax:jit", 0.25, 0.2, 0.5, "faster")],
+        )
+    )
+    turned = item.against("torch:eager", "flax:jit")
+    assert turned is not None
+    assert (turned.median, turned.low, turned.high, turned.outcome) == (4.0, 2.0, 5.0, "slower")
+
+
+def test_engines_that_could_not_be_measured_are_kept_apart() -> None:
+    item = find_timing(timing_result("x", [unmeasured("torch:eager", "failed", "broken")], []))
+    assert (item.measured, item.envelope, item.reference, item.leader) == ((), (), None, None)
+    assert list(advice.advise(None, (item,), ())) == []
+
+
+def test_training_spread_in_rows(evidence: Evidence) -> None:
+    digits, lesson = find_training(evidence.training, ("torch:eager", "flax:jit"))
+    assert [engine.engine for engine in digits.engines] == ["torch:eager", "flax:jit"]
+    assert digits.spread == pytest.approx(0.01)
+    assert digits.spread_rows == 2
+    assert (lesson.metric, lesson.spread, lesson.engines[0].outcome) == (None, None, "diverged")
+
+
+def test_advice_follows_the_figures(evidence: Evidence) -> None:
+    sentences = "\n".join(guide.find(evidence).advice)
+    assert "Mend flax:jit first" in sentences
+    assert "flax:jit from about 1,800 steps on (1,300 to 3,000)" in sentences
+    assert "For the 600 steps that it trains, torch:eager is soonest: 699 ms" in sentences
+    assert "flax:jit after 5,000 steps at the earliest, perhaps never" in sentences
+    assert "Never the shortest way to a result here" in sentences
+    assert "flax:jit (500 µs a step) is 2.00 times as fast as torch:eager" in sentences
+
+
+def test_the_lead_is_the_paired_ratio_not_that_of_the_medians() -> None:
+    item = find_timing(
+        timing_result(
+            "x",
+            [measured("torch:eager", 1, 4, 4, 4), measured("flax:jit", 1, 1, 1, 1)],
+            [ratio("flax:jit", 0.2, 0.2, 0.2, "faster")],
+        )
+    )
+    assert "5.00 times as fast" in advice.advise(None, (item,), ())[0]
+
+
+def test_equal_outcomes_are_called_the_same(evidence: Evidence) -> None:
+    one, other, _ = evidence.training
+    (item,) = find_training((one, {**other, "score": one["score"]}))
+    (sentence,) = advice.advise(None, (), (item,))
+    assert "is the same on 200 test rows" in sentence
+
+
+def test_no_divergence_no_warning(evidence: Evidence) -> None:
+    sound, _ = evidence.parity
+    sound = {**sound, "rungs": sound["rungs"][:3]}
+    (sentence,) = advice.advise(find_parity((sound,)), (), ())
+    assert sentence.startswith("**What is computed is no reason to prefer one framework.**")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.000312, "312 µs"),
+        (0.0009996, "1.00 ms"),
+        (0.00184, "1.84 ms"),
+        (12.34, "12.3 s"),
+        (1234.0, "1,230 s"),
+        (None, "–"),
+    ],
+)
+def test_durations(value: float | None, words: str) -> None:
+    assert wording.duration(value) == words
+
+
+def test_other_words() -> None:
+    assert wording.significant(math.inf) == "infinite"
+    assert wording.significant(0) == "0"
+    assert wording.significant(1.5e-5) == "1.50e-05"
+    assert wording.steps(2345.6) == "2,300"
+    assert wording.steps(0.2) == "1"
+    assert wording.listing([]) == "none"
+    assert wording.listing(["a", "b", "c"]) == "a, b and c"
+    assert wording.cell("a | b\nc") == "a \\| b c"
+
+
+def test_environments_are_told_apart_by_machine_not_by_load(evidence: Evidence) -> None:
+    one = evidence.environments[0]
+    later = {**one, "load_average": [1.5, 1, 1], "time_utc": "2026-02-02T00:00:00+00:00"}
+    other = {**one, "processor": "Testonium 1"}
+    lines = describe_environments([one, later, other])
+    assert len(lines) == 2
+    assert lines[0].endswith("2026-01-31 to 2026-02-02; load average 0.2 to 1.5")
+    assert "2 of 4 cores, 2 threads, 8.00 GiB" in lines[0]

@@ -1,0 +1,169 @@
+"""The walls of the house: who may import whom, proved in fresh processes and in the source."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+CORE = PROJECT / "src" / "twofold"
+REPORT = CORE / "report"
+TORCH = PROJECT / "backends" / "twofold_torch"
+FLAX = PROJECT / "backends" / "twofold_flax"
+
+TORCH_LIBRARIES = {"torch"}
+FLAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax"}
+FRAMEWORKS = TORCH_LIBRARIES | FLAX_LIBRARIES
+BACKENDS = {"twofold_torch", "twofold_flax"}
+HEAVY = {"pandas", "altair", "vl_convert", "sklearn", "scipy"}
+OUTSIDE = {"comparisons", "tests"}
+
+
+def files(*folders):
+    return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+
+
+def module_name(path):
+    base = CORE.parent if path.is_relative_to(CORE.parent) else TORCH.parent
+    parts = path.relative_to(base).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(nodes):
+    """The first parts of all modules that these syntax nodes import."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            names.add(str(node.module).partition(".")[0])
+        elif isinstance(node, ast.Call) and "import_module" in ast.dump(node.func):
+            names |= {
+                str(a.value).partition(".")[0] for a in node.args if isinstance(a, ast.Constant)
+            }
+    return names
+
+
+def anywhere(path):
+    return imported(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def at_import(path):
+    """What a module imports when it is loaded: not inside functions, not for type checkers."""
+
+    def visit(node):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            yield child
+            yield from visit(child)
+
+    return imported(visit(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def loaded_by(*modules):
+    """The first parts of everything in `sys.modules` after a fresh process imports modules."""
+    code = (
+        "import importlib, json, sys\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *modules],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout))
+
+
+def test_the_reader_of_imports_reads_them():
+    source = (
+        "import a.b\nfrom c.d import e\nif TYPE_CHECKING:\n    import t\n"
+        "def f():\n    import g\n    importlib.import_module('h.i')\n"
+    )
+    assert imported(ast.walk(ast.parse(source))) == {"a", "c", "t", "g", "h"}
+
+
+def test_there_is_something_to_check():
+    assert len(files(CORE)) > 20
+    assert files(REPORT)
+    assert files(TORCH)
+    assert files(FLAX)
+
+
+def test_import_twofold_loads_no_more_than_it_needs():
+    assert not loaded_by("twofold") & (
+        FRAMEWORKS | BACKENDS | HEAVY | {"numpy", "pydantic", "rich"}
+    )
+
+
+def test_every_core_module_but_the_report_loads_no_framework_and_nothing_heavy():
+    modules = [module_name(path) for path in files(CORE) if REPORT not in path.parents]
+    assert not loaded_by(*modules) & (FRAMEWORKS | BACKENDS | HEAVY)
+
+
+def test_the_report_loads_no_framework_and_no_backend():
+    modules = [module_name(path) for path in files(REPORT)]
+    assert not loaded_by(*modules) & (FRAMEWORKS | BACKENDS)
+
+
+@pytest.mark.parametrize("backend", sorted(BACKENDS))
+def test_a_backend_describes_itself_without_a_framework(backend):
+    loaded = loaded_by(backend)
+    assert not loaded & (FRAMEWORKS | HEAVY)
+    assert loaded & BACKENDS == {backend}
+
+
+@pytest.mark.parametrize(
+    ("folder", "own", "sibling"),
+    [(TORCH, TORCH_LIBRARIES, FLAX_LIBRARIES), (FLAX, FLAX_LIBRARIES, TORCH_LIBRARIES)],
+    ids=["torch", "flax"],
+)
+def test_a_backend_with_all_its_modules_does_not_load_its_sibling(folder, own, sibling):
+    modules = [module_name(path) for path in files(folder)]
+    loaded = loaded_by(*modules)
+    assert loaded >= own - {"jaxlib"}
+    assert not loaded & sibling
+    assert loaded & BACKENDS == {folder.name}
+
+
+@pytest.mark.parametrize("path", files(CORE), ids=module_name)
+def test_core_source_names_no_framework(path):
+    assert not anywhere(path) & (FRAMEWORKS | BACKENDS | OUTSIDE)
+    if REPORT not in path.parents:
+        assert not at_import(path) & HEAVY
+
+
+def test_the_report_reads_results_and_computes_nothing():
+    rooms = ("backends", "session", "problem", "data", "oracle", "training", "parity", "timing")
+    code = "\n".join(f"import {module_name(path)}" for path in files(REPORT))
+    code += "\nimport sys; print(*sorted(name for name in sys.modules if 'twofold' in name))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    loaded = set(result.stdout.split())
+    assert loaded >= {module_name(path) for path in files(REPORT)}
+    assert not loaded & {f"twofold.{room}" for room in rooms}
+
+
+@pytest.mark.parametrize("path", files(TORCH, FLAX), ids=module_name)
+def test_backend_source_names_core_and_its_own_framework(path):
+    own = TORCH_LIBRARIES if path.is_relative_to(TORCH) else FLAX_LIBRARIES
+    foreign = (FRAMEWORKS - own) | (BACKENDS - {path.relative_to(TORCH.parent).parts[0]})
+    assert not anywhere(path) & (foreign | HEAVY | OUTSIDE)
+
+
+def test_the_command_line_loads_light_libraries_only():
+    heavy = FRAMEWORKS | BACKENDS | HEAVY | {"numpy", "pydantic", "rich", "psutil"}
+    assert not loaded_by("twofold.cli.main") & heavy

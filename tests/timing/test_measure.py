@@ -1,0 +1,185 @@
+"""Measuring for real: the gate, bad input, and worker processes on a small experiment."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from twofold import backends
+from twofold.cli import time as command
+from twofold.cli.time_view import print_result
+from twofold.errors import BadInput, EngineFailed, FrameworkMissing, SpecError, UnknownEngine
+from twofold.experiment import Experiment
+from twofold.parity.verdict import ParityReport, Rung, Verdict
+from twofold.results import read_json, write_json
+from twofold.timing.gate import gate_of_report, open_gate
+from twofold.timing.measure import measure
+from twofold.timing.result import SCHEMA, TimingResult
+
+ENGINES = ("torch:eager", "flax:jit")
+frameworks = pytest.mark.skipif(
+    any(backends.find_engine(engine)[0].missing_frameworks() for engine in ENGINES),
+    reason="PyTorch or JAX is not installed",
+)
+
+
+def small(**values: object) -> Experiment:
+    defaults: dict[str, object] = {
+        "model__hidden": (8,),
+        "model__in_features": 4,
+        "model__out_features": 3,
+        "data__rows": 100,
+        "data__batch_size": 16,
+    }
+    return Experiment.load("lesson").with_values(**(defaults | values))
+
+
+class Certifier:
+    def __init__(self, engine: str, answer: Mapping[str, Any] | Exception) -> None:
+        self.engine, self.answer, self.closed = engine, answer, False
+
+    def certify(self) -> Mapping[str, Any]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_only_engines_that_pass_parity_go_through_the_gate() -> None:
+    certifiers = [
+        Certifier("a", {"passed": True}),
+        Certifier("b", {"passed": False, "status": "diverges", "reason": "at update"}),
+        Certifier("c", EngineFailed("it burst")),
+        Certifier("d", FrameworkMissing("jax not installed")),
+    ]
+    gate = open_gate(certifiers, lambda _: None)
+    assert gate.passed == ("a",)
+    assert [(entry.engine, entry.status) for entry in gate.refused] == [
+        ("b", "diverges"),
+        ("c", "failed"),
+        ("d", "unavailable"),
+    ]
+    assert gate.refused[0].reason == "at update"
+    assert all(certifier.closed for certifier in certifiers)
+
+
+def rung(engine: str, verdict: Verdict, precision: Any = "float32") -> Rung:
+    return Rung("update", engine, precision, verdict, None, None, "a note")
+
+
+def test_a_report_at_hand_opens_the_gate_in_its_own_precision_only() -> None:
+    experiment = small()
+    report = ParityReport(
+        experiment,
+        {},
+        (
+            rung("a", "explained"),
+            rung("a", "diverges", "float64"),
+            rung("b", "diverges"),
+            rung("c", "certified", "float64"),
+            rung("d", "not run"),
+        ),
+    )
+    gate = gate_of_report(report, experiment, ["a", "b", "c", "d"])
+    assert gate.passed == ("a",)
+    assert [entry.status for entry in gate.refused] == ["diverges", "failed", "failed"]
+    assert gate.refused[0].reason == "parity diverges at update: a note"
+    with pytest.raises(BadInput, match="very experiment"):
+        gate_of_report(report, small(seed=1), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"engines": ["torch:eagre"]}, UnknownEngine, "did you mean torch:eager"),
+        ({"engines": []}, BadInput, "engines: none given"),
+        ({"threads": 0}, BadInput, "threads: 0 given"),
+        ({"threads": 10_000}, BadInput, "threads: 10000 given"),
+        ({"seconds": 0.0}, BadInput, "seconds: 0.0 given"),
+        ({"seconds": float("nan")}, BadInput, "seconds: nan given"),
+        ({"seed": -1}, BadInput, "seed: -1 given"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_starts(
+    options: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        measure(small(), **options)
+
+
+def test_draws_that_parity_cannot_judge_are_refused() -> None:
+    with pytest.raises(SpecError, match="--unchecked"):
+        measure(small(rng="native"))
+
+
+@pytest.fixture(scope="module")
+def result() -> TimingResult:
+    return measure(small(), engines=list(reversed(ENGINES)), threads=1, seconds=0.5, unchecked=True)
+
+
+@frameworks
+def test_real_workers_measure_both_frameworks(result: TimingResult) -> None:
+    assert [(e.engine, e.status, e.reason) for e in result.engines] == [
+        ("torch:eager", "measured", ""),
+        ("flax:jit", "measured", ""),
+    ]
+    for engine in result.engines:
+        assert engine.step_s is not None
+        assert 0 < engine.step_s.low <= engine.step_s.median <= engine.step_s.high
+        assert engine.cold_start is not None
+        assert engine.cold_start.total_s > engine.step_s.median
+        assert engine.compilations == 0
+        assert engine.rows_per_step == 16
+        assert engine.dropped_partial_batch is True  # 100 training rows in batches of 16
+        assert engine.peak_memory_bytes is not None
+        assert engine.peak_memory_bytes > 2**24
+        assert engine.framework is not None
+    assert result.reference == "torch:eager"
+    assert result.unchecked
+
+
+@frameworks
+def test_a_real_result_is_written_and_read(result: TimingResult, tmp_path: Path) -> None:
+    path = write_json(tmp_path / "timing.json", result.to_json(), non_finite="refuse")
+    found = read_json(path, SCHEMA)
+    assert found["environment"]["threads"] == 1
+    assert len(found["environment"]["cpus"]) == 1
+    assert Experiment.model_validate_json(json.dumps(found["experiment"])) == result.experiment
+    entry = found["engines"][0]
+    assert len(entry["samples_s"]) == found["rounds"]
+    assert set(entry["step_s"]) == {"median", "low", "high"}
+    assert entry["cold_start_s"] == pytest.approx(
+        sum(entry["cold_start"][part] for part in ("import_s", "open_s", "first_step_s"))
+    )
+    (ratio,) = found["ratios"]
+    assert (ratio["engine"], ratio["reference"]) == ("flax:jit", "torch:eager")
+
+
+@frameworks
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_real_result_is_readable_at_both_widths(result: TimingResult, width: int) -> None:
+    stream = io.StringIO()
+    print_result(result, Console(file=stream, width=width, highlight=False))
+    text = stream.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    for words in ("torch:eager", "flax:jit", "cold start", "reference", "unchecked"):
+        assert words in text
+
+
+@frameworks
+def test_an_engine_nobody_can_run_here_leaves_a_reason(result: TimingResult) -> None:
+    assert command.exit_code(result) == 0
+    device = "cuda" if sys.platform == "darwin" else "mps"
+    absent = measure(small(device=device), engines=ENGINES, seconds=0.5, unchecked=True)
+    assert {engine.status for engine in absent.engines} == {"unavailable"}
+    assert all(device in engine.reason for engine in absent.engines)

@@ -1,0 +1,149 @@
+"""Real processes that crash, hang, chatter and obey; no framework is needed for any of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from twofold.errors import DeviceUnavailable, EngineFailed, FrameworkMissing
+from twofold.timing import worker
+from twofold.timing.process import ProcessWorker, worker_environment
+from twofold.timing.protocol import Limits, Opened
+
+SCRIPT = """
+import json, os, signal, sys, time
+from twofold.errors import DeviceUnavailable, FrameworkMissing
+from twofold.timing import worker
+
+class Fake:
+    def open(self, experiment, engine):
+        print("a library says hello")
+        os.system("echo so does its child")
+        sys.stdout.flush()
+        {open}
+        return dict(import_s=0.1, open_s=0.2, rows_per_step=8, dropped_partial_batch=False,
+                    clock_reading_s=1e-7)
+    def first_step(self): return dict(seconds=0.5, compilations=1)
+    def block(self, steps):
+        {block}
+        return dict(seconds=steps * 1e-3, compilations=0, settled=True)
+    def describe(self):
+        threads = os.environ["OMP_NUM_THREADS"]
+        return dict(affinity=sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
+                    else None, threads=threads, stdin=sys.stdin.read())
+    def certify(self, experiment, engine): return dict(passed=True, status="failed", reason="")
+
+worker.confine(os.environ[worker.CPUS_VARIABLE])
+worker.serve(Fake(), *worker.protected_streams())
+"""
+
+Start = Callable[..., ProcessWorker]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[ProcessWorker] = []
+
+    def build(open_: str = "pass", block: str = "pass", limit_s: float = 30.0) -> ProcessWorker:
+        script = tmp_path / f"worker{len(started)}.py"
+        script.write_text(textwrap.dedent(SCRIPT).format(open=open_, block=block))
+        limits = Limits(limit_s, limit_s, limit_s)
+        process = ProcessWorker(
+            "torch:eager", "{}", [0], limits=limits, command=[sys.executable, str(script)]
+        )
+        started.append(process)
+        return process
+
+    yield build
+    for process in started:
+        process.close()
+
+
+def test_answers_come_through_whatever_libraries_print(start: Start) -> None:
+    process = start()
+    assert process.open() == Opened(0.1, 0.2, 8, False, 1e-7)
+    assert process.first_step().seconds == 0.5
+    assert process.block(20).step_s == pytest.approx(1e-3)
+    assert process.certify()["passed"] is True
+
+
+def test_the_worker_is_confined_and_reads_nothing_but_commands(start: Start) -> None:
+    process = start()
+    process.open()
+    about = process.describe()
+    assert about["threads"] == "1"
+    assert about["stdin"] == ""
+    assert about["affinity"] in ([0], None)
+
+
+def test_a_crash_is_told_with_the_exit_code_and_the_last_words(start: Start) -> None:
+    process = start(block="print('the pool burst', file=sys.stderr, flush=True); os._exit(7)")
+    process.open()
+    with pytest.raises(EngineFailed, match="'block' with exit code 7; its last words: the pool"):
+        process.block(1)
+
+
+def test_a_kill_is_told_with_its_signal(start: Start) -> None:
+    process = start(block="os.kill(os.getpid(), signal.SIGKILL)")
+    process.open()
+    with pytest.raises(EngineFailed, match="SIGKILL, as Linux does when memory runs out"):
+        process.block(1)
+
+
+def test_a_hang_is_ended(start: Start) -> None:
+    process = start(block="time.sleep(600)", limit_s=3.0)
+    process.open()
+    with pytest.raises(EngineFailed, match="no answer to 'block' for 3 s"):
+        process.block(1)
+    assert process._process is not None
+    assert process._process.poll() is not None
+
+
+def test_an_error_is_an_answer_and_the_worker_lives_on(start: Start) -> None:
+    process = start(block="\n        if steps > 5: raise ValueError('too many\\nand more')")
+    process.open()
+    with pytest.raises(EngineFailed, match=r"^ValueError: too many$"):
+        process.block(6)
+    assert process.block(5).steps == 5
+
+
+def test_running_out_of_memory_is_named(start: Start) -> None:
+    process = start(block="raise MemoryError")
+    process.open()
+    with pytest.raises(EngineFailed, match=r"^out of memory$"):
+        process.block(1)
+
+
+@pytest.mark.parametrize("kind", [FrameworkMissing, DeviceUnavailable])
+def test_what_cannot_exist_here_is_told_apart_from_what_broke(
+    start: Start, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match="not here"):
+        start(open_=f"raise {kind.__name__}('not here')").open()
+
+
+def test_a_worker_that_ignores_the_end_is_killed(start: Start) -> None:
+    process = start(block="os.close(0); os.fork() or time.sleep(600)")
+    process.open()
+    process.close()
+    process.close()
+    assert process._process is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(process._process.pid, 0)
+
+
+def test_every_worker_gets_the_same_threads_and_an_empty_compile_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/somewhere/warm")
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    variables = worker_environment([2, 5], "/empty")
+    assert variables["OMP_NUM_THREADS"] == variables["OPENBLAS_NUM_THREADS"] == "2"
+    assert variables[worker.CPUS_VARIABLE] == "2,5"
+    assert variables["TORCHINDUCTOR_CACHE_DIR"] == "/empty"
+    assert "JAX_COMPILATION_CACHE_DIR" not in variables

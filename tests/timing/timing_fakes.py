@@ -1,0 +1,128 @@
+"""A fake machine: a clock that only moves when work is done, and engines that do it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from twofold.errors import EngineFailed
+from twofold.timing.protocol import Opened
+from twofold.timing.subject import Block, timed_block
+
+
+class FakeClock:
+    """Time stands still but for `advance` and `sleep`."""
+
+    def __init__(self, reading_ns: int = 0) -> None:
+        self.now, self.reading_ns = 0, reading_ns
+
+    def nanoseconds(self) -> int:
+        self.now += self.reading_ns
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        self.now += round(seconds * 1e9)
+
+
+class FakeSession:
+    """Steps that take `step_s`, noisy per call, faster or slower as the machine drifts.
+
+    `asynchronous` work is asked for in `run` and done in `synchronize`. `compiles` says at which
+    calls of `run` (0 is the first step) something is compiled, which takes `compile_s`.
+    """
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        step_s: float,
+        *,
+        seed: int = 0,
+        noise: float = 0.05,
+        drift: Callable[[float], float] = lambda _: 1.0,
+        asynchronous: bool = False,
+        compiles: Callable[[int], bool] = lambda call: call == 0,
+        compile_s: float = 0.5,
+        warming: Callable[[int], float] = lambda _: 1.0,
+    ) -> None:
+        self.clock, self.step_s, self.noise, self.drift = clock, step_s, noise, drift
+        self.asynchronous, self.compiles, self.compile_s = asynchronous, compiles, compile_s
+        self.warming = warming
+        self.random = random.Random(seed)
+        self.calls = self.compiled = 0
+        self.pending = 0.0
+
+    def run(self, steps: int) -> np.ndarray[Any, Any]:
+        work = steps * self.step_s * self.drift(self.clock.now / 1e9) * self.warming(self.calls)
+        work *= self.random.lognormvariate(0.0, self.noise)
+        if self.compiles(self.calls):
+            self.compiled += 1
+            work += self.compile_s
+        self.calls += 1
+        if self.asynchronous:
+            self.pending += work
+        else:
+            self.clock.advance(work)
+        return np.zeros(steps)
+
+    def synchronize(self) -> None:
+        self.clock.advance(self.pending)
+        self.pending = 0.0
+
+    def compilations(self) -> int:
+        return self.compiled
+
+
+class FakeWorker:
+    """An engine without a process, timed by the very functions that real workers use."""
+
+    def __init__(
+        self,
+        engine: str,
+        clock: FakeClock,
+        session: FakeSession,
+        *,
+        before_block: Callable[[int], None] = lambda _: None,
+        open_error: Exception | None = None,
+    ) -> None:
+        self.engine, self.clock, self.session = engine, clock, session
+        self.before_block, self.open_error = before_block, open_error
+        self.blocks = self.closed = 0
+
+    def open(self) -> Opened:
+        if self.open_error is not None:
+            raise self.open_error
+        self.clock.advance(1.0)
+        return Opened(0.75, 0.25, 64, False, 1e-7)
+
+    def first_step(self) -> Block:
+        return timed_block(self.session, 1, self.clock)
+
+    def block(self, steps: int) -> Block:
+        self.before_block(self.blocks)
+        self.blocks += 1
+        return timed_block(self.session, steps, self.clock)
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"peak_memory_bytes": 1_000_000, "compilations": self.session.compiled}
+
+    def processor_seconds(self) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def crash_at(number: int, message: str = "killed") -> Callable[[int], None]:
+    """A `before_block` that breaks the engine at its block of that number, counted from 0."""
+
+    def before(block: int) -> None:
+        if block == number:
+            raise EngineFailed(message)
+
+    return before
