@@ -1,0 +1,1 @@
+"""Gradients: kinks, ties, NaN and what counts as a parameter."""

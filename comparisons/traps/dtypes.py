@@ -1,0 +1,1 @@
+"""Number types: promotion, overflow, precision and tolerances."""

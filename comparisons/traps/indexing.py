@@ -1,0 +1,1 @@
+"""Reading, writing and reshaping arrays, and linear algebra on them."""

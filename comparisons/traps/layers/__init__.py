@@ -1,0 +1,1 @@
+"""Layers: weights, initial values, padding, statistics, masks."""

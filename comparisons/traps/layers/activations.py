@@ -1,0 +1,72 @@
+"""Activation functions whose defaults differ."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import torch
+import torch.nn.functional as F
+from jax import Array
+from torch import Tensor
+
+from comparisons.traps.trap import Trap, Warns
+
+
+def gelu_pytorch() -> Tensor:
+    return F.gelu(torch.tensor([-1.0, 1.0]))
+
+
+def gelu_jax() -> Array:
+    return jax.nn.gelu(jnp.array([-1.0, 1.0]))
+
+
+def gelu_jax_fixed() -> Array:
+    return jax.nn.gelu(jnp.array([-1.0, 1.0]), approximate=False)
+
+
+GELU_TANH_DEFAULT = Trap(
+    id="gelu-tanh-default",
+    statement="gelu is exact (by erf) in PyTorch and a tanh approximation in JAX.",
+    severity="silent wrong result",
+    symptoms="transformer BERT GPT port activations differ by 1e-4, logits slightly off",
+    pytorch=gelu_pytorch,
+    pytorch_gives=[-0.15865525, 0.84134475],  # x Phi(x), Phi the normal distribution
+    jax=gelu_jax,
+    jax_gives=[-0.15880801, 0.84119199],  # x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+    fix="Pass approximate=False to jax.nn.gelu.",
+    jax_fixed=gelu_jax_fixed,
+    fix_tolerance=1e-6,
+    fix_tolerance_reason="erf is evaluated by another polynomial",
+    source="jax-ml/jax#4428; huggingface/transformers#11364",
+)
+
+
+def softmax_pytorch() -> Tensor:
+    x = torch.zeros(2, 3, 4)
+    return F.softmax(x)[0, 0]
+
+
+def softmax_jax() -> Array:
+    x = jnp.zeros((2, 3, 4))
+    return jax.nn.softmax(x)[0, 0]
+
+
+def softmax_pytorch_fixed() -> Tensor:
+    x = torch.zeros(2, 3, 4)
+    return F.softmax(x, dim=-1)[0, 0]
+
+
+SOFTMAX_IMPLICIT_DIM = Trap(
+    id="softmax-implicit-dim",
+    statement="softmax without a dimension normalizes over the FIRST one in PyTorch where the "
+    "input has 0, 1 or 3 dimensions, and always over the last one in JAX.",
+    severity="silent wrong result",
+    symptoms="attention rows do not sum to one, probabilities wrong, implicit dimension warning",
+    pytorch=softmax_pytorch,
+    pytorch_gives=Warns("Implicit dimension choice for softmax", [0.5, 0.5, 0.5, 0.5]),
+    jax=softmax_jax,
+    jax_gives=[0.25, 0.25, 0.25, 0.25],
+    fix="Always name the dimension: dim=-1.",
+    pytorch_fixed=softmax_pytorch_fixed,
+    source="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html",
+)

@@ -1,0 +1,1 @@
+"""Losses: reductions, weights, labels and shapes."""

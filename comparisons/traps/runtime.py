@@ -1,0 +1,1 @@
+"""Compiling, dispatching, devices, threads and memory."""
