@@ -1,0 +1,128 @@
+"""The same network in mpmath with 50 digits and more; its gradients by central differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+
+from twofold.experiment import Experiment
+from twofold.problem import Batch
+from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState, bias_name, weight_name
+
+DIGITS = 80
+STEP = "1e-22"  # central differences: truncation 1e-44, cancellation 1e-58
+
+Array = np.ndarray[Any, Any]
+
+
+def to_mp(array: Array) -> Array:
+    """Exact, longdouble included (mpmath takes float64 only)."""
+    array = np.asarray(array)
+    high = array.astype(np.float64)
+    low = (array - high).astype(np.float64)
+    return np.vectorize(lambda a, b: mp.mpf(float(a)) + mp.mpf(float(b)), otypes=[object])(
+        high, low
+    )
+
+
+def phi(z: Any) -> Any:
+    return mp.erfc(-z / mp.sqrt(2)) / 2
+
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "identity": lambda z: z,
+    "relu": lambda z: z if z > 0 else mp.mpf(0),
+    "tanh": mp.tanh,
+    "sigmoid": lambda z: 1 / (1 + mp.exp(-z)),
+    "silu": lambda z: z / (1 + mp.exp(-z)),
+    "gelu": lambda z: z * phi(z),
+    "gelu_tanh": lambda z: (
+        z * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (z + mp.mpf(0.044715) * z**3))) / 2
+    ),
+}
+
+
+def logits(experiment: Experiment, parameters: dict[str, Array], batch: Batch, masks: Any) -> Array:
+    hidden = to_mp(batch.inputs)
+    layers = len(experiment.model.hidden)
+    keep = 1 - mp.mpf(experiment.model.dropout)
+    function = np.vectorize(ACTIVATIONS[experiment.model.activation], otypes=[object])
+    for layer in range(layers + 1):
+        hidden = hidden.dot(parameters[weight_name(layer)].T)
+        if experiment.model.bias:
+            hidden = hidden + parameters[bias_name(layer)]
+        if layer < layers:
+            hidden = function(hidden)
+            if masks:
+                hidden = hidden * masks[layer].astype(int) / keep
+    return hidden
+
+
+def loss_of_logits(kind: str, z: Array, targets: Array) -> Any:
+    if kind == "cross_entropy":
+        terms = [
+            mp.log(mp.fsum(mp.exp(a) for a in row)) - row[label]
+            for row, label in zip(z, targets, strict=True)
+        ]
+    else:
+        pairs = zip(z.ravel(), to_mp(targets).ravel(), strict=True)
+        if kind == "mse":
+            terms = [(a - y) ** 2 for a, y in pairs]
+        else:
+            terms = [mp.log(1 + mp.exp(a)) - a * y for a, y in pairs]
+    return mp.fsum(terms) / len(terms)
+
+
+def gradients(
+    experiment: Experiment, parameters: dict[str, Array], batch: Batch, masks: Any
+) -> dict[str, Array]:
+    def loss() -> Any:
+        return loss_of_logits(
+            experiment.loss.kind, logits(experiment, parameters, batch, masks), batch.targets
+        )
+
+    h = mp.mpf(STEP)
+    result = {}
+    for name, array in parameters.items():
+        result[name] = np.empty(array.shape, object)
+        for index in np.ndindex(array.shape):
+            centre = array[index]
+            array[index] = centre + h
+            above = loss()
+            array[index] = centre - h
+            below = loss()
+            array[index] = centre
+            result[name][index] = (above - below) / (2 * h)
+    return result
+
+
+def update(experiment: Experiment, state: TrainState, g: dict[str, Array]) -> TrainState:
+    """One step of the optimizer as its paper writes it."""
+    spec: Any = experiment.optimizer
+    root = np.vectorize(mp.sqrt, otypes=[object])
+    rate, decay = mp.mpf(spec.learning_rate), mp.mpf(spec.weight_decay)
+    parameters: dict[str, Array] = {}
+    slots: dict[str, dict[str, Array]] = {slot: {} for slot in state.slots}
+    for name, start in state.parameters.items():
+        p = to_mp(start)
+        slope = g[name] if spec.kind == "adamw" else g[name] + decay * p
+        if spec.kind == "sgd":
+            mu, direction = mp.mpf(spec.momentum), slope
+            if spec.momentum > 0:
+                buffer = mu * to_mp(state.slots[MOMENTUM][name]) + slope
+                slots[MOMENTUM][name] = buffer
+                direction = slope + mu * buffer if spec.nesterov else buffer
+        else:
+            b1, b2 = (mp.mpf(beta) for beta in spec.betas)
+            m = b1 * to_mp(state.slots[FIRST_MOMENT][name]) + (1 - b1) * slope
+            v = b2 * to_mp(state.slots[SECOND_MOMENT][name]) + (1 - b2) * slope**2
+            slots[FIRST_MOMENT][name], slots[SECOND_MOMENT][name] = m, v
+            t = state.step + 1
+            direction = m / (1 - b1**t) / (root(v / (1 - b2**t)) + mp.mpf(spec.eps))
+            if spec.kind == "adamw":
+                direction = direction + decay * p
+        parameters[name] = p - rate * direction
+    return TrainState(parameters, slots, state.step + 1)
