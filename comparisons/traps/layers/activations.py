@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import torch
 import torch.nn.functional as F
+from flax import nnx
 from jax import Array
 from torch import Tensor
 
@@ -69,4 +70,66 @@ SOFTMAX_IMPLICIT_DIM = Trap(
     fix="Always name the dimension: dim=-1.",
     pytorch_fixed=softmax_pytorch_fixed,
     source="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html",
+)
+
+
+def prelu_pytorch() -> Tensor:
+    return torch.nn.PReLU()(torch.tensor([-4.0]))
+
+
+def prelu_jax() -> Array:
+    return nnx.PReLU()(jnp.array([-4.0]))
+
+
+def prelu_jax_fixed() -> Array:
+    return nnx.PReLU(negative_slope_init=0.25)(jnp.array([-4.0]))
+
+
+PRELU_INITIAL_SLOPE = Trap(
+    id="prelu-initial-slope",
+    statement="A PReLU starts with slope 0.25 in PyTorch and 0.01 in Flax.",
+    severity="silent wrong result",
+    symptoms="training curves differ, parametric relu initialization, super resolution model",
+    pytorch=prelu_pytorch,
+    pytorch_gives=[-1.0],
+    jax=prelu_jax,
+    jax_gives=[-0.04],
+    fix="Pass negative_slope_init=0.25.",
+    jax_fixed=prelu_jax_fixed,
+    source="https://docs.pytorch.org/docs/stable/generated/torch.nn.PReLU.html; "
+    "https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/activations.html",
+)
+
+
+def softplus_pytorch() -> Tensor:
+    x = torch.tensor(21.0, dtype=torch.float64)
+    return F.softplus(x) - x
+
+
+def softplus_jax() -> Array:
+    with jax.enable_x64(True):
+        x = jnp.array(21.0)
+        return jax.nn.softplus(x) - x
+
+
+def softplus_pytorch_fixed() -> Tensor:
+    x = torch.tensor(21.0, dtype=torch.float64)
+    return F.softplus(x, threshold=100.0) - x
+
+
+SOFTPLUS_THRESHOLD = Trap(
+    id="softplus-threshold",
+    statement="PyTorch returns x itself as softplus(x) above 20; JAX computes log(1 + exp(x)). "
+    "Only float64 shows it.",
+    severity="silent wrong result",
+    symptoms="float64 comparison fails at 1e-9, gradcheck, log1p exp",
+    pytorch=softplus_pytorch,
+    pytorch_gives=0.0,
+    jax=softplus_jax,
+    jax_gives=7.5825601e-10,  # exp(-21), to the last digits that 21 has left
+    fix="Raise the threshold: F.softplus(x, threshold=100).",
+    pytorch_fixed=softplus_pytorch_fixed,
+    fix_tolerance=1e-5,
+    fix_tolerance_reason="the difference has five digits: 21 itself is rounded to 3.6e-15",
+    source="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softplus.html",
 )
