@@ -87,6 +87,8 @@ def state_to_flax(
         # Optax's count stays at int32's largest number (`optax.safe_increment`).
         values[COUNT_KEY] = jnp.asarray(min(state.step, np.iinfo(np.int32).max), jnp.int32)
     optimizer_state = optax.tree.set(optimizer_state, **values)
+    # With a schedule there are two counts: each needs a buffer of its own to be given away.
+    optimizer_state = jax.tree.map(jnp.copy, optimizer_state)
     step = jnp.asarray(state.step, jnp.uint32)
     placed: State = jax.device_put(State(params, optimizer_state, step), device)
     return placed

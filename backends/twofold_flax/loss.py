@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -14,9 +16,13 @@ from twofold.experiment import Loss
 LossFunction = Callable[[Array, Array], Array]
 
 
-def cross_entropy(logits: Array, labels: Array) -> Array:
+def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> Array:
     """Softmax cross-entropy with class labels (batch,), mean over the batch."""
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+    if label_smoothing == 0.0:
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+    one_hot = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)  # (batch, classes)
+    smoothed = optax.smooth_labels(one_hot, label_smoothing)
+    return jnp.mean(optax.softmax_cross_entropy(logits, smoothed))
 
 
 def mse(logits: Array, targets: Array) -> Array:
@@ -30,7 +36,6 @@ def bce_with_logits(logits: Array, targets: Array) -> Array:
 
 
 LOSSES: Final[Mapping[str, LossFunction]] = {
-    "cross_entropy": cross_entropy,
     "mse": mse,
     "bce_with_logits": bce_with_logits,
 }
@@ -38,4 +43,6 @@ LOSSES: Final[Mapping[str, LossFunction]] = {
 
 def build_loss(loss: Loss) -> LossFunction:
     """The loss of an experiment."""
+    if loss.kind == "cross_entropy":
+        return partial(cross_entropy, label_smoothing=loss.label_smoothing)
     return LOSSES[loss.kind]

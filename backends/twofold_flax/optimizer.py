@@ -5,8 +5,9 @@ No default of Optax decides anything.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import jax.numpy as jnp
 import optax
 
 from twofold.experiment import Optimizer
@@ -23,17 +24,43 @@ COUNT_KEY: Final = "count"
 """The field of Optax's states that counts the steps, int32."""
 
 
-def build_optimizer(spec: Optimizer) -> optax.GradientTransformation:
-    """The optimizer of an experiment.
+def learning_rate(spec: Optimizer, dtype: jnp.dtype[Any]) -> optax.ScalarOrSchedule:
+    """The learning rate, or its schedule: a function of the steps taken.
 
-    In SGD and Adam the weight decay is added to the gradient (L2), so it comes first in the
+    Optax counts in int32, and JAX divides int32 in float32 even where float64 is enabled, so the
+    count is brought to the parameters' dtype first.
+    """
+    schedule = spec.schedule
+    if schedule.kind == "constant":
+        return spec.learning_rate
+    rate = optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=spec.learning_rate,
+        warmup_steps=schedule.warmup_steps,
+        decay_steps=schedule.decay_steps,
+        end_value=spec.learning_rate * schedule.final_fraction,
+        exponent=1.0,
+    )
+    return lambda count: rate(jnp.asarray(count, dtype))
+
+
+def build_optimizer(spec: Optimizer, dtype: jnp.dtype[Any]) -> optax.GradientTransformation:
+    """The optimizer of an experiment, after clipping the gradients if it asks for that."""
+    optimizer = _unclipped(spec, learning_rate(spec, dtype))
+    if spec.clip_norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(spec.clip_norm), optimizer)
+
+
+def _unclipped(spec: Optimizer, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+    """In SGD and Adam the weight decay is added to the gradient (L2), so it comes first in the
     chain; in AdamW it is decoupled.
     """
     if spec.kind == "sgd":
         return optax.chain(
             optax.add_decayed_weights(spec.weight_decay, mask=None),
             optax.sgd(
-                learning_rate=spec.learning_rate,
+                learning_rate=rate,
                 momentum=spec.momentum if spec.momentum > 0 else None,
                 nesterov=spec.nesterov,
                 accumulator_dtype=None,
@@ -44,7 +71,7 @@ def build_optimizer(spec: Optimizer) -> optax.GradientTransformation:
         return optax.chain(
             optax.add_decayed_weights(spec.weight_decay, mask=None),
             optax.adam(
-                learning_rate=spec.learning_rate,
+                learning_rate=rate,
                 b1=b1,
                 b2=b2,
                 eps=spec.eps,
@@ -54,7 +81,7 @@ def build_optimizer(spec: Optimizer) -> optax.GradientTransformation:
             ),
         )
     return optax.adamw(
-        learning_rate=spec.learning_rate,
+        learning_rate=rate,
         b1=b1,
         b2=b2,
         eps=spec.eps,

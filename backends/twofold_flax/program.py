@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
@@ -89,7 +90,7 @@ def build_program(problem: Problem) -> tuple[Program, Params]:
     model = Mlp(experiment, problem.layer_sizes, rngs=rngs)
     graph, params = nnx.split(model)
     dropout = dropout_key(experiment.seed) if experiment.model.dropout > 0 else None
-    optimizer = build_optimizer(experiment.optimizer)
+    optimizer = build_optimizer(experiment.optimizer, jnp.dtype(problem.dtype))
     return Program(graph, build_loss(experiment.loss), optimizer, dropout), params
 
 

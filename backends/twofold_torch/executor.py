@@ -16,6 +16,7 @@ from twofold.session import Executor
 from twofold.state import Array, Parameters, TrainState, fresh_state
 from twofold_torch import convert, device
 from twofold_torch.feed import Feed
+from twofold_torch.optimizer import seek
 from twofold_torch.program import Execution, Program
 
 
@@ -108,6 +109,8 @@ class TorchExecutor(Executor):
     def load_state(self, state: TrainState) -> None:
         """Replace the train state."""
         convert.load_state(self._program.model, self._program.optimizer, state)
+        if self._program.schedule is not None:
+            seek(self._program.schedule, state.step)
         self._step = state.step
 
     def synchronize(self) -> None:

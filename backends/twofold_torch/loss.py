@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import torch.nn.functional as F
@@ -13,9 +14,9 @@ from twofold.experiment import Loss
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Softmax cross-entropy with class labels (batch,), mean over the batch."""
-    return F.cross_entropy(logits, labels, reduction="mean")
+    return F.cross_entropy(logits, labels, reduction="mean", label_smoothing=label_smoothing)
 
 
 def mse(logits: Tensor, targets: Tensor) -> Tensor:
@@ -29,7 +30,6 @@ def bce_with_logits(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 LOSSES: Final[Mapping[str, LossFunction]] = {
-    "cross_entropy": cross_entropy,
     "mse": mse,
     "bce_with_logits": bce_with_logits,
 }
@@ -37,4 +37,6 @@ LOSSES: Final[Mapping[str, LossFunction]] = {
 
 def build_loss(loss: Loss) -> LossFunction:
     """The loss of an experiment."""
+    if loss.kind == "cross_entropy":
+        return partial(cross_entropy, label_smoothing=loss.label_smoothing)
     return LOSSES[loss.kind]

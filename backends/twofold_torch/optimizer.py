@@ -6,10 +6,12 @@ as it does in the loop that its documentation teaches.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from twofold.experiment import Optimizer
 from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
@@ -54,3 +56,38 @@ def build_optimizer(spec: Optimizer, parameters: list[nn.Parameter]) -> torch.op
         differentiable=False,
         fused=None,
     )
+
+
+def learning_rate_factor(spec: Optimizer, step: int) -> float:
+    """The learning rate before a step, as a fraction of the optimizer's own."""
+    schedule = spec.schedule
+    if schedule.kind == "constant":
+        return 1.0
+    if step < schedule.warmup_steps:
+        return step / schedule.warmup_steps
+    length = schedule.decay_steps - schedule.warmup_steps
+    progress = min(step - schedule.warmup_steps, length) / length
+    falling = 0.5 * (1.0 + math.cos(math.pi * progress))
+    return schedule.final_fraction + (1.0 - schedule.final_fraction) * falling
+
+
+def build_schedule(spec: Optimizer, optimizer: torch.optim.Optimizer) -> LambdaLR | None:
+    """The schedule of the learning rate, to be stepped after the optimizer; None if constant.
+
+    PyTorch's own parts (LinearLR, CosineAnnealingLR) cannot start at zero and climb again after
+    the end, so its documentation's general way is taken: a function of the step.
+    """
+    if spec.schedule.kind == "constant":
+        return None
+    return LambdaLR(optimizer, lambda step: learning_rate_factor(spec, step))
+
+
+def seek(schedule: LambdaLR, step: int) -> None:
+    """Put a schedule to where it stands after `step` steps."""
+    schedule.last_epoch = step
+    rates = [
+        base * factor(step)
+        for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from twofold.problem import Problem
 from twofold_torch.feed import Steps
 from twofold_torch.loss import LossFunction, build_loss
 from twofold_torch.model import Mlp
-from twofold_torch.optimizer import build_optimizer
+from twofold_torch.optimizer import build_optimizer, build_schedule
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -25,6 +26,8 @@ class Program:
     forward: Forward
     loss: LossFunction
     optimizer: torch.optim.Optimizer
+    schedule: LambdaLR | None
+    clip_norm: float | None
 
     def backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         """The loss in training mode; leaves the gradients in the parameters' `grad`."""
@@ -37,8 +40,16 @@ class Program:
     def train_step(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         """One training step; returns the loss before the update."""
         loss = self.backward(inputs, targets, keys)
-        self.optimizer.step()
+        self.update()
         return loss
+
+    def update(self) -> None:
+        """From gradients to parameters: clip, take the optimizer's step, then the schedule's."""
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm, norm_type=2.0)
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
 
     def train_steps(self, inputs: Tensor, targets: Tensor, steps: Steps) -> Tensor:
         """Steps on batches of the training rows; returns their losses (steps,)."""
@@ -58,7 +69,14 @@ def build_program(problem: Problem, device: torch.device) -> Program:
         model = Mlp(experiment, problem.layer_sizes)
     model = model.to(device=device, dtype=dtype)
     optimizer = build_optimizer(experiment.optimizer, list(model.parameters()))
-    return Program(model, model, build_loss(experiment.loss), optimizer)
+    return Program(
+        model=model,
+        forward=model,
+        loss=build_loss(experiment.loss),
+        optimizer=optimizer,
+        schedule=build_schedule(experiment.optimizer, optimizer),
+        clip_norm=experiment.optimizer.clip_norm,
+    )
 
 
 def never() -> int:

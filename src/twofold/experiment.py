@@ -53,9 +53,13 @@ class Mlp(Section):
 
 
 class CrossEntropy(Section):
-    """Softmax cross-entropy of logits and integer class labels, mean over the batch."""
+    """Softmax cross-entropy of logits and integer class labels, mean over the batch.
+
+    With `label_smoothing` e the target distribution is 1 - e on the label plus e / classes on all.
+    """
 
     kind: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: Fraction = 0.0
 
 
 class Mse(Section):
@@ -70,14 +74,53 @@ class BceWithLogits(Section):
     kind: Literal["bce_with_logits"] = "bce_with_logits"
 
 
+class Constant(Section):
+    """The learning rate stays as it is."""
+
+    kind: Literal["constant"] = "constant"
+
+
+class WarmupCosine(Section):
+    """Linear warm-up from zero, then cosine decay.
+
+    Before step t (from 0) the rate is `learning_rate` times t / warmup_steps while
+    t < warmup_steps, then final_fraction + (1 - final_fraction) (1 + cos(pi x)) / 2, where x goes
+    from 0 to 1 between warmup_steps and decay_steps and stays there: `decay_steps` counts the
+    warm-up, as in `optax.warmup_cosine_decay_schedule` (Optax 0.2.8).
+    """
+
+    kind: Literal["warmup_cosine"] = "warmup_cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    decay_steps: PositiveInt
+    final_fraction: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _decay_follows_warmup(self) -> Self:
+        if self.decay_steps <= self.warmup_steps:
+            raise ValueError(
+                f"decay_steps = {self.decay_steps} given; it counts the warm-up, so allowed is "
+                f"more than warmup_steps = {self.warmup_steps}"
+            )
+        return self
+
+
+Schedule = Annotated[Constant | WarmupCosine, Field(discriminator="kind")]
+
+
 class Sgd(Section):
-    """Stochastic gradient descent; `weight_decay` is added to the gradient (L2)."""
+    """Stochastic gradient descent; `weight_decay` is added to the gradient (L2).
+
+    In every optimizer `clip_norm`, if given, first scales all gradients g together by
+    min(1, clip_norm / |g|), |g| their global 2-norm.
+    """
 
     kind: Literal["sgd"] = "sgd"
     learning_rate: Positive = 1e-2
     momentum: Fraction = 0.0
     nesterov: bool = False
     weight_decay: NotNegative = 0.0
+    clip_norm: Positive | None = None
+    schedule: Schedule = Constant()
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
@@ -94,6 +137,8 @@ class Adam(Section):
     weight_decay: NotNegative = 0.0
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
+    clip_norm: Positive | None = None
+    schedule: Schedule = Constant()
 
 
 class AdamW(Section):
@@ -104,6 +149,8 @@ class AdamW(Section):
     weight_decay: NotNegative = 1e-2
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
+    clip_norm: Positive | None = None
+    schedule: Schedule = Constant()
 
 
 class Data(Section):

@@ -47,15 +47,21 @@ def evaluate_loss(
 ) -> LossResult:
     """The loss of logits (batch, out_features); targets as in `twofold.problem.Batch`."""
     if loss.kind == "cross_entropy":
-        return _cross_entropy(logits, one_hot(targets, logits.value.shape[1]), arithmetic)
+        classes = logits.value.shape[1]
+        distribution = target_distribution(targets, classes, loss.label_smoothing, arithmetic)
+        return _cross_entropy(logits, distribution, arithmetic)
     if loss.kind == "mse":
         return _mse(logits, targets, arithmetic)
     return _bce_with_logits(logits, targets, arithmetic)
 
 
-def one_hot(labels: Array, classes: int) -> FloatArray:
-    """Labels (batch,) as distributions (batch, classes), float64."""
-    return np.eye(classes)[labels]
+def target_distribution(
+    labels: Array, classes: int, smoothing: float, arithmetic: Arithmetic
+) -> Array:
+    """Labels (batch,) as distributions (batch, classes): (1 - e) one-hot + e / classes."""
+    kind = arithmetic.oracle_dtype.type
+    one_hot = np.eye(classes, dtype=arithmetic.oracle_dtype)[labels]
+    return np.asarray((kind(1) - kind(smoothing)) * one_hot + kind(smoothing) / classes)
 
 
 @dataclass(frozen=True)
@@ -104,32 +110,27 @@ def _log_softmax(logits: Bounded, arithmetic: Arithmetic) -> _Softmax:
     return _Softmax(Bounded(log_p, bound), ceiling, error)
 
 
-def _cross_entropy(logits: Bounded, targets: FloatArray, arithmetic: Arithmetic) -> LossResult:
+def _cross_entropy(logits: Bounded, q: Array, arithmetic: Arithmetic) -> LossResult:
     """-sum_j q_j log p_j with target distribution q; the gradient is (p - q) / batch."""
     batch = logits.value.shape[0]
     softmax = _log_softmax(logits, arithmetic)
     log_p = softmax.log_probabilities
-    q = targets.astype(arithmetic.oracle_dtype)
-    terms = rounded(-q * log_p.value, targets * log_p.bound, 1, arithmetic)  # (batch, classes)
-    row_reach = terms.reach.sum(axis=1)
-    counted = np.count_nonzero(targets, axis=1)
-    row_bound = terms.bound.sum(axis=1) + arithmetic.gamma(float(counted.max())) * row_reach
+    targets = q.astype(np.float64)
+    counted = int(np.count_nonzero(targets, axis=1).max())  # one for hard labels, else all
+    # A smoothed coefficient is rounded up to four times itself; a hard label's one is exact.
+    roundings = 1 if counted == 1 else 5
+    terms = rounded(-q * log_p.value, targets * log_p.bound, roundings, arithmetic)
+    row_reach = terms.reach.sum(axis=1)  # (batch,)
+    row_bound = terms.bound.sum(axis=1) + arithmetic.gamma(counted) * row_reach
     loss = mean(Bounded(terms.value.sum(axis=1), row_bound), arithmetic)
 
     p = np.exp(log_p.value)
     difference = (p - q) / batch
     spread = softmax.error * (1.0 + arithmetic.gamma(1))
-    own = arithmetic.gamma(6 + _smoothing_terms(targets)) * (
-        softmax.ceiling + softmax.error + targets
-    )
+    own = arithmetic.gamma(5 + roundings + counted) * (softmax.ceiling + softmax.error + targets)
     bound = (spread + own) / batch
     flushed = underflow(np.ones_like(bound), 4, arithmetic)
     return LossResult(loss, Bounded(difference, bound + flushed))
-
-
-def _smoothing_terms(targets: FloatArray) -> int:
-    """Terms that a backward pass may add up over the classes: one for a hard label, else all."""
-    return int(np.count_nonzero(targets, axis=1).max())
 
 
 def _mse(logits: Bounded, targets: Array, arithmetic: Arithmetic) -> LossResult:

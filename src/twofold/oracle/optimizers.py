@@ -1,8 +1,7 @@
-"""Optimizer updates with bounds: SGD with momentum, Adam and AdamW.
+"""Optimizer updates with bounds: clipping, weight decay, then SGD with momentum, Adam or AdamW.
 
-Sources: Kingma and Ba, *Adam*, ICLR 2015; Loshchilov and Hutter, *Decoupled weight decay
-regularization*, ICLR 2019; Sutskever et al., *On the importance of initialization and momentum*,
-ICML 2013, in the form of `torch.optim.SGD` (PyTorch 2.13), which `optax.sgd` shares.
+Source of SGD: Sutskever et al., *On the importance of initialization and momentum*, ICML 2013, in
+the form of `torch.optim.SGD` (PyTorch 2.13), which `optax.sgd` shares. Adam: `twofold.oracle.adam`.
 """
 
 from __future__ import annotations
@@ -10,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from twofold.experiment import Adam, AdamW, Experiment, Sgd
-from twofold.oracle.arithmetic import Arithmetic, FloatArray
-from twofold.oracle.bounded import Bounded, add, exact, magnitude, rounded, scale, underflow
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, Array, TrainState
-
-# Roundings between the moments and the update: two divisions by bias corrections, a square root,
-# the sum with eps (rounded too), a division and the product with a rounded learning rate.
-UPDATE_ROUNDINGS = 10
+from twofold.experiment import Experiment, Sgd
+from twofold.oracle.adam import BiasCorrections, adam_step, standard_corrections
+from twofold.oracle.arithmetic import Arithmetic
+from twofold.oracle.bounded import Bounded, add, exact, scale
+from twofold.oracle.clipping import clip_by_global_norm
+from twofold.oracle.schedule import BoundedRate, learning_rate
+from twofold.state import MOMENTUM, TrainState
 
 
 @dataclass(frozen=True)
@@ -31,32 +27,18 @@ class BoundedState:
 
 
 @dataclass(frozen=True)
-class BiasCorrections:
-    """1 - beta^t for both moments, and the relative error that evaluating them may make.
+class Variant:
+    """How a framework's optimizer is known to depart from the formula; as it stands, not at all.
 
-    Both frameworks are modelled as evaluating them in float64 unless a known difference says
-    otherwise.
+    `corrections` replaces Adam's bias corrections, `clip_eps` is added to the norm that clipping
+    divides by.
     """
 
-    first: Array
-    second: Array
-    first_error: float
-    second_error: float
+    corrections: BiasCorrections | None = None
+    clip_eps: float = 0.0
 
 
-def standard_corrections(
-    optimizer: Adam | AdamW, step: int, arithmetic: Arithmetic
-) -> BiasCorrections:
-    """1 - beta^step as float64 arithmetic gives it: beta^step off by two roundings, then one."""
-    unit = float(np.finfo(np.float64).eps) / 2
-    kind = arithmetic.oracle_dtype.type
-    values, errors = [], []
-    for beta in optimizer.betas:
-        power = kind(beta) ** step
-        correction = kind(1) - power
-        values.append(np.asarray(correction))
-        errors.append(float(2 * unit * power / correction) + 2 * unit)
-    return BiasCorrections(values[0], values[1], errors[0], errors[1])
+FORMULA = Variant()
 
 
 def update(
@@ -64,24 +46,31 @@ def update(
     state: TrainState,
     gradients: Mapping[str, Bounded],
     arithmetic: Arithmetic,
-    corrections: BiasCorrections | None = None,
+    variant: Variant = FORMULA,
 ) -> BoundedState:
-    """The state after one step from `state` with gradients that carry bounds.
-
-    `corrections` replaces the bias corrections of Adam and AdamW: the way to model an optimizer
-    that evaluates them differently.
-    """
+    """The state after one step from `state` with gradients that carry bounds."""
     optimizer = experiment.optimizer
+    if optimizer.clip_norm is not None:
+        gradients = clip_by_global_norm(
+            gradients, optimizer.clip_norm, variant.clip_eps, arithmetic
+        )
+    rate = learning_rate(optimizer, state.step, arithmetic)
     parameters: dict[str, Bounded] = {}
     slots: dict[str, dict[str, Bounded]] = {slot: {} for slot in state.slots}
     for name, parameter in state.parameters.items():
         before = {slot: exact(arrays[name], arithmetic) for slot, arrays in state.slots.items()}
-        given = exact(parameter, arithmetic)
+        given, gradient = exact(parameter, arithmetic), gradients[name]
+        if optimizer.kind != "adamw":
+            gradient = _coupled(gradient, given, optimizer.weight_decay, arithmetic)
         if isinstance(optimizer, Sgd):
-            after, changed = _sgd(optimizer, given, before, gradients[name], arithmetic)
+            after, changed = _sgd_step(optimizer, given, before, gradient, rate, arithmetic)
         else:
-            used = corrections or standard_corrections(optimizer, state.step + 1, arithmetic)
-            after, changed = _adam(optimizer, given, before, gradients[name], used, arithmetic)
+            corrections = variant.corrections or standard_corrections(
+                optimizer, state.step + 1, arithmetic
+            )
+            after, changed = adam_step(
+                optimizer, given, before, gradient, rate, corrections, arithmetic
+            )
         parameters[name] = after
         for slot, array in changed.items():
             slots[slot][name] = array
@@ -97,15 +86,15 @@ def _coupled(
     return add(gradient, scale(parameter, decay, 2, arithmetic), arithmetic)
 
 
-def _sgd(
+def _sgd_step(
     optimizer: Sgd,
     parameter: Bounded,
     slots: dict[str, Bounded],
-    gradient: Bounded,
+    direction: Bounded,
+    rate: BoundedRate,
     arithmetic: Arithmetic,
 ) -> tuple[Bounded, dict[str, Bounded]]:
     """buffer = mu buffer + g; direction = buffer (Nesterov: g + mu buffer); p - lr direction."""
-    direction = _coupled(gradient, parameter, optimizer.weight_decay, arithmetic)
     changed: dict[str, Bounded] = {}
     if optimizer.momentum > 0:
         carried = scale(slots[MOMENTUM], optimizer.momentum, 2, arithmetic)
@@ -116,200 +105,6 @@ def _sgd(
             direction = add(direction, ahead, arithmetic)
         else:
             direction = buffer
-    step = scale(direction, -optimizer.learning_rate, 2, arithmetic)
-    return add(parameter, step, arithmetic), changed
-
-
-def _adam(
-    optimizer: Adam | AdamW,
-    parameter: Bounded,
-    slots: dict[str, Bounded],
-    gradient: Bounded,
-    corrections: BiasCorrections,
-    arithmetic: Arithmetic,
-) -> tuple[Bounded, dict[str, Bounded]]:
-    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p - lr (m / c1) / (sqrt(v / c2) + eps)."""
-    decoupled = optimizer.kind == "adamw"
-    if not decoupled:
-        gradient = _coupled(gradient, parameter, optimizer.weight_decay, arithmetic)
-    moments = _Moments(optimizer, slots[FIRST_MOMENT].value, slots[SECOND_MOMENT].value, arithmetic)
-    first, second = moments.first(gradient), moments.second(gradient)
-    direction = _direction(moments, gradient, corrections)
-    kind = arithmetic.oracle_dtype.type
-    rate, decay = kind(optimizer.learning_rate), kind(optimizer.weight_decay)
-    value = parameter.value - rate * direction.value
-    moved = float(rate) * direction.reach
-    bound = float(rate) * direction.bound + arithmetic.gamma(2) * moved
-    if decoupled and optimizer.weight_decay > 0:
-        # PyTorch: p (1 - lr wd), a coefficient near one. Optax: lr (direction + wd p).
-        shrink = rate * decay
-        value = value - shrink * parameter.value
-        size = magnitude(parameter.value)
-        bound = bound + arithmetic.gamma(2) * size + arithmetic.gamma(5) * float(shrink) * size
-    return rounded(value, bound, 1, arithmetic), {FIRST_MOMENT: first, SECOND_MOMENT: second}
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """The two moments as functions of the gradient, from a given state."""
-
-    optimizer: Adam | AdamW
-    first_before: Array
-    second_before: Array
-    arithmetic: Arithmetic
-
-    def exact_first(self, gradient: Array) -> Array:
-        kind = self.arithmetic.oracle_dtype.type
-        beta = kind(self.optimizer.betas[0])
-        return np.asarray(beta * self.first_before + (kind(1) - beta) * gradient)
-
-    def exact_second(self, gradient: Array) -> Array:
-        kind = self.arithmetic.oracle_dtype.type
-        beta = kind(self.optimizer.betas[1])
-        return np.asarray(beta * self.second_before + (kind(1) - beta) * gradient * gradient)
-
-    def first_rounding(self, gradient: Bounded) -> FloatArray:
-        """Roundings of b1 m + (1 - b1) g, or of PyTorch's m + (1 - b1) (g - m).
-
-        The latter has four: of 1 - b1, of the difference, of the product and of the sum.
-        """
-        beta = self.optimizer.betas[0]
-        before = magnitude(self.first_before)
-        terms = before + (1.0 - beta) * (gradient.reach + before)
-        return self.arithmetic.gamma(4) * terms + underflow(terms, 4, self.arithmetic)
-
-    def second_rounding(self, gradient: Bounded) -> FloatArray:
-        """Roundings of b2 v + (1 - b2) g^2, a sum of terms that are not negative."""
-        beta = self.optimizer.betas[1]
-        reach = gradient.reach
-        terms = beta * magnitude(self.second_before) + (1.0 - beta) * reach * reach
-        flushed = underflow(reach + magnitude(self.second_before), 4, self.arithmetic)
-        return self.arithmetic.gamma(5) * terms + flushed
-
-    def first(self, gradient: Bounded) -> Bounded:
-        spread = (1.0 - self.optimizer.betas[0]) * gradient.bound
-        return Bounded(self.exact_first(gradient.value), spread + self.first_rounding(gradient))
-
-    def second(self, gradient: Bounded) -> Bounded:
-        size = magnitude(gradient.value)
-        spread = (2.0 * size + gradient.bound) * gradient.bound
-        spread = (1.0 - self.optimizer.betas[1]) * spread
-        return Bounded(self.exact_second(gradient.value), spread + self.second_rounding(gradient))
-
-
-def _direction(moments: _Moments, gradient: Bounded, corrections: BiasCorrections) -> Bounded:
-    """(m / c1) / (sqrt(v / c2) + eps): what an uncertain gradient does, then what rounding does."""
-    arithmetic = moments.arithmetic
-    kind = arithmetic.oracle_dtype.type
-    eps = kind(moments.optimizer.eps)
-
-    def exactly(g: Array) -> Array:
-        root = np.sqrt(moments.exact_second(g) / corrections.second)
-        return np.asarray(moments.exact_first(g) / corrections.first / (root + eps))
-
-    value = exactly(gradient.value)
-    spread = _spread(
-        moments,
-        gradient,
-        corrections,
-        exactly(gradient.value - gradient.bound),
-        exactly(gradient.value + gradient.bound),
-        value,
-    )
-    reach = magnitude(value) + spread
-
-    first_correction = float(corrections.first)
-    lowest = np.maximum(magnitude(gradient.value) - gradient.bound, 0.0)
-    root_low = np.sqrt(
-        moments.exact_second(lowest.astype(arithmetic.oracle_dtype)) / corrections.second
-    )
-    flushed = 4.0 * arithmetic.smallest_normal / float(corrections.second)
-    of_flush = np.minimum(np.sqrt(flushed), flushed / np.maximum(magnitude(root_low), 1e-300))
-    # The engine's own divisor: the whole second moment may have been flushed.
-    smallest_divisor = np.maximum(root_low.astype(np.float64) - of_flush, 0.0) + float(eps)
-    of_first = moments.first_rounding(gradient) / first_correction / smallest_divisor
-    relative = (
-        arithmetic.gamma(UPDATE_ROUNDINGS + 2.5)  # 2.5: half of the second moment's five
-        + corrections.first_error
-        + 0.5 * corrections.second_error
-        + of_flush / smallest_divisor
-    )
-    own = of_first * (1.0 + relative) + relative * reach + underflow(reach, 4, arithmetic)
-    # PyTorch multiplies the first moment by the learning rate before it divides.
-    early = underflow(reach, 1, arithmetic) / moments.optimizer.learning_rate / smallest_divisor
-    return Bounded(value, spread + own + early)
-
-
-def _spread(
-    moments: _Moments,
-    gradient: Bounded,
-    corrections: BiasCorrections,
-    at_low: Array,
-    at_high: Array,
-    value: Array,
-) -> FloatArray:
-    """How far the direction moves over the gradient's interval.
-
-    With m = a + b g and v = c + d g^2 (bias corrections included) and s = sqrt(v),
-        direction' = (b (c + eps s) - a d g) / (s (s + eps)^2).
-    From a zero first moment (a = 0) this never changes sign, so the ends of the interval bound it.
-    Elsewhere the better of two: interval times the largest slope, or the quotient of the ends.
-    """
-    ends = np.maximum(magnitude(at_low - value), magnitude(at_high - value))
-    if not moments.first_before.any() or not gradient.bound.any():
-        return ends
-    general = np.minimum(
-        _slope_bound(moments, gradient, corrections) * gradient.bound,
-        _quotient_bound(moments, gradient, corrections, value),
-    )
-    return np.where(moments.first_before == 0, ends, np.maximum(general, ends))
-
-
-def _interval(gradient: Bounded) -> tuple[FloatArray, FloatArray]:
-    """The smallest and the largest |g| over the gradient's interval."""
-    return np.maximum(magnitude(gradient.value) - gradient.bound, 0.0), gradient.reach
-
-
-def _slope_bound(moments: _Moments, gradient: Bounded, corrections: BiasCorrections) -> FloatArray:
-    """The largest |direction'| over the gradient's interval."""
-    beta_1, beta_2 = moments.optimizer.betas
-    eps = moments.optimizer.eps
-    a = moments.first_before.astype(np.float64) * beta_1 / float(corrections.first)
-    b = (1.0 - beta_1) / float(corrections.first)
-    c = moments.second_before.astype(np.float64) * beta_2 / float(corrections.second)
-    d = (1.0 - beta_2) / float(corrections.second)
-    g_small, g_large = _interval(gradient)
-    s_low, s_high = np.sqrt(c + d * g_small**2), np.sqrt(c + d * g_large**2)
-    g = gradient.value.astype(np.float64)
-    low, high = -a * d * (g - gradient.bound), -a * d * (g + gradient.bound)
-    numerator = np.maximum(
-        np.abs(b * (c + eps * s_high) + np.maximum(low, high)),
-        np.abs(b * (c + eps * s_low) + np.minimum(low, high)),
-    )
-    divisor = s_low * (s_low + eps) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where(divisor > 0, numerator / divisor, np.inf)
-    slope = np.where(gradient.bound > 0, slope, 0.0)  # a certain gradient moves nothing
-    return slope * (1.0 + 1e-9)  # evaluated in float64: its own roundings
-
-
-def _quotient_bound(
-    moments: _Moments, gradient: Bounded, corrections: BiasCorrections, value: Array
-) -> FloatArray:
-    """Distance from the value to the ends of [m] / [s + eps] taken as independent intervals."""
-    eps = moments.optimizer.eps
-    kind = moments.arithmetic.oracle_dtype
-    g_small, g_large = _interval(gradient)
-    scale_first = float(corrections.first)
-    m_ends = [
-        moments.exact_first(gradient.value + sign * gradient.bound).astype(np.float64) / scale_first
-        for sign in (-1.0, 1.0)
-    ]
-    s_ends = [
-        np.sqrt(moments.exact_second(g.astype(kind)) / corrections.second).astype(np.float64) + eps
-        for g in (g_small, g_large)
-    ]
-    quotients = [m / s for m in m_ends for s in s_ends]
-    here = value.astype(np.float64)
-    spread = np.maximum(np.max(quotients, axis=0) - here, here - np.min(quotients, axis=0))
-    return np.asarray(spread + 1e-9 * np.abs(here))
+    step = scale(direction, -rate.value, 2, arithmetic)
+    uncertain = Bounded(step.value, step.bound + rate.bound * direction.reach)
+    return add(parameter, uncertain, arithmetic), changed

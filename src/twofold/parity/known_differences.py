@@ -6,16 +6,19 @@ bound; no bound is widened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
 
 from twofold.backends import KnownDifference
 from twofold.experiment import Adam, AdamW, Sgd
+from twofold.oracle.adam import BiasCorrections
 from twofold.oracle.arithmetic import Arithmetic
-from twofold.oracle.optimizers import BiasCorrections, update
+from twofold.oracle.bounded import Bounded
+from twofold.oracle.optimizers import BoundedState, Variant, update
 from twofold.parity.comparison import Comparison, compare
 from twofold.parity.reference import Moment
 from twofold.parity.verdict import Explanation
@@ -27,12 +30,26 @@ from twofold.state import Array
 POWER_ULPS: Final = 3
 
 
+# `torch.nn.utils.clip_grad_norm_` divides by the norm plus this (PyTorch 2.13, clip_grad.py).
+CLIP_EPS: Final = 1e-6
+
+Part = Callable[[BoundedState], dict[str, Bounded]]
+
+
 @dataclass(frozen=True)
 class Explained:
     """A comparison that holds under a model, and the words for it."""
 
     comparison: Comparison
     explanation: Explanation
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """A variant of the oracle's optimizer, and in words how far it is from the formula."""
+
+    variant: Variant
+    size: str
 
 
 def explain_update(
@@ -43,20 +60,79 @@ def explain_update(
     failed: Comparison,
     arithmetic: Arithmetic,
 ) -> Explained | None:
-    """Whether the parameters after a step fit the model of bias correction in low precision."""
+    """Whether the parameters after a step fit the model of a known difference."""
+    part: Part = attrgetter("parameters")
+    return _explain(difference, problem, moment, computed, part, failed, arithmetic)
+
+
+def explain_slots(
+    difference: KnownDifference,
+    problem: Problem,
+    moment: Moment,
+    computed: dict[str, Array],
+    failed: Comparison,
+    arithmetic: Arithmetic,
+) -> Explained | None:
+    """Whether the optimizer slots after a step fit the model of a known difference."""
+    return _explain(difference, problem, moment, computed, named_slots, failed, arithmetic)
+
+
+def named_slots(state: BoundedState) -> dict[str, Bounded]:
+    """The slots of a state under names such as `first_moment:layers.0.weight`."""
+    return {
+        f"{slot}:{name}": array
+        for slot, arrays in state.slots.items()
+        for name, array in arrays.items()
+    }
+
+
+def _explain(
+    difference: KnownDifference,
+    problem: Problem,
+    moment: Moment,
+    computed: dict[str, Array],
+    part: Part,
+    failed: Comparison,
+    arithmetic: Arithmetic,
+) -> Explained | None:
+    for modelled in MODELS[difference.model](problem, moment, arithmetic):
+        gradients = moment.training.gradients
+        after = update(problem.experiment, moment.state, gradients, arithmetic, modelled.variant)
+        comparison = compare(computed, part(after), arithmetic)
+        if comparison.within:
+            explanation = Explanation(
+                cause=difference.cause,
+                source=difference.source,
+                size=modelled.size,
+                consequence=difference.consequence,
+                ratio_without=failed.worst_ratio,
+            )
+            return Explained(comparison, explanation)
+    return None
+
+
+def _clipping_variants(problem: Problem, _: Moment, __: Arithmetic) -> Iterator[Modelled]:
+    """Clipping by clip_norm / (norm + 1e-6)."""
+    clip_norm = problem.experiment.optimizer.clip_norm
+    if clip_norm is not None:
+        size = (
+            f"clipped gradients are off by {CLIP_EPS / (clip_norm + CLIP_EPS):.1e} relative or "
+            f"less, for a norm of clip_norm = {clip_norm:g} or more"
+        )
+        yield Modelled(Variant(clip_eps=CLIP_EPS), size)
+
+
+def _correction_variants(
+    problem: Problem, moment: Moment, arithmetic: Arithmetic
+) -> Iterator[Modelled]:
+    """Adam's bias corrections evaluated in the engine's precision."""
     optimizer = problem.experiment.optimizer
     if isinstance(optimizer, Sgd):
-        return None
+        return
     step = moment.state.step + 1
     for corrections in candidate_corrections(optimizer, step, arithmetic):
-        after = update(
-            problem.experiment, moment.state, moment.training.gradients, arithmetic, corrections
-        )
-        comparison = compare(computed, after.parameters, arithmetic)
-        if comparison.within:
-            words = _explanation(difference, optimizer, step, corrections, failed, arithmetic)
-            return Explained(comparison, words)
-    return None
+        size = _size_of(corrections, optimizer, step, arithmetic)
+        yield Modelled(Variant(corrections=corrections), size)
 
 
 def candidate_corrections(
@@ -90,29 +166,22 @@ def _low_precision_correction(beta: float, step: int, ulps: int, arithmetic: Ari
     return np.asarray(wide(kind(1) - power))
 
 
-def _explanation(
-    difference: KnownDifference,
-    optimizer: Adam | AdamW,
-    step: int,
-    corrections: BiasCorrections,
-    failed: Comparison,
-    arithmetic: Arithmetic,
-) -> Explanation:
+def _size_of(
+    corrections: BiasCorrections, optimizer: Adam | AdamW, step: int, arithmetic: Arithmetic
+) -> str:
     wide = arithmetic.oracle_dtype.type
     exact = [wide(1) - wide(beta) ** step for beta in optimizer.betas]
-    off = [
-        float(used / true - 1)
-        for used, true in zip((corrections.first, corrections.second), exact, strict=True)
-    ]
-    update_off = abs(float(np.sqrt(1 + off[1]) / (1 + off[0]) - 1))
-    size = (
-        f"at step {step}, 1 - beta2^t is off by {abs(off[1]):.1e} relative, "
-        f"1 - beta1^t by {abs(off[0]):.1e}, the update by {update_off:.1e}"
+    used = (corrections.first, corrections.second)
+    first, second = (float(u / true - 1) for u, true in zip(used, exact, strict=True))
+    update_off = abs(float(np.sqrt(1 + second) / (1 + first) - 1))
+    return (
+        f"at step {step}, 1 - beta2^t is off by {abs(second):.1e} relative, "
+        f"1 - beta1^t by {abs(first):.1e}, the update by {update_off:.1e}"
     )
-    return Explanation(
-        cause=difference.cause,
-        source=difference.source,
-        size=size,
-        consequence=difference.consequence,
-        ratio_without=failed.worst_ratio,
-    )
+
+
+Model = Callable[[Problem, Moment, Arithmetic], Iterator[Modelled]]
+MODELS: Final[Mapping[str, Model]] = {
+    "bias correction in the engine's precision": _correction_variants,
+    "clipping by the norm plus 1e-6": _clipping_variants,
+}

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
 from twofold.backends import Backend
 from twofold.oracle.bounded import Bounded
 from twofold.parity.comparison import Comparison, compare, compare_exactly
-from twofold.parity.known_differences import explain_update
+from twofold.parity.known_differences import (
+    Explained,
+    explain_slots,
+    explain_update,
+    named_slots,
+)
 from twofold.parity.reference import Moment, Reference
 from twofold.parity.verdict import Explanation, Rung, Verdict
 from twofold.problem import batch_at, dropout_masks, initial_state
 from twofold.session import Session
 from twofold.state import Array
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -167,9 +170,13 @@ def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ..
     state = subject.session.state()
     rungs: list[Rung] = []
     if moment.state.slots:
-        computed = _flat({slot: dict(arrays) for slot, arrays in state.slots.items()})
-        slots = compare(computed, _flat(moment.after.slots), arithmetic)
-        rungs.append(subject.rung(f"slots ({moment.label})", slots))
+        computed = {
+            f"{slot}:{name}": array
+            for slot, arrays in state.slots.items()
+            for name, array in arrays.items()
+        }
+        slots = compare(computed, named_slots(moment.after), arithmetic)
+        rungs.append(_explained_rung(subject, "slots", moment, computed, slots, explain_slots))
     if state.step != moment.state.step + 1:
         note = f"step: {state.step} after a step from {moment.state.step}"
         counted = Comparison(np.inf, None, 1, 1, note)
@@ -179,39 +186,32 @@ def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ..
         {"step loss": moment.training.loss},
         arithmetic,
     )
-    parameters = compare(dict(state.parameters), moment.after.parameters, arithmetic)
-    rungs.append(_update_rung(subject, moment, dict(state.parameters), step_loss, parameters))
+    if not step_loss.within:
+        return (*rungs, subject.rung(f"update ({moment.label})", step_loss))
+    parameters = dict(state.parameters)
+    compared = compare(parameters, moment.after.parameters, arithmetic)
+    rungs.append(_explained_rung(subject, "update", moment, parameters, compared, explain_update))
     return tuple(rungs)
 
 
-def _flat(slots: dict[str, dict[str, T]]) -> dict[str, T]:
-    return {f"{slot}:{name}": a for slot, arrays in slots.items() for name, a in arrays.items()}
-
-
-def _update_rung(
+def _explained_rung(
     subject: Subject,
+    name: str,
     moment: Moment,
     computed: dict[str, Array],
-    step_loss: Comparison,
-    parameters: Comparison,
+    comparison: Comparison,
+    explain: Callable[..., Explained | None],
 ) -> Rung:
-    name = f"update ({moment.label})"
-    if not step_loss.within:
-        return subject.rung(name, step_loss)
-    if parameters.within or parameters.unusable is not None:
-        return subject.rung(name, parameters)
+    """The rung of a comparison; one that fails may fit a known difference of the backend."""
+    label = f"{name} ({moment.label})"
+    if comparison.within or comparison.unusable is not None:
+        return subject.rung(label, comparison)
+    problem, arithmetic = subject.reference.problem, subject.reference.arithmetic
     for difference in subject.backend.known_differences:
-        explained = explain_update(
-            difference,
-            subject.reference.problem,
-            moment,
-            computed,
-            parameters,
-            subject.reference.arithmetic,
-        )
-        if explained is not None:
-            return subject.rung(name, explained.comparison, explained.explanation)
-    return subject.rung(name, parameters)
+        found = explain(difference, problem, moment, computed, comparison, arithmetic)
+        if found is not None:
+            return subject.rung(label, found.comparison, found.explanation)
+    return subject.rung(label, comparison)
 
 
 def _one(rung: Callable[[Subject], Rung]) -> Callable[[Subject], tuple[Rung, ...]]:

@@ -1,0 +1,82 @@
+"""Schedules, clipping and label smoothing: certified in both backends, wrong ones caught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from twofold import Experiment, certify
+from twofold.backends import backend, open_session
+from twofold.data import prepare
+from twofold.errors import SpecError
+from twofold.parity.reference import build_reference
+from twofold.parity.rungs import LADDER, Subject
+
+ENGINES = ("torch:eager", "flax:op-by-op", "flax:jit")
+WARMUP = (
+    "optimizer.schedule.kind=warmup_cosine",
+    "optimizer.schedule.warmup_steps=2",
+    "optimizer.schedule.decay_steps=5",
+    "optimizer.schedule.final_fraction=0.1",
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [("loss.label_smoothing=0.1", *WARMUP), ("optimizer.clip_norm=0.1",)],
+    ids=["smoothing-and-schedule", "clipping"],
+)
+def test_every_option_is_certified_or_explained(changes: tuple[str, ...]) -> None:
+    report = certify(Experiment.load("digits", changes), engines=ENGINES)
+    assert report.passed
+
+
+def test_the_eps_of_clipping_is_explained_in_float64() -> None:
+    experiment = Experiment.load("diabetes", ("optimizer.clip_norm=0.1",))
+    report = certify(experiment, engines=["torch:eager", "flax:jit"], precisions=["float64"])
+    explained = [rung for rung in report.rungs if rung.verdict == "explained"]
+    assert report.passed
+    assert {rung.engine for rung in explained} == {"torch:eager"}
+    assert {rung.rung for rung in explained} == {
+        "slots (fresh)",
+        "update (fresh)",
+        "slots (warm)",
+        "update (warm)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong", "first"),
+    [
+        (("loss.label_smoothing=0.1",), ("loss.label_smoothing=0.101",), "loss"),
+        (WARMUP, ("optimizer.schedule.decay_steps=6",), "update (warm)"),
+        (WARMUP, ("optimizer.schedule.final_fraction=0.11",), "update (warm)"),
+        (("optimizer.clip_norm=0.1",), ("optimizer.clip_norm=0.1001",), "slots (fresh)"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["torch:eager", "flax:jit"])
+def test_a_wrong_option_is_caught(
+    engine: str, changes: tuple[str, ...], wrong: tuple[str, ...], first: str
+) -> None:
+    right = prepare(Experiment.load("digits", ("precision=float64", *changes)))
+    other = Experiment.load("digits", ("precision=float64", *changes, *wrong))
+    broken = replace(right, experiment=prepare(other).experiment)
+    subject = Subject(
+        open_session(broken, engine), backend(engine.split(":")[0]), build_reference(right)
+    )
+    rungs = [rung for _, judge in LADDER for rung in judge(subject)]
+    failed = [rung.rung for rung in rungs if rung.verdict == "diverges"]
+    assert failed[0] == first
+
+
+def test_a_decay_that_ends_before_the_warmup_is_refused() -> None:
+    with pytest.raises(SpecError, match="decay_steps"):
+        Experiment.load("digits", (*WARMUP, "optimizer.schedule.warmup_steps=9"))
+
+
+def test_options_survive_a_round_trip() -> None:
+    from twofold.specfile import dump, parse
+
+    experiment = Experiment.load("digits", (*WARMUP, "optimizer.clip_norm=0.5"))
+    assert parse(dump(experiment)) == experiment
