@@ -2,6 +2,7 @@
 # Both create .venv on first use; a second run installs nothing.
 
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -15,19 +16,20 @@ help:
 	@echo "make check      ruff, ruff format, mypy"
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[all]" --group dev
+	@echo "installing into $(VENV): a minute or a few, once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
 	@touch $@
 
 compare: $(STAMP)
 	@$(BIN)/python -m comparisons.compare
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(STAMP)
-	@$(BIN)/python -m pytest -m slow --timeout 1800
+	@$(BIN)/python -m pytest -m slow --timeout 1800 -n $(WORKERS) --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .
