@@ -114,7 +114,7 @@ def zero_dim_pytorch() -> Any:
 
 def zero_dim_jax() -> Any:
     x = jnp.ones(2, jnp.bfloat16)
-    return (x * jnp.array(2.0, j"float32")).dtype
+    return (x * jnp.array(2.0, jnp.float32)).dtype
 
 
 def zero_dim_jax_fixed() -> Any:

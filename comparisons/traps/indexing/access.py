@@ -290,7 +290,7 @@ NEGATIVE_STEP = Trap(
     jax_gives=[2, 1, 0],
     fix="torch.flip.",
     pytorch_fixed=reverse_pytorch_fixed,
-    source="pytorch/pytorch#59786",
+    source="https://docs.pytorch.org/docs/stable/generated/torch.flip.html",
 )
 
 
