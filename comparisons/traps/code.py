@@ -19,19 +19,29 @@ def code_of(function: Callable[[], Any]) -> str:
 
 
 def shared_code(trap: Trap) -> str:
-    """Source of the constants and helpers of its module that the trap's functions use."""
-    functions = (trap.pytorch, trap.jax, trap.pytorch_fixed, trap.jax_fixed)
-    own = {function.__name__ for function in functions if function}
-    definitions = top_level(trap.pytorch.__module__)
-    wanted: set[str] = set()
-    waiting = [name for function in functions if function for name in names(function.__code__)]
+    """Source of the constants and helpers that the trap's functions use, in their order."""
+    functions = [f for f in (trap.pytorch, trap.jax, trap.pytorch_fixed, trap.jax_fixed) if f]
+    own = {function.__name__ for function in functions}
+    found: dict[str, str] = {}
+    waiting = [(name, trap.pytorch.__module__) for f in functions for name in names(f.__code__)]
     while waiting:
-        name = waiting.pop()
-        if name in definitions and name not in wanted | own:
-            wanted.add(name)
-            value = getattr(sys.modules[trap.pytorch.__module__], name)
-            waiting += names(value.__code__) if inspect.isfunction(value) else ()
-    return "\n\n".join(text for name, text in definitions.items() if name in wanted)
+        name, module = waiting.pop()
+        value = getattr(sys.modules[module], name, None)
+        if inspect.isfunction(value) and value.__module__.startswith("comparisons.traps."):
+            module = value.__module__  # it may have been imported
+        text = top_level(module).get(name)
+        if text and name not in own and name not in found:
+            found[name] = text
+            waiting += (
+                [(n, module) for n in names(value.__code__)] if inspect.isfunction(value) else []
+            )
+    return "\n\n".join(found[name] for name in sorted(found, key=definition_order(trap)))
+
+
+def definition_order(trap: Trap) -> Callable[[str], tuple[bool, int, str]]:
+    """Sorts imported helpers first, then those of the trap's module as they stand there."""
+    order = list(top_level(trap.pytorch.__module__))
+    return lambda name: (name in order, order.index(name) if name in order else 0, name)
 
 
 def names(code: CodeType) -> Iterator[str]:
