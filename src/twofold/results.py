@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from twofold.errors import ResultError
+from twofold.files import write_atomically
 
 NonFinite = Literal["null", "refuse"]
 
@@ -62,8 +62,7 @@ def write_json(
     plain = to_plain(result, non_finite=non_finite)
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, text)
+        write_atomically(target, text.encode("utf-8"))
     except OSError as error:
         raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
@@ -102,27 +101,3 @@ def _checked_key(key: object, where: str) -> str:
     if not isinstance(key, str):
         raise ResultError(f"{where}: key {key!r} given; allowed are texts")
     return key
-
-
-def _replace(target: Path, text: str) -> None:
-    """Write beside the target, flush to the disk, then take the target's place."""
-    descriptor, temporary = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-    )
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, _mode_of_new_files())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _mode_of_new_files() -> int:
-    """What `open` would give: `mkstemp` makes files that only their owner may read."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

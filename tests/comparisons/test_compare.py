@@ -23,7 +23,10 @@ ENGINE = "torch:eager"
 
 
 def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
-    def certify(experiment: Experiment, *, on_rung: Callable[[Rung], None]) -> ParityReport:
+    def certify(
+        experiment: Experiment, *, steps: int, on_rung: Callable[[Rung], None]
+    ) -> ParityReport:
+        assert steps == compare.LOCKED_STEPS
         rungs = tuple(
             Rung(f"rung {i}", ENGINE, "float32", verdict, 0.5, None, "noted")  # type: ignore[arg-type]
             for i, verdict in enumerate(verdicts)

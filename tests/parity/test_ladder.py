@@ -20,7 +20,8 @@ from twofold.parity import known_differences
 from twofold.parity.certify import climb
 from twofold.parity.comparison import Comparison
 from twofold.parity.reference import Reference, build_reference
-from twofold.parity.rungs import LADDER, Subject, fresh_step_rungs, gradients_rung
+from twofold.parity.rungs import LADDER, fresh_step_rungs, gradients_rung
+from twofold.parity.subject import Subject
 from twofold.parity.verdict import ParityReport, Rung
 from twofold.problem import Problem
 from twofold.results import read_json, write_json
@@ -37,6 +38,9 @@ RUNGS = [
     "update (fresh)",
     "slots (warm)",
     "update (warm)",
+    "step-locked training",
+    "evaluation metric",
+    "export and import",
 ]
 
 
@@ -64,6 +68,7 @@ def test_optax_bias_correction_is_explained_in_float32_only(report: ParityReport
     assert [(r.engine, r.precision, r.rung) for r in explained] == [
         ("flax:jit", "float32", "update (fresh)"),
         ("flax:jit", "float32", "update (warm)"),
+        ("flax:jit", "float32", "step-locked training"),
     ]
     for rung in explained:
         assert rung.worst_ratio is not None

@@ -25,6 +25,13 @@ def parity(
         str | None,
         typer.Option(help="float32, float64 or both, comma-separated; default both."),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps of step-locked training in float32 (a quarter in float64); default 20.",
+            metavar="N",
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
@@ -46,7 +53,7 @@ def parity(
     experiments = [specfile.load(spec, tuple(changes or ())) for spec in specs]
     if json is not None:
         _require_writable(json)
-    reports = [_certify(experiment, names, precisions) for experiment in experiments]
+    reports = [_certify(experiment, names, precisions, steps) for experiment in experiments]
     if json is not None:
         _write(json, reports)
     raise typer.Exit(_exit_code(reports))
@@ -78,12 +85,16 @@ def _require_writable(path: Path) -> None:
 
 
 def _certify(
-    experiment: Experiment, engines: tuple[str, ...], precisions: tuple[Precision, ...]
+    experiment: Experiment,
+    engines: tuple[str, ...],
+    precisions: tuple[Precision, ...],
+    steps: int | None,
 ) -> ParityReport:
     from rich.console import Console
 
     from twofold.cli.parity_view import print_report
     from twofold.parity.certify import certify
+    from twofold.parity.subject import DEFAULT_STEPS
 
     console = Console(highlight=False)
     progress = Console(stderr=True, highlight=False)
@@ -92,6 +103,7 @@ def _certify(
             experiment,
             engines=engines,
             precisions=precisions,
+            steps=DEFAULT_STEPS if steps is None else steps,
             on_rung=lambda rung: status.update(
                 f"{experiment.name}: {rung.engine} {rung.precision}, {rung.rung}: {rung.verdict}"
             ),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from twofold import backends, environment
 from twofold.data import prepare
 from twofold.errors import SpecError, TwofoldError
 from twofold.experiment import Experiment, Precision
 from twofold.parity.reference import Reference, build_reference
-from twofold.parity.rungs import LADDER, Subject
+from twofold.parity.rungs import LADDER
+from twofold.parity.subject import DEFAULT_STEPS, Subject
 from twofold.parity.verdict import ParityReport, Rung
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
+FLOAT64_SHARE: Final = 4
 OnRung = Callable[[Rung], None]
 
 
@@ -22,9 +24,13 @@ def certify(
     *,
     engines: Sequence[str] | None = None,
     precisions: Sequence[Precision] | None = None,
+    steps: int = DEFAULT_STEPS,
     on_rung: OnRung | None = None,
 ) -> ParityReport:
     """Climb the ladder with every engine (default: all) in every precision (default: both).
+
+    `steps` is the number of steps of step-locked training in float32; float64 takes a quarter of
+    them, rounded up, for its oracle works in slow longdouble arithmetic.
 
     `on_rung` is called with each rung as it is judged. An engine that raises has its remaining
     rungs `not run`, with the reason. Raises BadInput for an unknown engine, a missing framework,
@@ -35,17 +41,24 @@ def certify(
         raise SpecError("engines: none given; allowed is one or more")
     for name in names:
         backends.require_framework(backends.find_engine(name)[0])
+    if steps < 1:
+        raise SpecError(f"steps: {steps} given; allowed is 1 or more")
     _require_shared_draws(experiment)
     rungs: list[Rung] = []
     for precision in precisions or PRECISIONS:
         problem = prepare(experiment.model_copy(update={"precision": precision}))
         reference = build_reference(problem)
         for name in names:
-            for rung in climb(name, reference):
+            for rung in climb(name, reference, steps=steps_in(precision, steps)):
                 rungs.append(rung)
                 if on_rung is not None:
                     on_rung(rung)
     return ParityReport(experiment, describe_environment(names), tuple(rungs))
+
+
+def steps_in(precision: Precision, steps: int) -> int:
+    """Steps of step-locked training in a precision, of those asked for in float32."""
+    return steps if precision == "float32" else -(-steps // FLOAT64_SHARE)
 
 
 def _require_shared_draws(experiment: Experiment) -> None:
@@ -56,11 +69,12 @@ def _require_shared_draws(experiment: Experiment) -> None:
         )
 
 
-def climb(engine: str, reference: Reference) -> list[Rung]:
+def climb(engine: str, reference: Reference, *, steps: int = DEFAULT_STEPS) -> list[Rung]:
     """Every rung of one engine; a rung whose engine raises is `not run`, and so are those after."""
     owner, _ = backends.find_engine(engine)
     try:
-        subject = Subject(backends.open_session(reference.problem, engine), owner, reference)
+        session = backends.open_session(reference.problem, engine)
+        subject = Subject(session, owner, reference, steps)
     except TwofoldError:
         raise
     except Exception as error:  # an engine may fail in any way; the report must say how

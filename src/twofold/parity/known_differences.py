@@ -20,7 +20,7 @@ from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.optimizers import BoundedState, Variant, update
 from twofold.parity.comparison import Comparison, compare
-from twofold.parity.reference import Moment
+from twofold.parity.reference import Moment, TrainingStep
 from twofold.parity.verdict import Explanation
 from twofold.problem import Problem
 from twofold.state import Array
@@ -33,6 +33,7 @@ POWER_ULPS: Final = 3
 # `torch.nn.utils.clip_grad_norm_` divides by the norm plus this (PyTorch 2.13, clip_grad.py).
 CLIP_EPS: Final = 1e-6
 
+Seen = Moment | TrainingStep
 Part = Callable[[BoundedState], dict[str, Bounded]]
 
 
@@ -55,7 +56,7 @@ class Modelled:
 def explain_update(
     difference: KnownDifference,
     problem: Problem,
-    moment: Moment,
+    moment: Seen,
     computed: dict[str, Array],
     failed: Comparison,
     arithmetic: Arithmetic,
@@ -68,7 +69,7 @@ def explain_update(
 def explain_slots(
     difference: KnownDifference,
     problem: Problem,
-    moment: Moment,
+    moment: Seen,
     computed: dict[str, Array],
     failed: Comparison,
     arithmetic: Arithmetic,
@@ -89,7 +90,7 @@ def named_slots(state: BoundedState) -> dict[str, Bounded]:
 def _explain(
     difference: KnownDifference,
     problem: Problem,
-    moment: Moment,
+    moment: Seen,
     computed: dict[str, Array],
     part: Part,
     failed: Comparison,
@@ -111,7 +112,7 @@ def _explain(
     return None
 
 
-def _clipping_variants(problem: Problem, _: Moment, __: Arithmetic) -> Iterator[Modelled]:
+def _clipping_variants(problem: Problem, _: Seen, __: Arithmetic) -> Iterator[Modelled]:
     """Clipping by clip_norm / (norm + 1e-6)."""
     clip_norm = problem.experiment.optimizer.clip_norm
     if clip_norm is not None:
@@ -123,7 +124,7 @@ def _clipping_variants(problem: Problem, _: Moment, __: Arithmetic) -> Iterator[
 
 
 def _correction_variants(
-    problem: Problem, moment: Moment, arithmetic: Arithmetic
+    problem: Problem, moment: Seen, arithmetic: Arithmetic
 ) -> Iterator[Modelled]:
     """Adam's bias corrections evaluated in the engine's precision."""
     optimizer = problem.experiment.optimizer
@@ -180,7 +181,7 @@ def _size_of(
     )
 
 
-Model = Callable[[Problem, Moment, Arithmetic], Iterator[Modelled]]
+Model = Callable[[Problem, Seen, Arithmetic], Iterator[Modelled]]
 MODELS: Final[Mapping[str, Model]] = {
     "bias correction in the engine's precision": _correction_variants,
     "clipping by the norm plus 1e-6": _clipping_variants,

@@ -50,16 +50,36 @@ class Reference:
         return (self.fresh, self.warm)
 
 
-def moment(label: str, problem: Problem, state: TrainState, arithmetic: Arithmetic) -> Moment:
-    """What must follow from a state on the batch of its own step."""
+@dataclass(frozen=True)
+class TrainingStep:
+    """One training step seen by the oracle, without the evaluation mode of a `Moment`."""
+
+    state: TrainState
+    batch: Batch
+    training: LossAndGradients
+    after: BoundedState
+
+
+def training_step(problem: Problem, state: TrainState, arithmetic: Arithmetic) -> TrainingStep:
+    """What one training step must make of a state, on the batch and masks of the state's step."""
     experiment = problem.experiment
     batch = batch_at(problem, state.step)
     masks = dropout_masks(problem, state.step, batch.rows)
-    plain = forward(experiment, state.parameters, batch.inputs, (), arithmetic)
-    evaluation = evaluate_loss(experiment.loss, plain.logits, batch.targets, arithmetic)
     training = loss_and_gradients(experiment, state.parameters, batch, masks, arithmetic)
-    after = update(experiment, state, training.gradients, arithmetic)
-    return Moment(label, state, batch, plain.logits, evaluation.loss, training, after)
+    return TrainingStep(
+        state, batch, training, update(experiment, state, training.gradients, arithmetic)
+    )
+
+
+def moment(label: str, problem: Problem, state: TrainState, arithmetic: Arithmetic) -> Moment:
+    """What must follow from a state on the batch of its own step."""
+    experiment = problem.experiment
+    step = training_step(problem, state, arithmetic)
+    plain = forward(experiment, state.parameters, step.batch.inputs, (), arithmetic)
+    evaluation = evaluate_loss(experiment.loss, plain.logits, step.batch.targets, arithmetic)
+    return Moment(
+        label, state, step.batch, plain.logits, evaluation.loss, step.training, step.after
+    )
 
 
 def build_reference(problem: Problem) -> Reference:

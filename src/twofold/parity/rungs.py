@@ -6,56 +6,29 @@ Every rung is a function from a `Subject` to a `Rung`; the table at the end is t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from twofold.backends import Backend
 from twofold.oracle.bounded import Bounded
 from twofold.parity.comparison import Comparison, compare, compare_exactly
+from twofold.parity.evaluation import NAME as EVALUATION_METRIC
+from twofold.parity.evaluation import evaluation_metric_rung
+from twofold.parity.export import NAME as EXPORT_AND_IMPORT
+from twofold.parity.export import export_and_import_rung
 from twofold.parity.known_differences import (
     Explained,
     explain_slots,
     explain_update,
     named_slots,
 )
-from twofold.parity.reference import Moment, Reference
-from twofold.parity.verdict import Explanation, Rung, Verdict
+from twofold.parity.reference import Moment
+from twofold.parity.steplocked import NAME as STEP_LOCKED
+from twofold.parity.steplocked import step_locked_rung
+from twofold.parity.subject import Subject
+from twofold.parity.verdict import Rung
 from twofold.problem import batch_at, dropout_masks, initial_state
-from twofold.session import Session
 from twofold.state import Array
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A session under judgement and what the oracle says of its problem."""
-
-    session: Session
-    backend: Backend
-    reference: Reference
-
-    def rung(
-        self, name: str, comparison: Comparison, explanation: Explanation | None = None
-    ) -> Rung:
-        """The verdict that follows from a comparison."""
-        verdict: Verdict = "diverges"
-        note = comparison.note
-        if comparison.unusable is not None:
-            verdict, note = "not run", comparison.unusable
-        elif comparison.within:
-            verdict = "explained" if explanation else "certified"
-        exact = comparison.worst is None and comparison.worst_ratio == 0
-        return Rung(
-            rung=name,
-            engine=self.session.engine,
-            precision=self.reference.problem.experiment.precision,
-            verdict=verdict,
-            worst_ratio=None if exact or verdict == "not run" else comparison.worst_ratio,
-            worst=comparison.worst,
-            note=note,
-            explanation=explanation,
-        )
 
 
 def init_rung(subject: Subject) -> Rung:
@@ -227,4 +200,7 @@ LADDER: Final[tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]] = (
     ("gradients", _one(gradients_rung)),
     ("update (fresh)", fresh_step_rungs),
     ("update (warm)", warm_step_rungs),
+    (STEP_LOCKED, _one(step_locked_rung)),
+    (EVALUATION_METRIC, _one(evaluation_metric_rung)),
+    (EXPORT_AND_IMPORT, _one(export_and_import_rung)),
 )

@@ -1,0 +1,161 @@
+"""Step-locked training: every step is certified from the engine's own state before it.
+
+Free-running trajectories of correct programs separate; here no error can compound and no step
+escapes, because the oracle starts each step from exactly what the engine holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+
+from twofold.oracle.arithmetic import Arithmetic
+from twofold.oracle.bounded import Bounded
+from twofold.parity.comparison import Comparison, compare
+from twofold.parity.known_differences import (
+    Explained,
+    explain_slots,
+    explain_update,
+    named_slots,
+)
+from twofold.parity.reference import TrainingStep, training_step
+from twofold.parity.subject import Subject
+from twofold.parity.verdict import Explanation, Rung
+from twofold.problem import initial_state
+from twofold.state import Array, TrainState
+
+NAME = "step-locked training"
+
+
+@dataclass(frozen=True)
+class JudgedStep:
+    """One step's comparison, after a known difference was modelled if one was needed."""
+
+    step: int
+    comparison: Comparison
+    explanation: Explanation | None = None
+
+
+def step_locked_rung(subject: Subject) -> Rung:
+    """Loss, slots and parameters of each of `subject.steps` steps on the session's own feed.
+
+    Stops at the first step that is not within its bounds.
+    """
+    session = subject.session
+    session.load_state(initial_state(subject.reference.problem))
+    before = session.state()
+    judged: list[JudgedStep] = []
+    for _ in range(subject.steps):
+        loss = float(session.run(1)[0])
+        after = session.state()
+        judged.append(judge_step(subject, before, loss, after))
+        if not judged[-1].comparison.within:
+            break
+        before = after
+    return _rung(subject, judged)
+
+
+def judge_step(subject: Subject, before: TrainState, loss: float, after: TrainState) -> JudgedStep:
+    """One step of an engine, from its state before to its state after."""
+    reference = subject.reference
+    arithmetic = reference.arithmetic
+    if after.step != before.step + 1:
+        note = f"step: {after.step} after a step from {before.step}"
+        return JudgedStep(before.step, Comparison(np.inf, None, 1, 1, note))
+    expected = training_step(reference.problem, before, arithmetic)
+    parts = [_loss_part(loss, expected, arithmetic)]
+    parts += _state_parts(subject, expected, after)
+    comparison = reduce(worse_of, (part.comparison for part in parts))
+    explanations = [part.explanation for part in parts if part.explanation is not None]
+    return JudgedStep(before.step, comparison, _largest(explanations))
+
+
+@dataclass(frozen=True)
+class _Part:
+    comparison: Comparison
+    explanation: Explanation | None = None
+
+
+def _loss_part(loss: float, expected: TrainingStep, arithmetic: Arithmetic) -> _Part:
+    name = "step loss"
+    computed = {name: np.asarray(loss, arithmetic.dtype)}
+    return _Part(compare(computed, {name: expected.training.loss}, arithmetic))
+
+
+def _state_parts(subject: Subject, expected: TrainingStep, after: TrainState) -> Iterator[_Part]:
+    """Slots, if there are any, and parameters."""
+    if expected.state.slots:
+        slots = {
+            f"{slot}:{name}": array
+            for slot, arrays in after.slots.items()
+            for name, array in arrays.items()
+        }
+        yield _explained(subject, expected, slots, named_slots(expected.after), explain_slots)
+    parameters = dict(after.parameters)
+    yield _explained(subject, expected, parameters, expected.after.parameters, explain_update)
+
+
+def _explained(
+    subject: Subject,
+    expected: TrainingStep,
+    computed: dict[str, Array],
+    allowed: dict[str, Bounded],
+    explain: Callable[..., Explained | None],
+) -> _Part:
+    """The comparison, or that under the first known difference that accounts for all of it."""
+    problem, arithmetic = subject.reference.problem, subject.reference.arithmetic
+    comparison = compare(computed, allowed, arithmetic)
+    if comparison.within or comparison.unusable is not None:
+        return _Part(comparison)
+    for difference in subject.backend.known_differences:
+        found = explain(difference, problem, expected, computed, comparison, arithmetic)
+        if found is not None:
+            return _Part(found.comparison, found.explanation)
+    return _Part(comparison)
+
+
+def worse_of(left: Comparison, right: Comparison) -> Comparison:
+    """Two comparisons as one: the worse ratio's words, the elements of both."""
+    worse = right if right.worst_ratio > left.worst_ratio else left
+    worse = next((part for part in (left, right) if part.unusable is not None), worse)
+    return replace(
+        worse, outside=left.outside + right.outside, elements=left.elements + right.elements
+    )
+
+
+def _rung(subject: Subject, judged: list[JudgedStep]) -> Rung:
+    last = judged[-1]
+    if not last.comparison.within:
+        return subject.rung(NAME, _named(last, f"step {last.step + 1} of {subject.steps}: "))
+    worst = max(judged, key=lambda step: step.comparison.worst_ratio)
+    explained = [step for step in judged if step.explanation is not None]
+    elements = sum(step.comparison.elements for step in judged)
+    note = f"{len(judged):,} steps, {elements:,} elements"
+    if explained:
+        note += f"; {len(explained):,} steps explained"
+    combined = replace(_named(worst, ""), elements=elements, note=note)
+    explanations = [step.explanation for step in explained if step.explanation is not None]
+    return subject.rung(NAME, combined, _largest(explanations))
+
+
+def _named(judged: JudgedStep, prefix: str) -> Comparison:
+    """The comparison with its step in the worst element's name and before its note."""
+    comparison = judged.comparison
+    worst = comparison.worst
+    if worst is not None:
+        worst = replace(worst, tensor=f"{worst.tensor} (step {judged.step + 1})")
+    unusable = comparison.unusable
+    return replace(
+        comparison,
+        worst=worst,
+        note=prefix + comparison.note,
+        unusable=None if unusable is None else prefix + unusable,
+    )
+
+
+def _largest(explanations: list[Explanation]) -> Explanation | None:
+    """The explanation of where the difference was largest."""
+    return max(explanations, key=lambda explanation: explanation.ratio_without, default=None)
