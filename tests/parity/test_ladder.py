@@ -131,7 +131,7 @@ def test_a_porting_bug_is_caught_at_its_rung(
     engine: str, mutate: Callable[[Problem], Problem], first: str, reference: Reference
 ) -> None:
     session = open_session(mutate(reference.problem), engine)
-    subject = Subject(session, backend(engine.split(":")[0]), reference)
+    subject = Subject(session, backend(engine.split(":")[0]), reference, steps=2)
     rungs = [rung for _, judge in LADDER for rung in judge(subject)]
     failed = [rung.rung for rung in rungs if rung.verdict == "diverges"]
     assert failed[0] == first
