@@ -12,8 +12,9 @@ from twofold.errors import DeviceUnavailable, EngineFailed, FrameworkMissing
 from twofold.timing import summary
 from twofold.timing.harness import INTERRUPTED, Rounds, measure_rounds
 from twofold.timing.protocol import Progress
-from twofold.timing.result import EngineTiming
+from twofold.timing.result import EngineTiming, Ratio
 from twofold.timing.statistics import outcome_of, paired_ratio
+from twofold.timing.subject import Block, timed_block
 
 # All calibration runs, A/A and slow-downs alike, get what two engines of four get of the default
 # 20 s. Power depends on it: with 4 s and this noise, 5 % was found in 31 of 40 runs only.
@@ -29,7 +30,7 @@ def measure(clock: FakeClock, *workers: FakeWorker, seconds: float = 4.0, seed: 
 
 
 def timings(rounds: Rounds) -> dict[str, EngineTiming]:
-    return {run.engine: summary.engine_timing(run, seed=0) for run in rounds.runs}
+    return {run.engine: summary.engine_timing(run, 0, rounds.quiet) for run in rounds.runs}
 
 
 def two_engines(
@@ -312,3 +313,143 @@ def test_a_busy_and_unsteady_machine_is_reported() -> None:
 def test_a_quiet_machine_gives_no_warning() -> None:
     rounds = two_engines(1.3, seed=0, noise=0.01)
     assert summary.warnings_of(rounds, list(timings(rounds).values()), cores=2) == ()
+
+
+def busy_between(clock: FakeClock, start: float, end: float, cores: float) -> Callable[[], float]:
+    """What others have used so far: some processors between two moments, else nothing."""
+
+    def used() -> float:
+        return cores * min(max(clock.now / 1e9 - start, 0.0), end - start)
+
+    return used
+
+
+def measure_beside_others(start: float, end: float, seconds: float = 8.0) -> Rounds:
+    """Two engines, the second 20 % slower, and four times slower while others are at work."""
+    clock = FakeClock()
+
+    def disturbed(now: float) -> float:
+        return 4.0 if start <= now < end else 1.0
+
+    workers = [
+        FakeWorker("a", clock, session(clock, 1e-3, noise=0.01)),
+        FakeWorker("b", clock, session(clock, 1.2e-3, noise=0.01, seed=1, drift=disturbed)),
+    ]
+    busy = busy_between(clock, start, end, cores=1.0)
+    return measure_rounds(workers, seconds=seconds, seed=0, clock=clock, busy_seconds=busy, cores=2)
+
+
+def ratio_in(rounds: Rounds) -> Ratio:
+    found = timings(rounds)
+    return summary.ratio_of(found["b"], found["a"], 0, rounds.quiet)
+
+
+def test_rounds_that_others_disturbed_are_left_out_and_said_to_be() -> None:
+    rounds = measure_beside_others(start=7.0, end=14.0)
+    assert 10 <= rounds.quiet.count(False) < len(rounds.quiet) - 10
+    ratio = ratio_in(rounds)
+    assert ratio.outcome == "slower"
+    assert ratio.median == pytest.approx(1.2, rel=0.02)
+    found = timings(rounds)["b"]
+    assert found.step_s is not None
+    assert found.step_s.high < 1.3e-3
+    assert len(found.samples_s) == len(rounds.quiet)  # raw samples are all kept
+    warnings = summary.warnings_of(rounds, list(timings(rounds).values()), cores=2)
+    assert any(warning.startswith("Left out of the figures") for warning in warnings)
+
+
+def test_time_that_others_took_is_made_up_for_within_limits() -> None:
+    quiet, disturbed = measure_beside_others(1e6, 2e6), measure_beside_others(7.0, 11.0)
+    assert quiet.seconds < 8.0 + 1.0
+    assert 8.0 + 2.0 < disturbed.seconds <= 16.0 + 1.0
+
+
+def test_on_a_busy_machine_the_ratio_is_withheld_with_its_reason() -> None:
+    rounds = measure_beside_others(start=0.0, end=1e6)
+    assert not any(rounds.quiet)
+    ratio = ratio_in(rounds)
+    assert (ratio.outcome, ratio.median) == ("could not be measured", None)
+    assert "other programs disturbed" in ratio.reason
+    warnings = summary.warnings_of(rounds, list(timings(rounds).values()), cores=2)
+    assert any(warning.startswith("No ratios, and step times are rough") for warning in warnings)
+
+
+def test_a_handful_of_rounds_gives_no_ratio_however_clear_it_looks() -> None:
+    clock = FakeClock()
+    workers = [
+        FakeWorker("a", clock, session(clock, 1.0, noise=0.001)),
+        FakeWorker("b", clock, session(clock, 3.0, noise=0.001, seed=1)),
+    ]
+    rounds = measure(clock, *workers, seconds=12.0)
+    assert len(rounds.quiet) == 6
+    ratio = ratio_in(rounds)
+    assert (ratio.outcome, ratio.median) == ("could not be measured", None)
+    assert "only 6 rounds" in ratio.reason
+
+
+def test_rounds_go_on_until_there_are_enough() -> None:
+    clock = FakeClock()
+    rounds = measure(clock, FakeWorker("a", clock, session(clock, 1.0, noise=0.0)), seconds=8.0)
+    assert len(rounds.quiet) == 10
+
+
+def test_what_is_unknown_about_the_machine_is_not_held_against_it() -> None:
+    assert all(two_engines(1.0, seed=0).quiet)
+
+
+def test_a_warm_start_finds_what_was_compiled_and_leaves_the_first_figures_alone() -> None:
+    clock = FakeClock()
+    again: list[str] = []
+
+    def restart(engine: str) -> FakeWorker:
+        again.append(engine)
+        return FakeWorker(engine, clock, session(clock, noise=0.0, compile_s=0.1))
+
+    first = FakeWorker("a", clock, session(clock, noise=0.0))
+    rounds = measure_rounds([first], seconds=1.0, seed=0, clock=clock, restart=restart)
+    found = timings(rounds)["a"]
+    assert again == ["a"]
+    assert found.cold_start is not None
+    assert found.warm_start is not None
+    assert found.cold_start.first_step_s == pytest.approx(0.501)
+    assert found.warm_start.first_step_s == pytest.approx(0.101)
+    assert found.status == "measured"
+
+
+def test_a_warm_start_that_fails_costs_nothing_but_itself() -> None:
+    clock = FakeClock()
+    broken = FakeWorker("a", clock, session(clock), open_error=EngineFailed("cache burst"))
+    rounds = measure_rounds(
+        [FakeWorker("a", clock, session(clock))],
+        seconds=1.0,
+        seed=0,
+        clock=clock,
+        restart=lambda _: broken,
+    )
+    found = timings(rounds)["a"]
+    assert (found.status, found.warm_start) == ("measured", None)
+    assert broken.closed
+
+
+def test_programs_compiled_after_the_first_step_are_counted() -> None:
+    clock = FakeClock()
+    steps = session(clock, noise=0.01, compiles=lambda call: call in (0, 1, 2))
+    found = timings(measure(clock, FakeWorker("a", clock, steps)))["a"]
+    assert (found.recompilations, found.compilations) == (2, 0)
+
+
+def test_changing_batch_sizes_are_timed_in_whole_turns() -> None:
+    clock = FakeClock()
+
+    class Turns(FakeWorker):
+        def first_step(self) -> Block:
+            return timed_block(self.session, 4, self.clock)
+
+        def block(self, steps: int) -> Block:
+            return timed_block(self.session, -(-steps // 4) * 4, self.clock)
+
+    found = timings(measure(clock, Turns("a", clock, session(clock, noise=0.0))))["a"]
+    assert found.step_s is not None
+    assert found.step_s.median == pytest.approx(1e-3)
+    assert found.cold_start is not None
+    assert found.cold_start.first_step_s == pytest.approx(0.504)

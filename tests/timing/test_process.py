@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from twofold.errors import DeviceUnavailable, EngineFailed, FrameworkMissing
@@ -21,17 +25,19 @@ from twofold.errors import DeviceUnavailable, FrameworkMissing
 from twofold.timing import worker
 
 class Fake:
-    def open(self, experiment, engine):
+    def open(self, experiment, engine, batch_sizes=()):
         print("a library says hello")
         os.system("echo so does its child")
         sys.stdout.flush()
         {open}
         return dict(import_s=0.1, open_s=0.2, rows_per_step=8, dropped_partial_batch=False,
                     clock_reading_s=1e-7)
-    def first_step(self): return dict(seconds=0.5, compilations=1)
-    def block(self, steps):
+    def first_step(self): return dict(steps=1, seconds=0.5, compilations=1)
+    def block(self, steps, slow_down=0.0):
         {block}
-        return dict(seconds=steps * 1e-3, compilations=0, settled=True)
+        return dict(steps=steps, seconds=steps * 1e-3, compilations=0, settled=True)
+    def roofline(self, precision, threads):
+        return dict(precision=precision, threads=threads, flops_per_s=1e9, bandwidth=[[1, 2e9]])
     def describe(self):
         threads = os.environ["OMP_NUM_THREADS"]
         return dict(affinity=sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
@@ -135,6 +141,74 @@ def test_a_worker_that_ignores_the_end_is_killed(start: Start) -> None:
     assert process._process is not None
     with pytest.raises(ProcessLookupError):
         os.kill(process._process.pid, 0)
+
+
+PARENT = """
+import sys
+from twofold.timing.process import ProcessWorker
+
+worker = ProcessWorker("torch:eager", "{}", [0], command=[sys.executable, sys.argv[1]])
+worker.open()
+print(worker._process.pid, flush=True)
+worker.block(1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
+@pytest.mark.parametrize("busy", ["while True: pass", "os.system('sleep 600')"])
+def test_a_worker_ends_when_its_parent_is_killed_whatever_it_is_doing(
+    tmp_path: Path, busy: str
+) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(textwrap.dedent(SCRIPT).format(open="pass", block=busy))
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(script)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 60.0
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    orphaned = is_running(pid)
+    if orphaned:
+        os.killpg(pid, signal.SIGKILL)
+    assert not orphaned
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives; one that has ended but was not waited for does not count."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_the_limits_of_the_machine_are_asked_for_like_anything_else(start: Start) -> None:
+    limits = start().roofline("float64")
+    assert (limits.precision, limits.threads, limits.flops_per_s) == ("float64", 1, 1e9)
+    assert limits.bandwidth == ((1, 2e9),)
+
+
+def test_a_slow_down_and_another_experiment_reach_the_worker(start: Start) -> None:
+    process = start(
+        open_="sizes = batch_sizes; name = experiment",
+        block="steps = 100 if slow_down == 0.25 else steps",
+    )
+    process.open()
+    process.take_up('{"name": "other"}')
+    process.open()
+    assert process.block(1, slow_down=0.25).steps == 100
+    assert process.block(1).steps == 1
+
+
+def test_a_kept_compile_cache_outlives_the_process(tmp_path: Path) -> None:
+    variables = worker_environment([0], str(tmp_path), keep=True)
+    assert variables["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
+    assert Path(variables["JAX_COMPILATION_CACHE_DIR"]).parent == tmp_path
+    process = ProcessWorker("torch:eager", "{}", [0], cache=str(tmp_path))
+    process.close()
+    assert tmp_path.is_dir()
 
 
 def test_every_worker_gets_the_same_threads_and_an_empty_compile_cache(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,9 +25,30 @@ def time(
         int | None,
         typer.Option(help="Processors and threads for each engine; default all.", metavar="N"),
     ] = None,
+    cpus: Annotated[
+        str | None,
+        typer.Option(help="Processors to measure on, such as 0,2-3; default all.", metavar="LIST"),
+    ] = None,
     seconds: Annotated[
         float, typer.Option(help="Seconds of rounds, after the warm-up.", metavar="S")
     ] = 20.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Steps to a result; default those of SPEC.", metavar="N", min=1),
+    ] = None,
+    batch_sizes: Annotated[
+        str | None,
+        typer.Option(
+            help="Take batches of these sizes in turn: the cost of changing shapes.",
+            metavar="LIST",
+        ),
+    ] = None,
+    warm_cache: Annotated[
+        bool,
+        typer.Option(
+            "--warm-cache/--no-warm-cache", help="Start once more with a full compile cache."
+        ),
+    ] = True,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
@@ -49,17 +70,26 @@ def time(
     from twofold import specfile
     from twofold.cli.time_view import print_result
 
-    names = _asked_engines(engines)
+    names = asked_engines(engines)
     experiment = specfile.load(spec, tuple(changes or ()))
     if json is not None:
-        _require_writable(json)
-    result = _measure(experiment, names, threads, seconds, unchecked)
+        require_writable("--json", json)
+    result = watched(
+        experiment,
+        seconds,
+        engines=names,
+        threads=threads,
+        cpus=parse_numbers("--cpus", cpus) if cpus is not None else None,
+        unchecked=unchecked,
+        batch_sizes=parse_numbers("--batch-sizes", batch_sizes) if batch_sizes else (),
+        warm_start=warm_cache,
+    )
     _refuse_if_nothing_can_run(result)
     if json is not None:
         from twofold.results import write_json
 
         write_json(json, result.to_json(), non_finite="refuse")
-    print_result(result, Console(highlight=False))
+    print_result(result, Console(highlight=False), steps=steps)
     if json is not None:
         typer.echo(f"written: {json}", err=True)
     raise typer.Exit(exit_code(result))
@@ -75,7 +105,7 @@ def exit_code(result: TimingResult) -> int:
     return DIVERGES if "diverges" in statuses else 0
 
 
-def _asked_engines(text: str | None) -> tuple[str, ...] | None:
+def asked_engines(text: str | None) -> tuple[str, ...] | None:
     """The engines named, all known and with their frameworks; None for the default."""
     from twofold import backends
     from twofold.errors import BadInput
@@ -90,12 +120,25 @@ def _asked_engines(text: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def _require_writable(path: Path) -> None:
+def parse_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers such as "0,2-3". Raises BadInput."""
+    from twofold.errors import BadInput
+
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+            raise BadInput(f"{option}: {text!r} given; allowed are numbers such as 0,2-3")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(dict.fromkeys(found))
+
+
+def require_writable(option: str, path: Path) -> None:
     """Refuse a target that cannot be written before any work is done."""
     from twofold.errors import ResultError
 
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ResultError(f"--json: {path} given; allowed is a file in a folder that exists")
+        raise ResultError(f"{option}: {path} given; allowed is a file in a folder that exists")
 
 
 def _refuse_if_nothing_can_run(result: TimingResult) -> None:
@@ -106,24 +149,12 @@ def _refuse_if_nothing_can_run(result: TimingResult) -> None:
         raise DeviceUnavailable("\n".join(reasons))
 
 
-def _measure(
-    experiment: Experiment,
-    engines: tuple[str, ...] | None,
-    threads: int | None,
-    seconds: float,
-    unchecked: bool,
-) -> TimingResult:
+def watched(experiment: Experiment, seconds: float, **options: Any) -> TimingResult:
+    """`twofold.timing.measure` with these options, and a line that shows how far it is."""
     from rich.console import Console
 
     from twofold.cli.time_view import ProgressLine
     from twofold.timing.measure import measure
 
-    with ProgressLine(experiment.name, seconds, Console(stderr=True, highlight=False)) as line:
-        return measure(
-            experiment,
-            engines=engines,
-            threads=threads,
-            seconds=seconds,
-            unchecked=unchecked,
-            on_progress=line.show,
-        )
+    with ProgressLine(experiment.name, Console(stderr=True, highlight=False)) as line:
+        return measure(experiment, seconds=seconds, on_progress=line.show, **options)

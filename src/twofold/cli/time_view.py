@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from twofold.cli.time_details import print_details, rounded, unit
 from twofold.timing.protocol import Progress as Stage
 from twofold.timing.result import EngineTiming, Ratio, TimingResult
 
@@ -26,6 +27,8 @@ PHASES = {
     "cold start": "cold start of {engine}",
     "warm-up": "warming up {engine}",
     "rounds": "timing all engines in turn",
+    "warm cache": "{engine} again, with a full compile cache",
+    "limits": "measuring what the machine can do at best",
 }
 
 
@@ -33,8 +36,8 @@ PHASES = {
 class ProgressLine:
     """A bar that says what is going on; plain lines when nobody watches."""
 
-    def __init__(self, name: str, seconds: float, console: Console) -> None:
-        self._name, self._seconds, self._console = name, seconds, console
+    def __init__(self, name: str, console: Console) -> None:
+        self._name, self._console = name, console
         self._said = ""
         self._progress = Progress(
             SpinnerColumn(),
@@ -69,18 +72,38 @@ class ProgressLine:
         self._said = words
 
 
-def print_result(result: TimingResult, console: Console) -> None:
-    """The conditions, the table, then every warning and every reason."""
+def print_result(result: TimingResult, console: Console, steps: int | None = None) -> None:
+    """The conditions, the tables, then every warning and every reason.
+
+    `steps`: how many a result takes; None for those of the experiment.
+    """
+    narrow = console.width < WIDE
     console.print(f"[bold]{escape(result.experiment.name)}[/]: {escape(_conditions(result))}")
-    console.print(_table(result, narrow=console.width < WIDE))
+    console.print(_table(result, narrow=narrow))
     console.print(f"[dim]{_legend(result)}[/]")
+    if result.reference is not None:
+        print_details(result, console, steps or result.steps or 1, narrow=narrow)
     if result.unchecked:
         console.print("[yellow]unchecked[/]: nobody asked whether the engines compute the same")
     for engine in result.engines:
         if engine.status != "measured":
             console.print(f"[red]{engine.engine}: {engine.status}[/]: {escape(engine.reason)}")
+    withheld = {ratio.reason for ratio in result.ratios if _is_withheld(result, ratio)}
+    for reason in sorted(withheld - {_own_reason(warning) for warning in result.warnings}):
+        console.print(f"[red]no ratio[/]: {escape(reason)}")
     for warning in result.warnings:
         console.print(f"[yellow]note[/]: {escape(warning)}")
+
+
+def _is_withheld(result: TimingResult, ratio: Ratio) -> bool:
+    """Whether both engines were measured, and yet there is no ratio."""
+    measured = {engine.engine for engine in result.engines if engine.status == "measured"}
+    return ratio.median is None and {ratio.engine, ratio.reference} <= measured
+
+
+def _own_reason(warning: str) -> str:
+    """The reason within a warning such as "No ratios: REASON."."""
+    return warning.partition(": ")[2].removesuffix(".") if warning.startswith("No ratio") else ""
 
 
 def _conditions(result: TimingResult) -> str:
@@ -88,7 +111,9 @@ def _conditions(result: TimingResult) -> str:
     about = result.environment
     threads = f"{about['threads']} thread{'s' if about['threads'] != 1 else ''}"
     rows = next((e.rows_per_step for e in result.engines if e.rows_per_step), None)
-    batch = f"batch {rows}, " if rows else ""
+    batch = f"batch {rows:g}, " if rows else ""
+    if result.batch_sizes:
+        batch = f"batches of {', '.join(map(str, result.batch_sizes))} in turn, "
     return (
         f"{result.experiment.precision}, {batch}{threads} on {about['processor']}, "
         f"{result.rounds} rounds in {result.seconds:.0f} s"
@@ -112,9 +137,9 @@ def _figures(engine: EngineTiming) -> tuple[str, str]:
     if engine.status != "measured" or engine.cold_start is None or engine.step_s is None:
         return "", ""
     step = engine.step_s
-    scale, unit = _unit(step.median)
-    low, middle, high = (_rounded(x * scale) for x in (step.low, step.median, step.high))
-    return f"{engine.cold_start.total_s:.1f} s", f"{middle} ({low}-{high}) {unit}"
+    scale, name = unit(step.median)
+    low, middle, high = (rounded(x * scale) for x in (step.low, step.median, step.high))
+    return f"{engine.cold_start.total_s:.1f} s", f"{middle} ({low}-{high}) {name}"
 
 
 def _comparison(engine: EngineTiming, result: TimingResult, *, narrow: bool) -> tuple[str, str]:
@@ -147,14 +172,3 @@ def _legend(result: TimingResult) -> str:
     if result.reference is None:
         return cold
     return f"{cold}\nratio: step time over that of {result.reference}, paired round by round"
-
-
-def _unit(seconds: float) -> tuple[float, str]:
-    if seconds < 1e-3:
-        return 1e6, "us"
-    return (1e3, "ms") if seconds < 1 else (1.0, "s")
-
-
-def _rounded(value: float) -> str:
-    """Three figures or so."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -14,18 +14,25 @@ from typing import Any, Final, Literal
 from twofold.errors import BadInput, EngineFailed
 from twofold.timing.clock import Clock, seconds_since
 from twofold.timing.protocol import EngineWorker, OnProgress, Opened, Progress
+from twofold.timing.quiet import Watch
 from twofold.timing.steady import WarmUp, shortest_block, warm_up
 from twofold.timing.subject import Block
 
 Status = Literal["measured", "failed", "unavailable", "diverges"]
+Restart = Callable[[str], EngineWorker]
 
-FEWEST_ROUNDS: Final = 5
+FEWEST_ROUNDS: Final = 10
+LONGEST_STRETCH: Final = 2.0
+"""Rounds go on for up to this many times the seconds asked for, until they are enough and quiet."""
 INTERRUPTED: Final = "interrupted before it was measured"
 
 
 @dataclass
 class Run:
-    """What became of one engine; `blocks` holds the steady state, one block for each round."""
+    """What became of one engine; `blocks` holds the steady state, one block for each round.
+
+    `warm_opened` and `warm_first` are of a second process that found the first one's compile cache.
+    """
 
     engine: str
     status: Status = "measured"
@@ -36,37 +43,108 @@ class Run:
     warm_up: WarmUp | None = None
     blocks: list[Block] = field(default_factory=list)
     description: dict[str, Any] = field(default_factory=dict)
+    warm_opened: Opened | None = None
+    warm_first: Block | None = None
 
 
 @dataclass(frozen=True)
 class Rounds:
     """All runs, in the order of the workers, and how the measurement went.
 
-    `other_cores`: processors kept busy by others during the rounds, on average; None if unknown.
+    `quiet`: for each round whether others left the machine alone. `other_cores`: processors kept
+    busy by others during the rounds, on average; None if unknown.
     """
 
     runs: tuple[Run, ...]
     seconds: float
     other_cores: float | None
     interrupted: bool
+    quiet: tuple[bool, ...] = ()
 
 
 Action = Callable[[EngineWorker, Run], None]
 
 
 @dataclass
-class _Measurement:
-    """The workers with their runs, while they are measured."""
+class Measurement:
+    """Workers with their runs, while they are measured; the steps of `measure_rounds` one by one.
+
+    `busy_seconds` is the processor time that the whole machine has used so far, None if unknown.
+    """
 
     pairs: list[tuple[EngineWorker, Run]]
     clock: Clock
-    on_progress: OnProgress
+    on_progress: OnProgress = lambda _: None
+    busy_seconds: Callable[[], float | None] = lambda: None
+    cores: int = 1
+    seconds: float = 0.0
+    quiet: tuple[bool, ...] = ()
+    other_cores: float | None = None
 
     @property
     def alive(self) -> list[tuple[EngineWorker, Run]]:
+        """Those that have not broken."""
         return [pair for pair in self.pairs if pair[1].status == "measured"]
 
-    def attempt(self, worker: EngineWorker, run: Run, action: Action) -> None:
+    def bring_up(self) -> None:
+        """Cold start and warm-up of each engine, alone, while the others are absent or idle."""
+        total = len(self.pairs)
+        for index, (worker, run) in enumerate(self.pairs):
+            self.on_progress(Progress("cold start", run.engine, index / total))
+            self._attempt(worker, run, _cold_start)
+            if run.status == "measured":
+                self.on_progress(Progress("warm-up", run.engine, (index + 0.5) / total))
+                self._attempt(worker, run, partial(_warm_up, clock=self.clock))
+
+    def run_rounds(self, seconds: float, seed: int) -> None:
+        """Rounds of one block for each engine, in random order, until the time is spent.
+
+        Fewer than FEWEST_ROUNDS, or time in which others disturbed, is made up for, up to
+        LONGEST_STRETCH times the seconds.
+        """
+        order, start, rounds = random.Random(seed), self.clock.nanoseconds(), 0
+        watch = Watch(self._used_by_others, self.clock, self.cores)
+        try:
+            while self.alive:
+                spent = seconds_since(self.clock, start)
+                enough = rounds >= FEWEST_ROUNDS and watch.quiet_s >= seconds
+                if enough or (rounds and spent >= LONGEST_STRETCH * seconds):
+                    break
+                self.on_progress(Progress("rounds", None, min(1.0, spent / seconds)))
+                self._run_round(order)
+                watch.round_done()
+                rounds += 1
+            self.on_progress(Progress("rounds", None, 1.0))
+        finally:
+            self.seconds = seconds_since(self.clock, start)
+            self.other_cores = watch.other_cores()
+            self.quiet = watch.finish()
+
+    def describe(self) -> None:
+        """Ask each engine for its memory, its compilations and its framework."""
+        for worker, run in self.alive:
+            self._attempt(worker, run, _ask)
+
+    def start_again(self, restart: Restart) -> None:
+        """Cold starts once more, in new processes that find what was compiled before."""
+        for index, (worker, run) in enumerate(self.alive):
+            self.on_progress(Progress("warm cache", run.engine, index / len(self.pairs)))
+            worker.close()
+            again = restart(run.engine)
+            try:
+                opened, first = again.open(), again.first_step()
+            except (EngineFailed, BadInput):
+                continue  # it ran before: what it says now is not its speed, and is left out
+            finally:
+                again.close()
+            run.warm_opened, run.warm_first = opened, first
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker, _ in self.pairs:
+            worker.close()
+
+    def _attempt(self, worker: EngineWorker, run: Run, action: Action) -> None:
         """Do something with a worker; if it breaks, that is this run's end, not the others'."""
         try:
             action(worker, run)
@@ -77,6 +155,28 @@ class _Measurement:
         if run.status != "measured":
             worker.close()
 
+    def _run_round(self, order: random.Random) -> None:
+        """One block for each engine; kept only when the round is complete."""
+        shuffled = self.alive
+        order.shuffle(shuffled)
+        done: list[tuple[Run, Block]] = []
+
+        def take(worker: EngineWorker, run: Run) -> None:
+            assert run.steps_per_block is not None  # set by the warm-up
+            done.append((run, worker.block(run.steps_per_block)))
+
+        for worker, run in shuffled:
+            self._attempt(worker, run, take)
+        for run, block in done:
+            run.blocks.append(block)
+
+    def _used_by_others(self) -> float | None:
+        """Processor time used so far by all that is not measured here."""
+        busy = self.busy_seconds()
+        if busy is None:
+            return None
+        return busy - sum(worker.processor_seconds() for worker, _ in self.pairs)
+
 
 def measure_rounds(
     workers: Sequence[EngineWorker],
@@ -85,47 +185,36 @@ def measure_rounds(
     seed: int,
     clock: Clock,
     busy_seconds: Callable[[], float | None] = lambda: None,
+    cores: int = 1,
+    restart: Restart | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> Rounds:
     """Measure every worker; all of them are closed in the end.
 
-    `seconds` is what the rounds may take, cold starts and warm-up come on top. `busy_seconds` is
-    the processor time that the whole machine has used so far. Ctrl-C ends the measurement and
-    keeps all rounds that were complete.
+    `seconds` is what the rounds may take, cold starts and warm-up come on top. `restart` starts an
+    engine's process again with the compile cache of the first; None leaves that out. Ctrl-C ends
+    the measurement and keeps all rounds that were complete.
     """
     pairs = [(worker, Run(worker.engine)) for worker in workers]
-    measurement = _Measurement(pairs, clock, on_progress)
-    interrupted, spent, other = False, 0.0, None
+    measurement = Measurement(pairs, clock, on_progress, busy_seconds, cores)
+    interrupted = False
     try:
-        _bring_up(measurement)
-        start, before = clock.nanoseconds(), _others(measurement, busy_seconds)
-        try:
-            _run_rounds(measurement, seconds, random.Random(seed))
-        finally:
-            spent, after = seconds_since(clock, start), _others(measurement, busy_seconds)
-            if before is not None and after is not None and spent > 0:
-                other = max(0.0, (after - before) / spent)
-        _describe(measurement)
+        measurement.bring_up()
+        measurement.run_rounds(seconds, seed)
+        measurement.describe()
+        if restart is not None:
+            measurement.start_again(restart)
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        for worker, _ in pairs:
-            worker.close()
+        measurement.close()
     for _, run in measurement.alive:
         if not run.blocks:
             run.status, run.reason = "failed", INTERRUPTED
-    return Rounds(tuple(run for _, run in pairs), spent, other, interrupted)
-
-
-def _bring_up(measurement: _Measurement) -> None:
-    """Cold start and warm-up of each engine, alone, while the others do not exist or are idle."""
-    total = len(measurement.pairs)
-    for index, (worker, run) in enumerate(measurement.pairs):
-        measurement.on_progress(Progress("cold start", run.engine, index / total))
-        measurement.attempt(worker, run, _cold_start)
-        if run.status == "measured":
-            measurement.on_progress(Progress("warm-up", run.engine, (index + 0.5) / total))
-            measurement.attempt(worker, run, partial(_warm_up, clock=measurement.clock))
+    runs = tuple(run for _, run in pairs)
+    return Rounds(
+        runs, measurement.seconds, measurement.other_cores, interrupted, measurement.quiet
+    )
 
 
 def _cold_start(worker: EngineWorker, run: Run) -> None:
@@ -139,47 +228,5 @@ def _warm_up(worker: EngineWorker, run: Run, clock: Clock) -> None:
     run.steps_per_block, run.warm_up = warm_up(worker, shortest, clock)
 
 
-def _run_rounds(measurement: _Measurement, seconds: float, order: random.Random) -> None:
-    """Rounds of one block for each engine, in random order, until the time is spent."""
-    start, rounds = measurement.clock.nanoseconds(), 0
-    while measurement.alive:
-        spent = seconds_since(measurement.clock, start)
-        if spent >= seconds and rounds >= FEWEST_ROUNDS:
-            break
-        measurement.on_progress(Progress("rounds", None, min(1.0, spent / seconds)))
-        _run_round(measurement, order)
-        rounds += 1
-    measurement.on_progress(Progress("rounds", None, 1.0))
-
-
-def _run_round(measurement: _Measurement, order: random.Random) -> None:
-    """One block for each engine; kept only when the round is complete."""
-    shuffled = measurement.alive
-    order.shuffle(shuffled)
-    done: list[tuple[Run, Block]] = []
-
-    def take(worker: EngineWorker, run: Run) -> None:
-        assert run.steps_per_block is not None  # set by the warm-up
-        done.append((run, worker.block(run.steps_per_block)))
-
-    for worker, run in shuffled:
-        measurement.attempt(worker, run, take)
-    for run, block in done:
-        run.blocks.append(block)
-
-
-def _describe(measurement: _Measurement) -> None:
-    for worker, run in measurement.alive:
-        measurement.attempt(worker, run, _ask)
-
-
 def _ask(worker: EngineWorker, run: Run) -> None:
     run.description = dict(worker.describe())
-
-
-def _others(measurement: _Measurement, busy_seconds: Callable[[], float | None]) -> float | None:
-    """Processor time used so far by all that is not measured here."""
-    busy = busy_seconds()
-    if busy is None:
-        return None
-    return busy - sum(worker.processor_seconds() for worker, _ in measurement.pairs)

@@ -18,6 +18,7 @@ import psutil
 
 from twofold.errors import BadInput, DeviceUnavailable, EngineFailed, FrameworkMissing
 from twofold.timing.protocol import Limits, Opened
+from twofold.timing.roofline import Roofline
 from twofold.timing.subject import Block
 from twofold.timing.worker import CPUS_VARIABLE
 
@@ -35,17 +36,25 @@ THREAD_VARIABLES: Final = (
     "VECLIB_MAXIMUM_THREADS",
 )
 COMPILE_CACHES: Final = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE")
+KEEP_EVERY_PROGRAM: Final = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 
 
-def worker_environment(cpus: Sequence[int], cache: str) -> dict[str, str]:
-    """The environment variables of a worker: its threads, its processors, an empty compile cache.
+def worker_environment(cpus: Sequence[int], cache: str, *, keep: bool = False) -> dict[str, str]:
+    """The environment variables of a worker: its threads, its processors, its own compile cache.
 
-    How idle threads wait is left as the libraries have it (see `subject.settle`).
+    How idle threads wait is left as the libraries have it (see `subject.settle`). With `keep`, JAX
+    fills the cache, too: it has none on disk by default, where PyTorch has one (JAX 0.10,
+    `jax_compilation_cache_dir`).
     """
     variables = {name: value for name, value in os.environ.items() if name not in COMPILE_CACHES}
     variables.update(dict.fromkeys(THREAD_VARIABLES, str(len(cpus))))
     variables[CPUS_VARIABLE] = ",".join(str(cpu) for cpu in cpus)
     variables["TORCHINDUCTOR_CACHE_DIR"] = cache
+    if keep:
+        variables |= {"JAX_COMPILATION_CACHE_DIR": os.path.join(cache, "jax"), **KEEP_EVERY_PROGRAM}
     variables["TF_CPP_MIN_LOG_LEVEL"] = variables.get("TF_CPP_MIN_LOG_LEVEL", "2")
     return variables
 
@@ -62,10 +71,18 @@ class ProcessWorker:
         *,
         limits: Limits | None = None,
         command: Sequence[str] = COMMAND,
+        batch_sizes: Sequence[int] = (),
+        cache: str | None = None,
     ) -> None:
-        """`experiment` is JSON text. The process starts with the first command."""
+        """`experiment` is JSON text. The process starts with the first command.
+
+        `batch_sizes`: steps take batches of these sizes in turn. `cache`: a folder in which
+        compiled programs outlive the process; None for one that is empty and goes with it.
+        """
         self.engine = engine
         self._experiment = experiment
+        self._batch_sizes = list(batch_sizes)
+        self._cache = cache
         self._cpus = tuple(cpus)
         self._limits = limits or Limits()
         self._command = tuple(command)
@@ -80,18 +97,23 @@ class ProcessWorker:
 
         Raises FrameworkMissing, DeviceUnavailable, or EngineFailed for all else.
         """
-        answer = self._ask("open", self._limits.cold_s, **self._subject())
+        sizes = {"batch_sizes": self._batch_sizes} if self._batch_sizes else {}
+        answer = self._ask("open", self._limits.cold_s, **self._subject(), **sizes)
         return Opened(**answer)
+
+    def take_up(self, experiment: str) -> None:
+        """Let the next `open` open another experiment (JSON text) in the same process."""
+        self._experiment = experiment
 
     def first_step(self) -> Block:
         """The first training step, tracing and compiling included."""
         answer = self._ask("first_step", self._limits.cold_s)
-        return Block(1, answer["seconds"], answer["compilations"])
+        return Block(**answer)
 
-    def block(self, steps: int) -> Block:
-        """Some steps timed together."""
-        answer = self._ask("block", self._limits.block_s, steps=steps)
-        return Block(steps, **answer)
+    def block(self, steps: int, *, slow_down: float = 0.0) -> Block:
+        """Some steps timed together; `slow_down` makes them take longer by that share."""
+        slower = {"slow_down": slow_down} if slow_down else {}
+        return Block(**self._ask("block", self._limits.block_s, steps=steps, **slower))
 
     def describe(self) -> Mapping[str, Any]:
         """`peak_memory_bytes`, `compilations` so far and `framework`."""
@@ -100,6 +122,12 @@ class ProcessWorker:
     def certify(self) -> Mapping[str, Any]:
         """`passed`, `status` and `reason` of the parity ladder, climbed in the process."""
         return self._ask("certify", self._limits.parity_s, **self._subject())
+
+    def roofline(self, precision: str) -> Roofline:
+        """What this machine can do at best, with the threads that engines get."""
+        threads = len(self._cpus)
+        answer = self._ask("roofline", self._limits.block_s, precision=precision, threads=threads)
+        return Roofline.from_json(answer)
 
     def processor_seconds(self) -> float:
         """Processor time of the process so far; after its end, what was last known."""
@@ -147,7 +175,7 @@ class ProcessWorker:
         self._process.stdin.flush()
 
     def _start(self) -> subprocess.Popen[str]:
-        cache = self._resources.enter_context(
+        cache = self._cache or self._resources.enter_context(
             tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True)
         )
         self._errors = self._resources.enter_context(
@@ -158,7 +186,7 @@ class ProcessWorker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=worker_environment(self._cpus, cache),
+            env=worker_environment(self._cpus, cache, keep=self._cache is not None),
             encoding="utf-8",
             start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the workers
         )

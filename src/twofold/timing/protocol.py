@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from twofold.timing.subject import Block
 
-Phase = Literal["parity", "cold start", "warm-up", "rounds"]
+Phase = Literal["parity", "cold start", "warm-up", "rounds", "warm cache", "limits"]
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,13 @@ class Opened:
     """What a worker says after it opened its engine; times in seconds.
 
     `dropped_partial_batch`: the smaller last batch of an epoch is left out, so that all steps are
-    alike. `clock_reading_s` is what one reading of the clock takes there.
+    alike. `rows_per_step` is the mean where batch sizes vary. `clock_reading_s` is what one reading
+    of the clock takes there.
     """
 
     import_s: float
     open_s: float
-    rows_per_step: int
+    rows_per_step: float
     dropped_partial_batch: bool
     clock_reading_s: float
 
@@ -62,7 +63,7 @@ class EngineWorker(Protocol):
         """Start, import the framework, open the experiment."""
 
     def first_step(self) -> Block:
-        """The first training step, tracing and compiling included."""
+        """The first training step, or the first of each size: tracing and compiling included."""
 
     def block(self, steps: int) -> Block:
         """Some steps timed together."""

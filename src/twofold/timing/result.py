@@ -7,19 +7,23 @@ from typing import Any, Final
 
 from twofold.experiment import Experiment
 from twofold.results import to_plain
+from twofold.timing.breakeven import BreakEven, Pace
 from twofold.timing.harness import Status
+from twofold.timing.roofline import Roofline
 from twofold.timing.statistics import Interval, Outcome
 from twofold.timing.steady import WarmUp
+from twofold.timing.work import Work
 
 SCHEMA: Final = "twofold.timing/1"
 
 
 @dataclass(frozen=True)
 class ColdStart:
-    """Seconds from nothing to the end of the first step, with an empty compile cache.
+    """Seconds from nothing to the end of the first step.
 
-    `first_step_s` holds tracing and compiling; `import_s` the framework's import; `compilations`
-    how many programs the first step compiled.
+    `first_step_s` holds tracing and compiling, and the first step of each batch size where sizes
+    vary; `import_s` the framework's import; `compilations` how many programs the first step
+    compiled or found in the cache.
     """
 
     import_s: float
@@ -38,7 +42,11 @@ class EngineTiming:
     """One engine's figures; None and empty where nothing was measured.
 
     `samples_s` holds seconds per step of each round's block; `compilations` those seen in the
-    steady state, where there should be none; `settled_share` the share of blocks after which the
+    steady state, where there should be none; `recompilations` all after the first step, warm-up
+    included; `cold_start` begins with an empty compile cache, `warm_start` with a full one (None
+    where it was not asked for, or failed). `flops_per_s` are those of the matrix products, and
+    `roofline_share` is the shortest step that this machine allows over the step measured.
+    `settled_share` is the share of blocks after which the
     engine's threads came to rest before the next engine's turn; `framework` what the backend says
     of itself: versions, devices, threads, precision flags.
     """
@@ -47,27 +55,42 @@ class EngineTiming:
     status: Status
     reason: str = ""
     cold_start: ColdStart | None = None
+    warm_start: ColdStart | None = None
     step_s: Interval | None = None
     samples_s: tuple[float, ...] = ()
     steps_per_block: int | None = None
     compilations: int | None = None
+    recompilations: int | None = None
     warm_up: WarmUp | None = None
-    rows_per_step: int | None = None
+    rows_per_step: float | None = None
     rows_per_s: float | None = None
+    flops_per_s: float | None = None
+    roofline_share: float | None = None
     peak_memory_bytes: int | None = None
     settled_share: float | None = None
     dropped_partial_batch: bool | None = None
     framework: dict[str, Any] | None = None
 
+    @property
+    def pace(self) -> Pace | None:
+        """What a result takes; None where it was not measured."""
+        if self.status != "measured" or self.cold_start is None or self.step_s is None:
+            return None
+        return Pace(self.engine, self.cold_start.total_s, self.step_s)
+
     def to_json(self) -> dict[str, Any]:
         """The engine's entry in the schema `twofold.timing/1`."""
         total = self.cold_start.total_s if self.cold_start else None
-        return {**asdict(self), "cold_start_s": total}
+        warm = self.warm_start.total_s if self.warm_start else None
+        return {**asdict(self), "cold_start_s": total, "warm_start_s": warm}
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Step time of an engine over that of a reference, in pairs round by round."""
+    """Step time of an engine over that of a reference, in pairs round by round.
+
+    Three None where too few rounds were quiet: a figure that cannot be relied on is not given.
+    """
 
     engine: str
     reference: str
@@ -83,11 +106,12 @@ class Noise:
     """How quiet the machine was.
 
     `spread`: interquartile range over median of the blocks of the steadiest engine; `other_cores`:
-    processors kept busy by others, on average.
+    processors kept busy by others, on average; `quiet_rounds`: rounds that others left alone.
     """
 
     spread: float | None
     other_cores: float | None
+    quiet_rounds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +119,10 @@ class TimingResult:
     """The timing of one experiment on one machine.
 
     `unchecked`: parity was not asked for. `reference`: the engine the ratios read best against,
-    the first that was measured. `seconds`: what the rounds took.
+    the first that was measured. `seconds`: what the rounds took. `quiet`: for each round whether
+    others left the machine alone; figures come from quiet rounds where these are enough.
+    `batch_sizes`: sizes that batches took in turn, empty for the experiment's own. `steps`: how
+    many the experiment asks for. `roofline`: None where the device is not the processor.
     """
 
     experiment: Experiment
@@ -109,6 +136,12 @@ class TimingResult:
     ratios: tuple[Ratio, ...]
     noise: Noise
     warnings: tuple[str, ...]
+    quiet: tuple[bool, ...] = ()
+    batch_sizes: tuple[int, ...] = ()
+    steps: int | None = None
+    work: Work | None = None
+    roofline: Roofline | None = None
+    break_evens: tuple[BreakEven, ...] = ()
 
     @property
     def rounds(self) -> int:
@@ -126,6 +159,14 @@ class TimingResult:
             None,
         )
 
+    def told_apart(self, one: str, other: str) -> bool:
+        """Whether the step times of two engines are known to differ."""
+        return any(
+            {ratio.engine, ratio.reference} == {one, other}
+            and ratio.outcome in ("faster", "slower")
+            for ratio in self.ratios
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The result in the schema `twofold.timing/1`. Raises ResultError for NaN or infinity."""
         plain: dict[str, Any] = to_plain(
@@ -139,7 +180,13 @@ class TimingResult:
                 "interrupted": self.interrupted,
                 "rounds": self.rounds,
                 "reference": self.reference,
+                "batch_sizes": self.batch_sizes,
+                "steps": self.steps,
+                "quiet": self.quiet,
                 "noise": asdict(self.noise),
+                "work": asdict(self.work) if self.work else None,
+                "roofline": asdict(self.roofline) if self.roofline else None,
+                "break_evens": [asdict(item) for item in self.break_evens],
                 "warnings": self.warnings,
                 "engines": [engine.to_json() for engine in self.engines],
                 "ratios": [asdict(ratio) for ratio in self.ratios],

@@ -70,7 +70,7 @@ def steps_per_block(worker: EngineWorker, steps: int, shortest_s: float) -> tupl
         if block.seconds >= shortest_s:
             return steps, blocks
         growth = 1.2 * shortest_s / max(block.seconds, 1e-9)
-        steps = math.ceil(steps * min(10.0, max(1.2, growth)))
+        steps = math.ceil(block.steps * min(10.0, max(1.2, growth)))
     raise EngineFailed(
         f"no steady block in {MOST_BLOCKS_TO_CALIBRATE}: it compiles again and again"
     )

@@ -8,15 +8,17 @@ from __future__ import annotations
 import gc
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, final
 
+import numpy as np
 import numpy.typing as npt
 
-from twofold.problem import Problem
+from twofold.problem import Batch, Problem
+from twofold.session import Session
 from twofold.timing.clock import Clock, seconds_since
 
 NAP_S: Final = 0.002
@@ -35,6 +37,57 @@ class Steps(Protocol):
 
     def compilations(self) -> int:
         """How many programs have been compiled so far."""
+
+
+@final
+class VaryingBatches:
+    """Steps on batches of changing size, in turn, each handed over as NumPy arrays.
+
+    Such batches cannot wait on the device cut to size: every engine pays for the way there, and
+    waits for the loss.
+    """
+
+    def __init__(self, session: Session, batches: Sequence[Batch]) -> None:
+        self._session, self._batches = session, batches
+
+    def run(self, steps: int, /) -> npt.NDArray[Any]:
+        """Take steps, beginning with the first batch size; returns the losses (steps,)."""
+        count = len(self._batches)
+        return np.array([self._session.step(self._batches[i % count]) for i in range(steps)])
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all work asked of it."""
+        self._session.synchronize()
+
+    def compilations(self) -> int:
+        """How many programs have been compiled so far."""
+        return self._session.compilations()
+
+
+@final
+class SlowedDown:
+    """Steps that take longer by a known share, to see whether the harness finds it."""
+
+    def __init__(self, steps: Steps, share: float, clock: Clock) -> None:
+        self._steps, self._share, self._clock = steps, share, clock
+
+    def run(self, steps: int, /) -> npt.NDArray[Any]:
+        """Take steps, then keep the processor busy for `share` of the time they took."""
+        start = self._clock.nanoseconds()
+        losses = self._steps.run(steps)
+        self._steps.synchronize()
+        until = (1 + self._share) * seconds_since(self._clock, start)
+        while seconds_since(self._clock, start) < until:
+            pass
+        return losses
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all work asked of it."""
+        self._steps.synchronize()
+
+    def compilations(self) -> int:
+        """How many programs have been compiled so far."""
+        return self._steps.compilations()
 
 
 @dataclass(frozen=True)
@@ -72,6 +125,12 @@ def whole_batches(problem: Problem) -> tuple[Problem, bool]:
 def rows_per_step(problem: Problem) -> int:
     """Rows in each batch of a problem whose batches have one size."""
     return min(problem.experiment.data.batch_size, problem.train.rows)
+
+
+def batches_of(problem: Problem, sizes: Sequence[int]) -> list[Batch]:
+    """One batch of each size, the training rows in order."""
+    inputs, targets = problem.train.inputs, problem.train.targets
+    return [Batch(inputs[:size], targets[:size]) for size in sizes]
 
 
 def timed_import(opener: str, clock: Clock) -> float:
@@ -113,6 +172,12 @@ def freeze_garbage() -> None:
     """Collect once, then exempt what is alive: later collections between blocks are cheap."""
     gc.collect()
     gc.freeze()
+
+
+def thaw_garbage() -> None:
+    """Undo `freeze_garbage`, so that a session that is no longer needed can be collected."""
+    gc.unfreeze()
+    gc.collect()
 
 
 def peak_memory_bytes() -> int | None:

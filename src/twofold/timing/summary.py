@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from twofold.timing.harness import Rounds, Run
+from twofold.timing.harness import FEWEST_ROUNDS, Rounds, Run
+from twofold.timing.protocol import Opened
+from twofold.timing.quiet import busy_limit
 from twofold.timing.result import ColdStart, EngineTiming, Noise, Ratio
+from twofold.timing.roofline import Roofline
 from twofold.timing.statistics import (
     median_interval,
     outcome_of,
     paired_ratio,
     relative_spread,
 )
+from twofold.timing.subject import Block
+from twofold.timing.work import Work
 
 NOISY_SPREAD: Final = 0.1
-BUSY_SHARE: Final = 0.2
 FEW_ROUNDS: Final = 20
 
 
-def engine_timing(run: Run, seed: int) -> EngineTiming:
+def engine_timing(run: Run, seed: int, quiet: Sequence[bool] = ()) -> EngineTiming:
     """The figures of one run; those of an engine that broke stop where it broke."""
     samples = tuple(block.step_s for block in run.blocks)
-    step = median_interval(samples, seed) if samples and run.status == "measured" else None
+    measured = bool(samples) and run.status == "measured"
+    step = median_interval(_kept(samples, quiet), seed) if measured else None
     opened, description = run.opened, run.description
+    compiled, first = description.get("compilations"), run.first
     return EngineTiming(
         engine=run.engine,
         status=run.status,
         reason=run.reason,
-        cold_start=_cold_start(run),
+        cold_start=_start(run.opened, first),
+        warm_start=_start(run.warm_opened, run.warm_first),
         step_s=step,
         samples_s=samples,
         steps_per_block=run.steps_per_block,
         compilations=sum(block.compilations for block in run.blocks) if samples else None,
+        recompilations=compiled - first.compilations if first and compiled is not None else None,
         warm_up=run.warm_up,
         rows_per_step=opened.rows_per_step if opened else None,
         rows_per_s=opened.rows_per_step / step.median if opened and step else None,
@@ -44,37 +53,47 @@ def engine_timing(run: Run, seed: int) -> EngineTiming:
     )
 
 
-def _cold_start(run: Run) -> ColdStart | None:
-    if run.opened is None or run.first is None:
+def _start(opened: Opened | None, first: Block | None) -> ColdStart | None:
+    if opened is None or first is None:
         return None
-    return ColdStart(
-        run.opened.import_s, run.opened.open_s, run.first.seconds, run.first.compilations
-    )
+    return ColdStart(opened.import_s, opened.open_s, first.seconds, first.compilations)
 
 
-def all_ratios(engines: Sequence[EngineTiming], seed: int) -> tuple[Ratio, ...]:
+def with_work(engine: EngineTiming, work: Work, roofline: Roofline | None) -> EngineTiming:
+    """The engine's figures with its rate of operations and its share of the roofline."""
+    if engine.step_s is None:
+        return engine
+    step = engine.step_s.median
+    share = roofline.shortest_step_s(work) / step if roofline else None
+    return replace(engine, flops_per_s=work.flops / step, roofline_share=share)
+
+
+def all_ratios(
+    engines: Sequence[EngineTiming], seed: int, quiet: Sequence[bool] = ()
+) -> tuple[Ratio, ...]:
     """Every pair of engines once, the one that comes first as reference."""
     return tuple(
-        ratio_of(engine, reference, seed)
+        ratio_of(engine, reference, seed, quiet)
         for reference, engine in itertools.combinations(engines, 2)
     )
 
 
-def ratio_of(engine: EngineTiming, reference: EngineTiming, seed: int) -> Ratio:
-    """The ratio of two engines' step times, or why there is none."""
+def ratio_of(
+    engine: EngineTiming, reference: EngineTiming, seed: int, quiet: Sequence[bool] = ()
+) -> Ratio:
+    """The ratio of two engines' step times, or why there is none.
+
+    `quiet`: which rounds others left alone; none given means all. Too few of them, and the ratio is
+    withheld: an interval from a handful of rounds, or from a machine that others used, looks like
+    evidence and is none.
+    """
     for side in (engine, reference):
         if side.status != "measured":
-            reason = f"{side.engine}: {side.status}: {side.reason}"
-            return Ratio(
-                engine.engine,
-                reference.engine,
-                None,
-                None,
-                None,
-                "could not be measured",
-                reason,
-            )
-    interval = paired_ratio(engine.samples_s, reference.samples_s, seed)
+            return _withheld(engine, reference, f"{side.engine}: {side.status}: {side.reason}")
+    reason = why_too_few(len(engine.samples_s), quiet)
+    if reason:
+        return _withheld(engine, reference, reason)
+    interval = paired_ratio(_kept(engine.samples_s, quiet), _kept(reference.samples_s, quiet), seed)
     return Ratio(
         engine.engine,
         reference.engine,
@@ -85,10 +104,37 @@ def ratio_of(engine: EngineTiming, reference: EngineTiming, seed: int) -> Ratio:
     )
 
 
+def why_too_few(rounds: int, quiet: Sequence[bool]) -> str:
+    """Why some rounds carry no ratio; empty if they do."""
+    if rounds < FEWEST_ROUNDS:
+        return f"only {rounds} rounds, at least {FEWEST_ROUNDS} are needed; give more --seconds"
+    left = sum(quiet) if quiet else rounds
+    if left < FEWEST_ROUNDS:
+        return (
+            f"the machine was busy: other programs disturbed {rounds - left} of {rounds} rounds; "
+            "close them and measure again"
+        )
+    return ""
+
+
+def _withheld(engine: EngineTiming, reference: EngineTiming, reason: str) -> Ratio:
+    return Ratio(engine.engine, reference.engine, None, None, None, "could not be measured", reason)
+
+
+def _kept(samples: Sequence[float], quiet: Sequence[bool]) -> Sequence[float]:
+    """The samples of quiet rounds where these are enough, else all."""
+    kept = [sample for sample, good in zip(samples, quiet, strict=False) if good]
+    return kept if len(kept) >= FEWEST_ROUNDS else samples
+
+
 def noise_of(rounds: Rounds, engines: Sequence[EngineTiming]) -> Noise:
     """The steadiest engine's spread, and what others did to the machine."""
-    spreads = [relative_spread(engine.samples_s) for engine in engines if engine.samples_s]
-    return Noise(min(spreads, default=None), rounds.other_cores)
+    spreads = [
+        relative_spread(_kept(engine.samples_s, rounds.quiet))
+        for engine in engines
+        if engine.samples_s
+    ]
+    return Noise(min(spreads, default=None), rounds.other_cores, sum(rounds.quiet))
 
 
 def warnings_of(rounds: Rounds, engines: Sequence[EngineTiming], cores: int) -> tuple[str, ...]:
@@ -99,20 +145,33 @@ def warnings_of(rounds: Rounds, engines: Sequence[EngineTiming], cores: int) -> 
     if rounds.interrupted:
         found.append("Interrupted: the figures are from the rounds that were complete.")
     count = max((len(engine.samples_s) for engine in engines), default=0)
-    if 0 < count < FEW_ROUNDS:
+    if 0 < count < FEWEST_ROUNDS:
+        found.append(f"No ratios: {why_too_few(count, rounds.quiet)}.")
+    elif 0 < count < FEW_ROUNDS:
         found.append(f"Only {count} rounds: intervals are rough; give more --seconds.")
-    noise = noise_of(rounds, engines)
+    return (*found, *_noise_warnings(rounds, noise_of(rounds, engines), cores))
+
+
+def _noise_warnings(rounds: Rounds, noise: Noise, cores: int) -> list[str]:
+    found = []
+    count, disturbed = len(rounds.quiet), rounds.quiet.count(False)
     if noise.spread is not None and noise.spread > NOISY_SPREAD:
         found.append(
             f"The machine was unsteady: even the steadiest engine's blocks spread by "
             f"{noise.spread:.0%}; close other programs and measure again."
         )
-    if noise.other_cores is not None and noise.other_cores > BUSY_SHARE * cores:
+    if noise.other_cores is not None and noise.other_cores > busy_limit(cores):
         found.append(
             f"The machine was busy: other programs kept {noise.other_cores:.1f} of {cores} "
             "cores at work; close them and measure again."
         )
-    return tuple(found)
+    if disturbed and count - disturbed >= FEWEST_ROUNDS:
+        found.append(
+            f"Left out of the figures: {disturbed} of {count} rounds, disturbed by others."
+        )
+    elif disturbed and count >= FEWEST_ROUNDS:
+        found.append(f"No ratios, and step times are rough: {why_too_few(count, rounds.quiet)}.")
+    return found
 
 
 def _engine_warnings(engine: EngineTiming) -> list[str]:

@@ -3,8 +3,9 @@
     python -m twofold.timing.worker < commands > answers
 
 Commands: {"command": "open", "experiment": {...}, "engine": "torch:eager"}, "first_step",
-{"command": "block", "steps": 8}, "describe", "certify", "close". Every answer is one line,
-{"answer": {...}} or {"error": {"kind": ..., "message": ...}}. The end of the input ends the worker.
+{"command": "block", "steps": 8}, "describe", "certify", "roofline", "close". Every answer is one
+line, {"answer": {...}} or {"error": {"kind": ..., "message": ...}}. The end of the input ends the
+worker at once, whatever it is doing: nobody is left to read an answer.
 
 Nothing heavy is imported before the processors are chosen: libraries count them when they load.
 """
@@ -13,12 +14,16 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 if TYPE_CHECKING:
     from twofold.session import Session
+    from twofold.timing.subject import Steps
 
 CPUS_VARIABLE: Final = "TWOFOLD_WORKER_CPUS"
 Answer = dict[str, Any]
@@ -59,14 +64,21 @@ class Worker:
 
     def __init__(self) -> None:
         self._session: Session | None = None
+        self._steps: Steps | None = None
+        self._turn = 1  # steps that belong together: one for each batch size
 
-    def open(self, experiment: str, engine: str) -> Answer:
-        """Import the framework, then open the experiment (JSON text) in the engine, each timed."""
+    def open(self, experiment: str, engine: str, batch_sizes: Sequence[int] = ()) -> Answer:
+        """Import the framework, then open the experiment (JSON text) in the engine, each timed.
+
+        With `batch_sizes`, steps take batches of these sizes in turn. A session opened before goes.
+        """
         from twofold import backends
         from twofold.data import prepare
         from twofold.experiment import Experiment
         from twofold.timing import clock, subject
 
+        self._session = self._steps = None
+        subject.thaw_garbage()
         system = clock.SystemClock()
         given = prepare(Experiment.model_validate_json(experiment))
         problem, dropped_partial_batch = subject.whole_batches(given)
@@ -76,30 +88,64 @@ class Worker:
         start = system.nanoseconds()
         self._session = backends.open_session(problem, engine)
         self._session.synchronize()
+        open_s = clock.seconds_since(system, start)
+        rows: float = subject.rows_per_step(problem)
+        self._steps, self._turn = self._session, max(1, len(batch_sizes))
+        if batch_sizes:
+            batches = subject.batches_of(problem, batch_sizes)
+            self._steps = subject.VaryingBatches(self._session, batches)
+            rows = sum(batch_sizes) / len(batch_sizes)
         return {
             "import_s": import_s,
-            "open_s": clock.seconds_since(system, start),
-            "rows_per_step": subject.rows_per_step(problem),
-            "dropped_partial_batch": dropped_partial_batch,
+            "open_s": open_s,
+            "rows_per_step": rows,
+            "dropped_partial_batch": dropped_partial_batch and not batch_sizes,
             "clock_reading_s": clock.reading_cost(system),
         }
 
     def first_step(self) -> Answer:
-        """Time the first training step: tracing and compiling included."""
+        """Time the first training step, or the first of each size: compiling included."""
         from twofold.timing import clock, subject
 
-        block = subject.timed_block(self._opened(), 1, clock.SystemClock())
+        self._opened()
+        assert self._steps is not None  # set with the session
+        block = subject.timed_block(self._steps, self._turn, clock.SystemClock())
         subject.freeze_garbage()
-        return {"seconds": block.seconds, "compilations": block.compilations}
+        return {
+            "steps": block.steps,
+            "seconds": block.seconds,
+            "compilations": block.compilations,
+        }
 
-    def block(self, steps: int) -> Answer:
-        """Time some steps together, then wait until the framework's threads are at rest."""
+    def block(self, steps: int, slow_down: float = 0.0) -> Answer:
+        """Time some steps together, then wait until the framework's threads are at rest.
+
+        Rounded up to whole turns through the batch sizes. `slow_down` makes them take longer by
+        that share, to try out the harness.
+        """
         from twofold.timing import clock, subject
 
-        system = clock.SystemClock()
-        block = subject.timed_block(self._opened(), steps, system)
-        settled = subject.settle(system)
-        return {"seconds": block.seconds, "compilations": block.compilations, "settled": settled}
+        self._opened()
+        assert self._steps is not None  # set with the session
+        system, given = clock.SystemClock(), self._steps
+        if slow_down:
+            given = subject.SlowedDown(given, slow_down, system)
+        whole = -(-steps // self._turn) * self._turn
+        block = subject.timed_block(given, whole, system)
+        return {
+            "steps": block.steps,
+            "seconds": block.seconds,
+            "compilations": block.compilations,
+            "settled": subject.settle(system),
+        }
+
+    def roofline(self, precision: str, threads: int) -> Answer:
+        """What this machine can do at best: matrix products and memory traffic."""
+        from dataclasses import asdict
+
+        from twofold.timing import clock, roofline
+
+        return asdict(roofline.measure_roofline(precision, threads, clock.SystemClock()))
 
     def describe(self) -> Answer:
         """Peak memory, compilations so far, and what the backend says about its framework."""
@@ -137,13 +183,32 @@ class Worker:
 
 def serve(worker: Worker, commands: TextIO, answers: TextIO) -> None:
     """Answer each command in turn; an error in one is an answer too."""
-    for line in iter(commands.readline, ""):
+    for line in lines_until_close(commands):
         command = json.loads(line)
         name = command.pop("command")
-        if name == "close":
-            return
         answers.write(json.dumps(_answer_to(worker, name, command)) + "\n")
         answers.flush()
+
+
+def lines_until_close(commands: TextIO) -> Iterator[str]:
+    """The commands before `close`; a thread waits for the end of the input all the time."""
+    inbox: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in iter(commands.readline, ""):
+            inbox.put(line)
+        end_at_once()
+
+    threading.Thread(target=read, daemon=True).start()
+    while json.loads(line := inbox.get())["command"] != "close":
+        yield line
+
+
+def end_at_once() -> None:
+    """End this process and, where it leads a group of its own, the compilers that it started."""
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 def _answer_to(worker: Worker, name: str, arguments: Mapping[str, Any]) -> Answer:
@@ -155,6 +220,7 @@ def _answer_to(worker: Worker, name: str, arguments: Mapping[str, Any]) -> Answe
         "block": worker.block,
         "describe": worker.describe,
         "certify": worker.certify,
+        "roofline": worker.roofline,
     }
     try:
         return {"answer": table[name](**arguments)}
