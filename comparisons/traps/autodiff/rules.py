@@ -73,8 +73,8 @@ def twice_pytorch_fixed() -> Tensor:
 
 BACKWARD_TWICE = Trap(
     id="backward-twice",
-    statement="PyTorch frees the graph in the backward pass and a second one raises; JAX's pullback "
-    "can be called again.",
+    statement="PyTorch frees the graph in the backward pass and a second one raises; JAX's "
+    "pullback can be called again.",
     severity="error",
     symptoms="Trying to backward through the graph a second time, retain_graph, two losses",
     pytorch=twice_pytorch,
