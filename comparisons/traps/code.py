@@ -19,29 +19,23 @@ def code_of(function: Callable[[], Any]) -> str:
 
 
 def shared_code(trap: Trap) -> str:
-    """Source of the constants and helpers that the trap's functions use, in their order."""
+    """Source of the constants and helpers that the functions use: imported ones, then its own."""
     functions = [f for f in (trap.pytorch, trap.jax, trap.pytorch_fixed, trap.jax_fixed) if f]
     own = {function.__name__ for function in functions}
-    found: dict[str, str] = {}
+    found: dict[str, tuple[bool, int, str]] = {}
     waiting = [(name, trap.pytorch.__module__) for f in functions for name in names(f.__code__)]
     while waiting:
         name, module = waiting.pop()
         value = getattr(sys.modules[module], name, None)
         if inspect.isfunction(value) and value.__module__.startswith("comparisons.traps."):
             module = value.__module__  # it may have been imported
-        text = top_level(module).get(name)
-        if text and name not in own and name not in found:
-            found[name] = text
-            waiting += (
-                [(n, module) for n in names(value.__code__)] if inspect.isfunction(value) else []
-            )
-    return "\n\n".join(found[name] for name in sorted(found, key=definition_order(trap)))
-
-
-def definition_order(trap: Trap) -> Callable[[str], tuple[bool, int, str]]:
-    """Sorts imported helpers first, then those of the trap's module as they stand there."""
-    order = list(top_level(trap.pytorch.__module__))
-    return lambda name: (name in order, order.index(name) if name in order else 0, name)
+        definitions = top_level(module)
+        if name in definitions and name not in own and name not in found:
+            place = list(definitions).index(name)
+            found[name] = (module == trap.pytorch.__module__, place, definitions[name])
+            used = names(value.__code__) if inspect.isfunction(value) else ()
+            waiting += [(name, module) for name in used]
+    return "\n\n".join(text for _, _, text in sorted(found.values()))
 
 
 def names(code: CodeType) -> Iterator[str]:

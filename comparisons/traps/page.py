@@ -10,7 +10,7 @@ from typing import Any
 from comparisons.traps.check import Result, versions
 from comparisons.traps.code import code_of, shared_code
 from comparisons.traps.outcome import Outcome
-from comparisons.traps.trap import Trap
+from comparisons.traps.trap import VERIFIED, Trap
 from comparisons.traps.wording import agreement, outcome_text
 
 INTRODUCTION = """\
@@ -25,15 +25,18 @@ agree. This page is generated, with the values computed on the way:
 Look one up by what you see: `python -m comparisons.traps --search "loss differs"`. Run one:
 `python -m comparisons.traps gelu-tanh-default`.
 
-Ran with {versions}.
+Verified with {verified}, unless a trap says otherwise; this page was made with {versions}.
 """
+LONGEST_INLINE = 60
 ISSUE = re.compile(r"([\w.-]+/[\w.-]+)#(\d+)")
 
 
 def page(results: Sequence[Result | tuple[Trap, str]], name: str) -> str:
     """The page. A trap that could not run here comes as a pair with the reason."""
     traps = [trap_of(entry) for entry in results]
-    parts = [INTRODUCTION.format(count=len(traps), name=name, versions=versions())]
+    parts = [
+        INTRODUCTION.format(count=len(traps), name=name, verified=VERIFIED, versions=versions())
+    ]
     for theme, group in groupby(traps, key=lambda trap: trap.theme):
         parts.append(f"- **{theme}**: " + ", ".join(f"[{t.id}](#{t.id})" for t in group))
     for theme, entries in groupby(results, key=lambda entry: trap_of(entry).theme):
@@ -64,7 +67,8 @@ def section(entry: Result | tuple[Trap, str]) -> str:
             f"**Fix.** {trap.fix}\n",
             f"Not run for this page: {entry[1]}.\n",
         ]
-    return "\n".join([*lines, f"Source: {linked(trap.source)}. Verified with {trap.verified}."])
+    versions_note = "" if trap.verified == VERIFIED else f" Verified with {trap.verified}."
+    return "\n".join([*lines, f"Source: {linked(trap.source)}.{versions_note}"])
 
 
 def table(
@@ -82,7 +86,12 @@ def table(
 
 def cell(function: Callable[[], Any] | None, outcome: Outcome | None) -> str:
     code = block(code_of(function)) if function else "as before\n"
-    return code if outcome is None else f"{code}\ngives\n\n```text\n{outcome_text(outcome)}\n```\n"
+    if outcome is None:
+        return code
+    text = outcome_text(outcome)
+    if len(text) > LONGEST_INLINE or "`" in text:
+        return f"{code}\ngives\n\n```text\n{text}\n```\n"
+    return f"{code}\ngives `{text}`\n"
 
 
 def block(code: str) -> str:

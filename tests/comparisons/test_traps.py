@@ -76,6 +76,10 @@ def test_trap_is_complete(trap):
     assert trap.tolerance <= 1e-3 or trap.fix_tolerance_reason
 
 
+def test_there_are_at_least_a_hundred():
+    assert len(TRAPS) >= 100
+
+
 def test_modules_hold_no_trap_twice():
     values = [id(trap) for trap in TRAPS]
     assert len(set(values)) == len(values)
@@ -246,6 +250,26 @@ def test_themes_and_severities_filter():
 def test_search_takes_the_words_of_a_symptom():
     assert find("gelu-tanh-default") in select(words="BERT port activations")
     assert select(words="zzzz") == []
+
+
+@pytest.mark.parametrize(
+    ("symptom", "trap_id"),
+    [
+        ("loss half as large", "l2-loss-half"),
+        ("padding token changes result", "embedding-padding-row"),
+        ("model sees the future", "attention-mask-polarity"),
+        ("ResNet downsampling differ", "conv-same-stride"),
+        ("evaluation accuracy bad, training fine", "batchnorm-momentum"),
+        ("momentum has no effect", "optimizer-state-dropped"),
+        ("loss increases", "adadelta-ascends"),
+        ("learning rate increases again", "cosine-past-the-end"),
+        ("nan loss vocabulary", "embedding-id-too-large"),
+    ],
+)
+def test_a_symptom_leads_to_its_trap(symptom, trap_id):
+    found = [trap.id for trap in select(words=symptom)]
+    assert trap_id in found
+    assert len(found) <= 5
 
 
 def test_search_prefers_all_words_and_finds_beginnings():
