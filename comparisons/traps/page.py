@@ -27,6 +27,7 @@ Look one up by what you see: `python -m comparisons.traps --search "loss differs
 
 Verified with {verified}, unless a trap says otherwise; this page was made with {versions}.
 """
+ADDRESS = re.compile(r"https://[^\s;]+")
 LONGEST_INLINE = 60
 ISSUE = re.compile(r"([\w.-]+/[\w.-]+)#(\d+)")
 
@@ -99,5 +100,5 @@ def block(code: str) -> str:
 
 
 def linked(source: str) -> str:
-    """Issues as links to GitHub."""
-    return ISSUE.sub(r"[\1#\2](https://github.com/\1/issues/\2)", source)
+    """Issues as links to GitHub, addresses as links."""
+    return ISSUE.sub(r"[\1#\2](https://github.com/\1/issues/\2)", ADDRESS.sub(r"<\g<0>>", source))

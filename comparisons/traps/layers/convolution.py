@@ -11,10 +11,7 @@ from torch import Tensor, nn
 
 from comparisons.traps.trap import Raises, Trap
 
-GUIDE = (
-    "https://flax.readthedocs.io/en/latest/guides/converting_and_upgrading/"
-    "convert_pytorch_to_flax.html"
-)
+GUIDE = "https://flax.readthedocs.io/en/stable/migrating/convert_pytorch_to_flax.html"
 
 
 def default_padding_pytorch() -> Tensor:

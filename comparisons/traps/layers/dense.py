@@ -45,8 +45,8 @@ LINEAR_WEIGHT_LAYOUT = Trap(
     jax_gives=[4.0, 6.0],  # sums of the columns
     fix="Transpose: kernel = weight.T.",
     jax_fixed=layout_jax_fixed,
-    source="https://flax.readthedocs.io/en/latest/guides/converting_and_upgrading/"
-    "convert_pytorch_to_flax.html; google/flax#3128",
+    source="https://flax.readthedocs.io/en/stable/migrating/convert_pytorch_to_flax.html; "
+    "google/flax#3128",
 )
 
 

@@ -46,8 +46,8 @@ BATCHNORM_MOMENTUM = Trap(
     jax_fixed=momentum_jax_fixed,
     fix_tolerance=1e-6,
     fix_tolerance_reason="1 - 0.9 is not 0.1 in float32",
-    source="https://flax.readthedocs.io/en/latest/guides/converting_and_upgrading/"
-    "convert_pytorch_to_flax.html; scverse/scvi-tools#2309",
+    source="https://flax.readthedocs.io/en/stable/migrating/convert_pytorch_to_flax.html; "
+    "scverse/scvi-tools#2309",
 )
 
 

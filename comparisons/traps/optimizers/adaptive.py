@@ -195,7 +195,7 @@ RPROP_ONE_STEP_LATE = Trap(
     jax_fixed=rprop_jax_fixed,
     fix_tolerance=1e-6,
     fix_tolerance_reason="the step size is multiplied in float32 on one side, float64 on the other",
-    source="optax/_src/transform.py, scale_by_rprop (0.2.8)",
+    source="google-deepmind/optax#1725; optax/_src/transform.py, scale_by_rprop (0.2.8)",
 )
 
 

@@ -430,6 +430,5 @@ PLATEAU_PATIENCE = Trap(
     jax_gives=[1.0, 1.0, 0.5, 0.5, 0.25],
     fix="Give Optax one more.",
     jax_fixed=plateau_jax_fixed,
-    source="torch/optim/lr_scheduler.py, ReduceLROnPlateau (2.13); "
-    "optax/contrib/_reduce_on_plateau.py (0.2.8)",
+    source="pytorch/pytorch#119763; optax/contrib/_reduce_on_plateau.py (0.2.8)",
 )
