@@ -202,5 +202,5 @@ MATMUL_PRECISION_TF32 = Trap(
     jax_fixed=tf32_jax_fixed,
     source="jax-ml/jax#12008; jax-ml/jax#14022; pytorch/pytorch#67384",
     needs="cuda",
-    verified="not yet verified: written from the documentation, no GPU at hand",
+    verified="the documentation only: no GPU was at hand",
 )

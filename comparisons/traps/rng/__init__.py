@@ -1,0 +1,1 @@
+"""Random numbers: keys, seeds and streams."""

@@ -1,0 +1,1 @@
+"""The state of a model: names, order and where it lives."""
