@@ -16,6 +16,8 @@ from comparisons.side_by_side.topic import (
     Values,
     show,
 )
+from twofold import Experiment, open_session, prepare
+from twofold.errors import DeviceUnavailable
 
 # A machine with one processor has no second device to make mistakes with. PyTorch's `meta` device
 # (shapes without numbers) and XLA's pretended CPUs stand in; the rules are those of real ones.
@@ -24,6 +26,7 @@ TWO_CPUS = {
     "JAX_PLATFORMS": "cpu",
 }
 ABSENT = "cuda" if sys.platform == "darwin" else "mps"
+ELSEWHERE = Experiment.load("lesson").with_values(device=ABSENT)
 
 
 def with_pytorch() -> Values:
@@ -44,11 +47,17 @@ def with_pytorch() -> Values:
         absent = "made"
     except (RuntimeError, AssertionError):
         absent = "refused"
+    try:
+        open_session(prepare(ELSEWHERE), "torch:eager")
+        twofold = "opened"
+    except DeviceUnavailable as error:
+        twofold = type(error).__name__
     return {
-        "chosen": x.device.type,
+        "it is where it was put": x.device.type == chosen,
         "two devices, both given": mixed,
         "two devices, one given": mixed,
         "a device that is absent": absent,
+        "the same, asked of Twofold": twofold,
     }
 
 
@@ -68,11 +77,17 @@ def with_jax() -> Values:
         absent = "made"
     except RuntimeError:
         absent = "refused"
+    try:
+        open_session(prepare(ELSEWHERE), "flax:jit")
+        twofold = "opened"
+    except DeviceUnavailable as error:
+        twofold = type(error).__name__
     return {
-        "chosen": x.device.platform.replace("gpu", "cuda"),
+        "it is where it was put": x.device == chosen,
         "two devices, both given": mixed["both"],
         "two devices, one given": mixed["one"],
         "a device that is absent": absent,
+        "the same, asked of Twofold": twofold,
     }
 
 

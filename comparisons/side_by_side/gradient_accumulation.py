@@ -13,10 +13,37 @@ from comparisons.side_by_side.topic import (
     Values,
     show,
 )
+from twofold import Batch, Experiment, open_session, prepare
 
 INPUTS = np.linspace(-1, 1, 32, dtype=np.float32).reshape(8, 4)
 TARGETS = np.linspace(0, 1, 8, dtype=np.float32)
 WEIGHT = np.array([0.1, -0.2, 0.3, 0.4], np.float32)
+LESSON = prepare(
+    Experiment.load("lesson").with_values(
+        device="cpu", model__dropout=0.0
+    )
+)
+
+
+def accumulated(engine):
+    """The lesson's network: 4 micro-batches of 16 against 64."""
+    session = open_session(LESSON, engine)
+    batch = session.batch(0)
+    _, whole = session.loss_and_gradients(batch)
+    micro_batches = [
+        Batch(batch.inputs[i : i + 16], batch.targets[i : i + 16])
+        for i in range(0, 64, 16)
+    ]
+    parts = [
+        session.loss_and_gradients(b)[1] for b in micro_batches
+    ]
+    worst = max(
+        np.abs(
+            sum(part[name] for part in parts) / 4 - gradient
+        ).max()
+        for name, gradient in whole.items()
+    )
+    return bool(worst < 1e-7)
 
 
 def with_pytorch() -> Values:
@@ -40,6 +67,9 @@ def with_pytorch() -> Values:
         "two micro-batches of 4": parts.grad,
         "largest difference below 1e-6": bool(
             (whole.grad - parts.grad).abs().max() < 1e-6
+        ),
+        "the lesson's network, below 1e-7": accumulated(
+            "torch:eager"
         ),
     }
 
@@ -67,6 +97,9 @@ def with_jax() -> Values:
         "largest difference below 1e-6": bool(
             jnp.abs(whole - parts).max() < 1e-6
         ),
+        "the lesson's network, below 1e-7": accumulated(
+            "flax:jit"
+        ),
     }
 
 
@@ -77,7 +110,8 @@ TOPIC = Topic(
     of micro-batches and call `backward()` on each, and the sum is the gradient of the large batch
     that did not fit into memory: the feature. JAX's gradient is a return value: nothing adds up
     unless it is added, with a `+`, with `jax.tree.map` over a whole model, or by
-    `optax.MultiSteps`. The micro-batches must be of equal size, or be weighted by it.""",
+    `optax.MultiSteps`. The micro-batches must be of equal size, or be weighted by it. The lesson's
+    own network is put to the same test in Twofold's sessions.""",
     pytorch=with_pytorch,
     jax=with_jax,
     different={

@@ -54,11 +54,17 @@ class Topic:
         )
 
     def run(self) -> dict[str, Values]:
-        """Run every column, compare them, and return their values. Raises AssertionError."""
-        values = {
-            name: column()
-            for name, column in self.columns.items()
-        }
+        """Run every column, compare them, and return their values. Raises AssertionError.
+
+        JAX's default device is the CPU meanwhile, as PyTorch's is anyway.
+        """
+        import jax
+
+        with jax.default_device(jax.devices("cpu")[0]):
+            values = {
+                name: column()
+                for name, column in self.columns.items()
+            }
         self.compare(values)
         return values
 
@@ -133,17 +139,27 @@ def source_of(column: Callable[[], Values]) -> str:
 
 
 def shared_source(topic: Topic) -> str:
-    """The source of what all columns share: the capitalised names of the topic's module."""
+    """The source of what all columns share: constants and helpers of the topic's module."""
     path = inspect.getsourcefile(topic.pytorch)
     assert path is not None
     text = Path(path).read_text(encoding="utf-8")
+    columns = {
+        column.__name__ for column in topic.columns.values()
+    }
     parts = [
         ast.get_source_segment(text, node) or ""
         for node in ast.parse(text).body
-        if isinstance(node, ast.Assign)
-        and "TOPIC" not in [ast.unparse(t) for t in node.targets]
+        if _is_shared(node, columns)
     ]
     return "\n".join(parts)
+
+
+def _is_shared(node: ast.stmt, columns: set[str]) -> bool:
+    if isinstance(node, ast.FunctionDef):
+        return node.name not in columns
+    return isinstance(node, ast.Assign) and "TOPIC" not in [
+        ast.unparse(target) for target in node.targets
+    ]
 
 
 def shown(value: Any) -> str:
