@@ -103,7 +103,7 @@ PYTHON_INT_OVERFLOW = Trap(
     jax_gives=Raises("OverflowError"),
     fix="Enable x64, or keep such numbers in NumPy.",
     jax_fixed=big_int_jax_fixed,
-    source="jax-ml/jax#4745",
+    source="https://docs.jax.dev/en/latest/default_dtypes.html",
 )
 
 
