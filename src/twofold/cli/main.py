@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 
 import twofold
+from twofold.cli.diverge import diverge
 from twofold.cli.doctor import doctor
 from twofold.cli.experiments import experiments
+from twofold.cli.outcome import outcome
 from twofold.cli.parity import parity
 from twofold.cli.show import show
 from twofold.cli.time import time
@@ -52,6 +54,8 @@ app.command()(experiments)
 app.command()(show)
 app.command()(parity)
 app.command()(time)
+app.command()(diverge)
+app.command()(outcome)
 
 
 def main() -> None:

@@ -1,0 +1,177 @@
+"""Does the choice of framework change the outcome? Many seeds, native draws, an equivalence test.
+
+Every run has `rng = "native"`: each framework's own initial values and dropout. The data and its
+split are those of the experiment's own seed throughout; what varies is initial values, dropout and
+the order of the rows. No two runs share a seed, so the samples are independent, as the test
+assumes. Seeds are trained one after another, each in a session of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from twofold import backends, environment, equivalence
+from twofold.data import prepare
+from twofold.equivalence import Comparison, Verdict
+from twofold.errors import SpecError
+from twofold.experiment import Experiment
+from twofold.metrics import METRIC_OF_LOSS, MetricName
+from twofold.problem import Problem
+from twofold.training import train
+
+SCHEMA: Final = "twofold.outcome/1"
+ENGINES: Final = ("torch:eager", "flax:jit")
+MARGINS: Final[dict[MetricName, float]] = {"accuracy": 0.01, "R^2": 0.02}
+SEED_LIMIT: Final = 2**32
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One engine's test metric for each of its seeds; None where training diverged."""
+
+    engine: str
+    seeds: tuple[int, ...]
+    values: tuple[float | None, ...]
+
+    @property
+    def finished(self) -> tuple[float, ...]:
+        """The metrics of the runs that did not diverge."""
+        return tuple(value for value in self.values if value is not None)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two engines compared; `comparison` is None where a run diverged, and `reason` says so."""
+
+    left: str
+    right: str
+    verdict: Verdict
+    reason: str
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
+class OutcomeResult:
+    """The samples of every engine and the comparison of every two."""
+
+    experiment: Experiment
+    environment: dict[str, Any]
+    metric: MetricName
+    margin: float
+    samples: tuple[Sample, ...]
+    pairs: tuple[Pair, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result in the schema `twofold.outcome/1`."""
+        return {
+            "schema": SCHEMA,
+            "experiment": self.experiment.model_dump(mode="json"),
+            "environment": self.environment,
+            "metric": self.metric,
+            "margin": self.margin,
+            "alpha": equivalence.ALPHA,
+            "samples": [asdict(sample) for sample in self.samples],
+            "pairs": [asdict(pair) for pair in self.pairs],
+        }
+
+
+def measure(
+    experiment: Experiment,
+    *,
+    seeds: int,
+    margin: float | None = None,
+    engines: Sequence[str] = ENGINES,
+    on_progress: Callable[[str, int], None] | None = None,
+) -> OutcomeResult:
+    """Train `seeds` seeds in each engine and compare the final test metrics.
+
+    `margin` is the largest difference that does not matter, stated before the runs; by default
+    MARGINS. `on_progress` is called with the engine and the run, counted from 1. Raises BadInput
+    for fewer than two seeds or engines, or an experiment without test rows.
+    """
+    metric = METRIC_OF_LOSS[experiment.loss.kind]
+    stated = MARGINS[metric] if margin is None else margin
+    problem = _checked_problem(experiment, seeds, stated, engines)
+    samples = tuple(
+        _sample(engine, problem, _seeds_of(experiment.seed, place, seeds), on_progress)
+        for place, engine in enumerate(engines)
+    )
+    pairs = tuple(
+        compare_samples(left, right, stated) for left, right in itertools.combinations(samples, 2)
+    )
+    return OutcomeResult(
+        experiment=problem.experiment,
+        environment=environment.describe(),
+        metric=metric,
+        margin=stated,
+        samples=samples,
+        pairs=pairs,
+    )
+
+
+def _checked_problem(
+    experiment: Experiment, seeds: int, margin: float, engines: Sequence[str]
+) -> Problem:
+    for engine in engines:
+        backends.require_framework(backends.find_engine(engine)[0])
+    if len(set(engines)) < 2 or len(set(engines)) < len(engines):
+        raise SpecError(f"engines: {', '.join(engines)} given; allowed are two or more, each once")
+    if seeds < 2:
+        raise SpecError(f"seeds: {seeds} given; allowed is 2 or more")
+    if experiment.seed + seeds * len(engines) > SEED_LIMIT:
+        raise SpecError(f"seed: {experiment.seed} given, too large for {seeds} seeds an engine")
+    if not 0 < margin < float("inf"):
+        raise SpecError(f"margin: {margin} given; allowed is a finite number above 0")
+    problem = prepare(experiment.model_copy(update={"rng": "native"}))
+    if problem.test.rows == 0:
+        raise SpecError("data.test_fraction: no test rows; the outcome is a metric on test rows")
+    return problem
+
+
+def _seeds_of(first: int, place: int, count: int) -> tuple[int, ...]:
+    """The seeds of one engine; no other engine has any of them."""
+    return tuple(range(first + place * count, first + (place + 1) * count))
+
+
+def _sample(
+    engine: str,
+    problem: Problem,
+    seeds: tuple[int, ...],
+    on_progress: Callable[[str, int], None] | None,
+) -> Sample:
+    values: list[float | None] = []
+    for number, seed in enumerate(seeds, start=1):
+        if on_progress is not None:
+            on_progress(engine, number)
+        experiment = problem.experiment.model_copy(update={"seed": seed})
+        session = backends.open_session(replace(problem, experiment=experiment), engine)
+        score = train(session).score
+        values.append(None if score is None else score.value)
+    return Sample(engine, seeds, tuple(values))
+
+
+def compare_samples(left: Sample, right: Sample, margin: float) -> Pair:
+    """The verdict on two engines; a run that diverged has no metric and leaves it undecided."""
+    lost = sum(sample.values.count(None) for sample in (left, right))
+    if lost:
+        reason = f"{lost} of {len(left.values) + len(right.values)} runs diverged"
+        return Pair(left.engine, right.engine, "undecided", reason, None)
+    found = equivalence.compare(left.finished, right.finished, margin)
+    return Pair(left.engine, right.engine, found.verdict, reason_of(found), found)
+
+
+def reason_of(found: Comparison) -> str:
+    """The verdict's reason as a sentence with its figures."""
+    level = f"{1 - 2 * found.alpha:.0%}"
+    interval = f"{level} interval {found.low:+.4f} to {found.high:+.4f}"
+    margin = f"the margin of {found.margin:g}"
+    if found.verdict == "equivalent":
+        return f"{interval} lies within {margin}"
+    if found.verdict == "different":
+        return f"{interval} lies beyond {margin}"
+    if found.samples_to_decide is None:
+        return f"{interval} crosses {margin}; no number of seeds would decide at this difference"
+    return f"{interval} crosses {margin}; about {found.samples_to_decide} seeds would decide"
