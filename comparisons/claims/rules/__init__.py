@@ -1,0 +1,1 @@
+"""Rules: from what studies found to a verdict. Pure functions, tested with hand-made findings."""
