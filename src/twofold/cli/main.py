@@ -12,12 +12,15 @@ from typing import Annotated
 import typer
 
 import twofold
+from twofold.cli.advise import advise
+from twofold.cli.calibrate import calibrate
 from twofold.cli.diverge import diverge
 from twofold.cli.doctor import doctor
 from twofold.cli.experiments import experiments
 from twofold.cli.outcome import outcome
 from twofold.cli.parity import parity
 from twofold.cli.show import show
+from twofold.cli.sweep import sweep
 from twofold.cli.time import time
 from twofold.errors import TwofoldError
 
@@ -54,6 +57,9 @@ app.command()(experiments)
 app.command()(show)
 app.command()(parity)
 app.command()(time)
+app.command()(sweep)
+app.command()(calibrate)
+app.command()(advise)
 app.command()(diverge)
 app.command()(outcome)
 

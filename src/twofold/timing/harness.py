@@ -8,14 +8,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, Literal
 
 from twofold.errors import BadInput, EngineFailed
 from twofold.timing.clock import Clock, seconds_since
 from twofold.timing.protocol import EngineWorker, OnProgress, Opened, Progress
 from twofold.timing.quiet import Watch
-from twofold.timing.steady import WarmUp, shortest_block, warm_up
+from twofold.timing.steady import WARM_UP_LIMIT_S, WarmUp, shortest_block, warm_up
 from twofold.timing.subject import Block
 
 Status = Literal["measured", "failed", "unavailable", "diverges"]
@@ -77,6 +76,7 @@ class Measurement:
     on_progress: OnProgress = lambda _: None
     busy_seconds: Callable[[], float | None] = lambda: None
     cores: int = 1
+    warm_up_limit_s: float = WARM_UP_LIMIT_S
     seconds: float = 0.0
     quiet: tuple[bool, ...] = ()
     other_cores: float | None = None
@@ -94,7 +94,7 @@ class Measurement:
             self._attempt(worker, run, _cold_start)
             if run.status == "measured":
                 self.on_progress(Progress("warm-up", run.engine, (index + 0.5) / total))
-                self._attempt(worker, run, partial(_warm_up, clock=self.clock))
+                self._attempt(worker, run, self._warm_up)
 
     def run_rounds(self, seconds: float, seed: int) -> None:
         """Rounds of one block for each engine, in random order, until the time is spent.
@@ -154,6 +154,13 @@ class Measurement:
             run.status, run.reason = "unavailable", str(error)
         if run.status != "measured":
             worker.close()
+
+    def _warm_up(self, worker: EngineWorker, run: Run) -> None:
+        assert run.opened is not None  # the cold start comes first
+        shortest = shortest_block(run.opened.clock_reading_s)
+        run.steps_per_block, run.warm_up = warm_up(
+            worker, shortest, self.clock, self.warm_up_limit_s
+        )
 
     def _run_round(self, order: random.Random) -> None:
         """One block for each engine; kept only when the round is complete."""
@@ -220,12 +227,6 @@ def measure_rounds(
 def _cold_start(worker: EngineWorker, run: Run) -> None:
     run.opened = worker.open()
     run.first = worker.first_step()
-
-
-def _warm_up(worker: EngineWorker, run: Run, clock: Clock) -> None:
-    assert run.opened is not None  # the cold start comes first
-    shortest = shortest_block(run.opened.clock_reading_s)
-    run.steps_per_block, run.warm_up = warm_up(worker, shortest, clock)
 
 
 def _ask(worker: EngineWorker, run: Run) -> None:

@@ -36,7 +36,9 @@ def shortest_block(clock_reading_s: float) -> float:
     return max(SHORTEST_BLOCK_S, 2 * clock_reading_s / CLOCK_SHARE)
 
 
-def warm_up(worker: EngineWorker, shortest_s: float, clock: Clock) -> tuple[int, WarmUp]:
+def warm_up(
+    worker: EngineWorker, shortest_s: float, clock: Clock, limit_s: float = WARM_UP_LIMIT_S
+) -> tuple[int, WarmUp]:
     """Run blocks until their times stop trending; returns steps per block, and how it went.
 
     An engine that still speeds up while its block is sized ends with blocks that are too short:
@@ -48,7 +50,7 @@ def warm_up(worker: EngineWorker, shortest_s: float, clock: Clock) -> tuple[int,
         steps, needed = steps_per_block(worker, steps, shortest_s)
         recent = []
         while not (steady := is_steady(recent)) and (
-            len(recent) < 2 * WINDOW or seconds_since(clock, start) < WARM_UP_LIMIT_S
+            len(recent) < 2 * WINDOW or seconds_since(clock, start) < limit_s
         ):
             recent.append(worker.block(steps))
         blocks_run += needed + len(recent)

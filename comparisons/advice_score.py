@@ -1,0 +1,245 @@
+"""Is the advice right on workloads that it has never seen?
+
+    python -m comparisons.advice_score
+
+Calibrates this machine, then measures random workloads that the calibration does not hold, and
+scores what the cost model said about them. The targets: a median error of the step time of at most
+20 %, and the right winner in at least 90 % of the workloads where the gap is over 10 %. Beside it
+the scores of two simple ways that the model must beat. Engines that take long to compile are
+measured on as many of the workloads as the time allows, and said to be so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from comparisons.compare import default_folder
+from comparisons.narrator import Narrator
+from twofold.advice import store
+from twofold.advice.calibrate import Calibration, Shape, experiment_of
+from twofold.advice.model import Point, points_to_json
+from twofold.advice.run import calibrate, fleet_on
+from twofold.advice.score import Score, Truth, score_all
+from twofold.errors import TwofoldError
+from twofold.experiment import Experiment
+from twofold.results import write_json
+from twofold.timing.measure import checked_cpus
+
+SCHEMA: Final = "twofold.advice-score/1"
+LARGEST_ERROR: Final = 0.20
+SMALLEST_RIGHT: Final = 0.90
+SECONDS_BESIDE_COMPILING: Final = 1.5
+FEWEST_WORKLOADS: Final = 6
+PATIENCE: Final = 1.5
+"""After this many times the budget, the rest of the workloads is left out."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Calibrate and score; 0 if the targets are met and the baselines beaten, 1 if not."""
+    given = parse(arguments)
+    narrator = Narrator()
+    try:
+        folder = given.out or default_folder(False)
+        calibration = calibrated(given, folder, narrator)
+        measured = measure_all(calibration, given, narrator)
+        points = [point for found in measured for point in found.values()]
+        truths = [truth_of(found) for found in measured if found]
+        result = result_of(calibration, points, truths, given)
+        path = write_json(folder / "advice-score.json", result)
+    except TwofoldError as error:
+        narrator.fail(f"error: {error}")
+        return error.exit_code
+    narrator.heading("score of the advice")
+    for line in table(result):
+        narrator.say(line)
+    narrator.say(f"written: {path}")
+    return 0 if result["met"] and result["beats_baselines"] else 1
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m comparisons.advice_score")
+    parser.add_argument("--engines", help="comma-separated; default all")
+    parser.add_argument("--calibration", type=Path, help="use this one instead of a new one")
+    parser.add_argument("--calibration-seconds", type=float, default=200.0)
+    parser.add_argument("--workloads", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=0.6, help="of rounds on each workload")
+    parser.add_argument("--budget", type=float, default=240.0, help="seconds for all workloads")
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--out", type=Path, help="folder for the result")
+    return parser.parse_args(arguments)
+
+
+def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> Calibration:
+    """The calibration at hand, or a new one, which is kept beside the score."""
+    if given.calibration:
+        return store.load(given.calibration)
+    narrator.heading("calibration")
+    found = calibrate(
+        given.engines.split(",") if given.engines else None,
+        threads=given.threads,
+        budget_s=given.calibration_seconds,
+        on_progress=lambda engine, part: narrator.update("calibrating", engine, part),
+    )
+    path = store.save(found, folder / "calibration-advice.json")
+    for engine, reason in found.failures.items():
+        narrator.fail(f"{engine}: could not be measured: {reason}")
+    narrator.say(f"{len(found.points)} points of {len(found.models)} engines: {path}")
+    return found
+
+
+def random_workload(order: random.Random) -> Experiment:
+    """A workload within the range of the calibration's, and none of them."""
+    depth = order.choice((1, 1, 2, 2, 3))
+    shape = Shape(
+        rows=power(order, 3, 9),
+        hidden=tuple(power(order, 4, 9) for _ in range(depth)),
+        in_features=power(order, 3, 7),
+        dropout=order.choice((0.0, 0.2)),
+        optimizer=order.choice(("adamw", "adamw", "sgd")),
+    )
+    return experiment_of(shape, "auto")
+
+
+def power(order: random.Random, low: int, high: int) -> int:
+    """A whole number between two powers of two, small and large ones alike."""
+    return round(2 ** order.uniform(low, high))
+
+
+def measure_all(
+    calibration: Calibration, given: argparse.Namespace, narrator: Narrator
+) -> list[Mapping[str, Point]]:
+    """Every workload in every engine that takes part in it, side by side."""
+    narrator.heading("workloads")
+    order = random.Random(given.seed)
+    experiments = [random_workload(order) for _ in range(given.workloads)]
+    engines = list(calibration.models)
+    parts = takes_part(calibration, engines, given.workloads, given.budget)
+    fleet = fleet_on(checked_cpus(given.threads))
+    found = []
+    try:
+        start = time.monotonic()
+        for index, experiment in enumerate(experiments):
+            if time.monotonic() - start > PATIENCE * given.budget:
+                narrator.fail(f"out of time: {index} of {len(experiments)} workloads measured")
+                break
+            narrator.update("measuring", fraction=index / len(experiments))
+            names = [engine for engine in engines if index in parts[engine]]
+            found.append(fleet.measure(experiment, names, given.seconds, seed=index))
+    finally:
+        fleet.close()
+    for engine in engines:
+        narrator.say(f"{engine:20} on {len(parts[engine])} of {given.workloads} workloads")
+    for engine, reason in fleet.failures.items():
+        narrator.fail(f"{engine}: could not be measured: {reason}")
+    return found
+
+
+def takes_part(
+    calibration: Calibration, engines: Sequence[str], workloads: int, budget_s: float
+) -> dict[str, set[int]]:
+    """The workloads that each engine is measured on: all, or every so many if it compiles long.
+
+    The cheapest engines are served first; each may use an equal part of what is left.
+    """
+    costs = {}
+    for engine in engines:
+        fixed, per_layer, _ = calibration.models[engine].compile_s
+        costs[engine] = fixed + 3 * per_layer + SECONDS_BESIDE_COMPILING
+    parts, left = {}, budget_s
+    waiting = sorted(engines, key=lambda engine: costs[engine])
+    for index, engine in enumerate(waiting):
+        share = left / (len(waiting) - index)
+        count = min(workloads, max(FEWEST_WORKLOADS, int(share / costs[engine])))
+        left -= count * costs[engine]
+        parts[engine] = {round(step * workloads / count) for step in range(count)}
+    return parts
+
+
+def truth_of(found: Mapping[str, Point]) -> Truth:
+    """What was measured, without the rest."""
+    workload = next(iter(found.values())).workload
+    return Truth(workload, {engine: point.step_s for engine, point in found.items()})
+
+
+def result_of(
+    calibration: Calibration,
+    points: Sequence[Point],
+    truths: Sequence[Truth],
+    given: argparse.Namespace,
+) -> dict[str, Any]:
+    """The scores with all that they were made from."""
+    scores = score_all(calibration.points, truths)
+    return {
+        "schema": SCHEMA,
+        "environment": calibration.environment,
+        "seed": given.seed,
+        "workloads": len(truths),
+        "calibration_points": len(calibration.points),
+        "calibration_seconds": calibration.seconds,
+        "scores": [item.to_json() for item in scores],
+        "targets": {"median_error": LARGEST_ERROR, "share_right": SMALLEST_RIGHT},
+        "met": meets_targets(scores[0]),
+        "beats_baselines": beats(scores[0], scores[1:]),
+        "errors": errors_of(calibration, truths),
+        "points": points_to_json(points),
+    }
+
+
+def meets_targets(model: Score) -> bool:
+    """Whether the model is as good as asked for."""
+    return (
+        model.median_error is not None
+        and model.median_error <= LARGEST_ERROR
+        and model.share_right is not None
+        and model.share_right >= SMALLEST_RIGHT
+    )
+
+
+def beats(model: Score, baselines: Sequence[Score]) -> bool:
+    """Whether the model is better than each baseline: in winners, and in errors if it has any."""
+    return all(
+        model.right >= other.right
+        and model.lost <= other.lost
+        and (other.median_error is None or (model.median_error or 0.0) < other.median_error)
+        for other in baselines
+    )
+
+
+def errors_of(calibration: Calibration, truths: Sequence[Truth]) -> dict[str, list[float]]:
+    """Predicted over measured step time, for each engine and workload."""
+    models = calibration.models
+    return {
+        engine: [
+            model.step_s(truth.workload) / truth.step_s[engine]
+            for truth in truths
+            if engine in truth.step_s
+        ]
+        for engine, model in models.items()
+    }
+
+
+def table(result: Mapping[str, Any]) -> list[str]:
+    """The scores, then the error of each engine."""
+    lines = [f"{'':28} median error   right winner   slower than the best by"]
+    for item in result["scores"]:
+        error = "-" if item["median_error"] is None else f"{item['median_error']:.0%}"
+        right = f"{item['right']} of {item['clear']}"
+        lines.append(f"{item['name']:28} {error:>12} {right:>14} {item['lost']:>25.1%}")
+    lines.append("targets: error at most 20 %, winner right in at least 90 %: ")
+    lines[-1] += "met" if result["met"] else "NOT met"
+    for engine, ratios in result["errors"].items():
+        off = sorted(abs(ratio - 1) for ratio in ratios)
+        if off:
+            lines.append(f"  {engine:20} {off[len(off) // 2]:.0%} on {len(off)} workloads")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Calibrating this machine: real processes, the real clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from twofold import environment
+from twofold.advice.calibrate import Calibration, collect_points
+from twofold.advice.probing import Fleet
+from twofold.experiment import Device
+from twofold.timing.clock import SystemClock, seconds_since
+from twofold.timing.load import busy_seconds
+from twofold.timing.measure import checked_cpus, checked_engines, missing_framework
+from twofold.timing.process import ProcessWorker
+from twofold.timing.protocol import Limits
+
+PATIENCE = Limits(cold_s=120.0, block_s=60.0)
+
+
+def calibrate(
+    engines: Sequence[str] | None = None,
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    budget_s: float = 180.0,
+    on_progress: Callable[[str, float], None] = lambda _engine, _fraction: None,
+) -> Calibration:
+    """Measure engines (default: all) on the design of workloads, and fit their models.
+
+    `budget_s`: seconds for the measurements; an engine under way is waited for. Engines without
+    their framework are left out. Raises BadInput before anything is started.
+    """
+    names = [name for name in checked_engines(engines) if not missing_framework(name)]
+    cpus = checked_cpus(threads)
+    clock = SystemClock()
+    start, fleet = clock.nanoseconds(), fleet_on(cpus)
+    try:
+        points = collect_points(
+            fleet, names, budget_s=budget_s, clock=clock, device=device, on_progress=on_progress
+        )
+    finally:
+        fleet.close()
+    about = {**environment.describe(), "threads": len(cpus), "cpus": list(cpus)}
+    seconds = seconds_since(clock, start)
+    return Calibration(
+        about, device, seconds, tuple(points), dict(fleet.failures), fleet.other_cores
+    )
+
+
+def fleet_on(cpus: Sequence[int]) -> Fleet:
+    """A fleet of real processes on some processors."""
+
+    def start(engine: str) -> ProcessWorker:
+        return ProcessWorker(engine, "{}", cpus, limits=PATIENCE)
+
+    return Fleet(start, SystemClock(), partial(busy_seconds, cpus), len(cpus))

@@ -1,0 +1,109 @@
+"""`twofold calibrate`: measure this machine once, so that `twofold advise` need not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from twofold.advice.calibrate import Calibration
+    from twofold.experiment import Device
+
+
+def calibrate(
+    engines: Annotated[
+        str | None, typer.Option(help="Engines, comma-separated; default all.", metavar="LIST")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Device: auto, cpu, cuda or mps.", metavar="D")
+    ] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Processors and threads for each engine; default all.", metavar="N"),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="Seconds to spend on measurements.", metavar="S", min=5.0)
+    ] = 180.0,
+    path: Annotated[
+        Path | None, typer.Option(help="Where to keep it; default your cache folder.")
+    ] = None,
+) -> None:
+    """Measure what each engine costs on this machine, for `twofold advise`.
+
+    Exit codes: 0 all well, 2 bad input, 3 an engine could not run, 130 interrupted.
+    """
+    from rich.console import Console
+
+    from twofold.advice import run, store
+    from twofold.cli.time import asked_engines, require_writable
+
+    asked = checked_device(device)
+    target = path or store.default_path(asked)
+    if path is not None:
+        require_writable("--path", path)
+    errors = Console(stderr=True, highlight=False)
+    with errors.status("calibrating") as status:
+
+        def show(engine: str, fraction: float) -> None:
+            status.update(f"calibrating {engine}, {fraction:.0%} of the time spent")
+
+        found = run.calibrate(
+            asked_engines(engines),
+            device=asked,
+            threads=threads,
+            budget_s=seconds,
+            on_progress=show,
+        )
+    store.save(found, target)
+    Console(highlight=False).print(table_of(found))
+    for engine, reason in found.failures.items():
+        typer.echo(f"{engine}: could not be measured: {reason}", err=True)
+    for doubt in store.doubts(found, found.environment):
+        typer.echo(f"note: {doubt}", err=True)
+    typer.echo(f"written: {target} ({found.seconds:.0f} s)", err=True)
+    raise typer.Exit(3 if found.failures else 0)
+
+
+def checked_device(device: str) -> Device:
+    """A device by name. Raises BadInput."""
+    from typing import get_args
+
+    from twofold.errors import BadInput
+    from twofold.experiment import Device as Names
+
+    names: dict[str, Device] = {name: name for name in get_args(Names)}
+    if device not in names:
+        raise BadInput(f"--device: {device!r} given; allowed is one of {', '.join(names)}")
+    return names[device]
+
+
+def table_of(calibration: Calibration) -> Table:
+    """What was fitted, an engine a row."""
+    from rich import box
+    from rich.table import Table
+
+    from twofold.cli.time_details import seconds
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("engine", no_wrap=True)
+    headings = ("workloads", "start", "compile", "overhead", "GFLOP/s", "typical error")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in calibration.models.values():
+        fitted = model.to_json()
+        rate, overhead = fitted["per_second"]["products"], fitted["overhead_s"]
+        table.add_row(
+            model.engine,
+            str(model.points),
+            seconds(model.start_s),
+            seconds(model.compile_s[0] + model.compile_s[2] + 3 * model.compile_s[1]),
+            seconds(overhead["step"] + 3 * overhead["layers"] + 6 * overhead["slot layers"]),
+            f"{rate / 1e9:.0f}" if rate else "",
+            f"{model.spread:.0%}",
+        )
+    table.caption = "compile and overhead: of a step with three layers and AdamW, without dropout"
+    return table

@@ -1,0 +1,131 @@
+"""`twofold sweep`: step times over batch size, width and depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from twofold.experiment import Experiment
+
+INTERRUPTED = 130
+
+
+def sweep(
+    spec: Annotated[
+        str, typer.Argument(help="A built-in experiment or a TOML file.", metavar="SPEC")
+    ] = "lesson",
+    batch: Annotated[str, typer.Option(help="Batch sizes.", metavar="LIST")] = "16,64,256",
+    width: Annotated[str, typer.Option(help="Hidden units.", metavar="LIST")] = "32,128,512",
+    depth: Annotated[str, typer.Option(help="Hidden layers.", metavar="LIST")] = "2",
+    engines: Annotated[
+        str | None,
+        typer.Option(help="Engines, comma-separated; default the quick ones.", metavar="LIST"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Processors and threads for each engine; default all.", metavar="N"),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="Seconds of rounds at each point.", metavar="S", min=0.1)
+    ] = 2.0,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Time engines that have not passed parity, too.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(help="Result file; a sweep in it is gone on with.", metavar="FILE")
+    ] = Path("sweep.json"),
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for the charts; default that of --out.")
+    ] = None,
+) -> None:
+    """Time engines over batch size, width and depth; resumable, point by point.
+
+    Parity is asked for once, at the smallest point. Exit codes: 0 all well, 1 an engine diverges,
+    2 bad input, 3 an engine could not run, 130 interrupted.
+    """
+    from twofold import backends, environment, specfile
+    from twofold.advice.run import fleet_on
+    from twofold.advice.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
+    from twofold.advice.sweep_charts import write_charts
+    from twofold.cli.time import asked_engines, parse_numbers, require_writable
+    from twofold.timing.measure import checked_cpus
+
+    require_writable("--out", out)
+    names = list(asked_engines(engines) or quick_engines(backends.engine_names()))
+    axes = Axes(
+        parse_numbers("--batch", batch),
+        parse_numbers("--width", width),
+        parse_numbers("--depth", depth),
+    )
+    places, cpus = axes.places, checked_cpus(threads)
+    experiment = specfile.load(spec)
+    header = {
+        "environment": {**environment.describe(), "threads": len(cpus)},
+        "experiment": experiment.model_dump(mode="json"),
+        "engines": names,
+        "threads": len(cpus),
+        "seconds_a_point": seconds,
+        "unchecked": unchecked,
+    }
+    stored = Sweep.at(out, header)
+    left = [place for place in places if place not in stored.done]
+    typer.echo(f"{len(left)} of {len(places)} points to measure: {', '.join(names)}", err=True)
+    if left and not unchecked:
+        _require_parity(experiment_at(experiment, places[0]), names, cpus)
+    fleet, numbers = fleet_on(cpus), iter(range(1, len(left) + 1))
+    interrupted = False
+    try:
+        run_sweep(
+            stored,
+            experiment,
+            places,
+            fleet,
+            names,
+            seconds,
+            lambda place, entry: _say(f"{next(numbers)}/{len(left)} {place}", entry),
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+        typer.echo("interrupted; the points above are stored, run again to go on", err=True)
+    finally:
+        fleet.close()
+    if stored.points:
+        for path in write_charts(out, figures or out.absolute().parent):
+            typer.echo(f"written: {path}", err=True)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(3 if fleet.failures else 0)
+
+
+def _require_parity(experiment: Experiment, engines: list[str], cpus: tuple[int, ...]) -> None:
+    """Refuse engines that compute something else. Raises ParityDiverges or EngineFailed."""
+    from twofold.errors import EngineFailed, ParityDiverges
+    from twofold.timing.gate import open_gate
+    from twofold.timing.process import ProcessWorker
+
+    workers = [ProcessWorker(name, experiment.model_dump_json(), cpus) for name in engines]
+    gate = open_gate(workers, lambda at: typer.echo(f"certifying {at.engine}", err=True))
+    for entry in gate.refused:
+        kind = ParityDiverges if entry.status == "diverges" else EngineFailed
+        raise kind(f"{entry.engine}: {entry.reason}; leave it out, or give --unchecked")
+
+
+def _say(where: str, entry: dict[str, Any]) -> None:
+    """One line for a point: who is ahead."""
+    ratio = entry["ratio"]
+    if ratio is None:
+        steps = [each for each in entry["engines"] if each["step_s"]]
+        best = min(steps, key=lambda each: each["step_s"]["median"], default=None)
+        typer.echo(f"{where}: {best['engine'] if best else 'nothing could be measured'}")
+    elif ratio["median"] is None:
+        typer.echo(f"{where}: {ratio['outcome']}: {ratio['reason']}")
+    else:
+        typer.echo(
+            f"{where}: {ratio['engine']} {ratio['outcome']} than {ratio['reference']}, "
+            f"ratio {ratio['median']:.2f}"
+            if ratio["outcome"] in ("faster", "slower")
+            else f"{where}: {ratio['engine']} and {ratio['reference']}: {ratio['outcome']}"
+        )

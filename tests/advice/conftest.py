@@ -1,0 +1,16 @@
+"""Fakes make no garbage worth collecting: real collections before each block would take minutes."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "timing"))  # the fake clock lives there
+
+
+@pytest.fixture(autouse=True)
+def _no_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc, "collect", lambda *_: 0)

@@ -1,0 +1,279 @@
+"""Calibration, cost model, advice and score on a machine whose laws are known."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_machine import LAWS, LawfulWorker
+from timing_fakes import FakeClock
+
+from comparisons import advice_score
+from twofold.advice import store
+from twofold.advice.advise import advise, outside
+from twofold.advice.calibrate import DESIGN, Calibration, Shape, collect_points, experiment_of
+from twofold.advice.fit import correction_of, non_negative_fit
+from twofold.advice.model import Point, fit_models
+from twofold.advice.probing import Fleet
+from twofold.advice.score import Truth, score, score_all
+from twofold.advice.workload import TERMS, Workload, workload_of
+from twofold.data import prepare
+from twofold.errors import ResultError
+
+ENGINES = tuple(LAWS)
+
+
+def calibration(noise: float = 0.02, budget_s: float = 300.0) -> Calibration:
+    clock = FakeClock()
+    fleet = Fleet(lambda engine: LawfulWorker(engine, clock, noise), clock)
+    points = collect_points(fleet, ENGINES, budget_s=budget_s, clock=clock, device="cpu")
+    return Calibration({"threads": 1}, "cpu", clock.now / 1e9, tuple(points), fleet.failures)
+
+
+@pytest.fixture(scope="module")
+def known() -> Calibration:
+    return calibration()
+
+
+@cache
+def unseen(count: int, seed: int = 7) -> list[Workload]:
+    order = random.Random(seed)
+    experiments = [advice_score.random_workload(order) for _ in range(count)]
+    return [workload_of(prepare(experiment)) for experiment in experiments]
+
+
+@cache
+def truths(count: int = 40) -> list[Truth]:
+    return [
+        Truth(workload, {engine: LAWS[engine].step_s(workload) for engine in ENGINES})
+        for workload in unseen(count)
+    ]
+
+
+def test_the_terms_of_a_workload_are_those_counted_by_hand() -> None:
+    terms = dict(zip(TERMS, Workload((3, 4, 2), 5, 2, 4, True).terms(), strict=True))
+    parameters = 3 * 4 + 4 + 4 * 2 + 2
+    assert terms == {
+        "step": 1,
+        "layers": 2,
+        "mask layers": 1,
+        "slot layers": 4,
+        "products": 480,
+        "row bytes": 4 * 5 * (2 * 3 + 5 * 6),
+        "parameter bytes": 4 * parameters * (5 + 4),
+        "mask elements": 5 * 4,
+    }
+    plain = dict(zip(TERMS, Workload((3, 4, 2), 5, 2, 4, False).terms(), strict=True))
+    assert (plain["mask layers"], plain["mask elements"]) == (0, 0)
+
+
+def test_a_fit_finds_coefficients_and_keeps_them_from_going_below_zero() -> None:
+    random_numbers = np.random.default_rng(0)
+    terms = random_numbers.uniform(0.1, 1.0, (40, 4)) * [1.0, 1e6, 1e-3, 1e9]
+    true = np.array([2.0, 3e-6, 0.0, 5e-9])
+    found = non_negative_fit(terms, terms @ true, np.zeros(4), 1e-9)
+    assert found == pytest.approx(true, rel=1e-3, abs=1e-6)
+    pulled = non_negative_fit(np.ones((5, 2)) * [1, -1], np.ones(5), np.zeros(2), 1e-6)
+    assert pulled[1] == 0.0
+
+
+def test_what_points_do_not_say_the_prior_does() -> None:
+    terms, prior = np.array([[1.0, 0.0]]), np.array([0.0, 7.0])
+    assert non_negative_fit(terms, np.array([2.0]), prior, 1e-3)[1] == pytest.approx(0.0, abs=7.0)
+    both = non_negative_fit(np.array([[1.0, 1.0]]), np.array([8.0]), np.array([0.0, 7.0]), 1e-3)
+    assert both.sum() == pytest.approx(8.0, rel=0.01)
+    assert both[1] > both[0]
+
+
+def test_a_correction_follows_points_and_fades_away_from_them() -> None:
+    places = np.array([[0.0], [20.0]])
+    correction = correction_of(places, np.array([0.5, -0.3]))
+    assert correction.at(np.array([0.0])) == pytest.approx(0.5, rel=0.05)
+    assert correction.at(np.array([20.0])) == pytest.approx(-0.3, rel=0.05)
+    assert correction.at(np.array([200.0])) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_few_points_are_trusted_less(known: Calibration) -> None:
+    eager = [point for point in known.points if point.engine == "torch:eager"]
+    many, few = fit_models(eager), fit_models(eager[:2])
+    assert few["torch:eager"].spread > 2 * many["torch:eager"].spread
+
+
+def test_the_model_predicts_workloads_that_it_has_not_seen(known: Calibration) -> None:
+    assert not set(unseen(40)) & set(known.workloads)
+    model = score_all(known.points, truths())[0]
+    assert model.median_error is not None
+    assert model.median_error < 0.10
+    assert model.clear > 20
+    assert model.right >= 0.9 * model.clear
+
+
+def test_the_model_beats_both_baselines(known: Calibration) -> None:
+    model, best, near = score_all(known.points, truths())
+    assert best.median_error is None
+    assert near.median_error is not None
+    assert model.median_error is not None
+    assert model.median_error < near.median_error / 2
+    assert model.right >= max(best.right, near.right)
+    assert advice_score.beats(model, [best, near])
+
+
+def test_compile_time_grows_with_the_layers(known: Calibration) -> None:
+    for engine, law in LAWS.items():
+        for hidden in (1, 3):
+            workload = Workload((20, *[64] * hidden, 3), 64, 2, 4, False)
+            expected = 2.0 + law.compile_s + law.compile_layer_s * workload.layers
+            predicted = known.models[engine].cold_start_s(workload)
+            assert predicted == pytest.approx(expected, rel=0.1, abs=0.05)
+
+
+def test_a_budget_is_kept_and_slow_compilers_still_get_their_first_points() -> None:
+    found = calibration(budget_s=60.0)
+    assert found.seconds < 60.0 + 12.0
+    counts = {engine: sum(p.engine == engine for p in found.points) for engine in ENGINES}
+    assert counts["torch:compile"] >= 2
+    assert counts["torch:eager"] > counts["torch:compile"]
+
+
+def test_an_engine_that_breaks_is_named_and_the_others_go_on() -> None:
+    clock = FakeClock()
+
+    def start(engine: str) -> LawfulWorker:
+        return LawfulWorker(engine, clock, 0.01, breaks=engine == "flax:jit")
+
+    fleet = Fleet(start, clock)
+    points = collect_points(
+        fleet, ENGINES, budget_s=30.0, clock=clock, device="cpu", design=DESIGN[:3]
+    )
+    assert fleet.failures == {"flax:jit": "it burst"}
+    assert {point.engine for point in points} == set(ENGINES) - {"flax:jit"}
+
+
+def test_processes_live_on_and_only_their_first_workload_pays_for_imports() -> None:
+    clock, started = FakeClock(), list[LawfulWorker]()
+
+    def start(engine: str) -> LawfulWorker:
+        started.append(LawfulWorker(engine, clock, 0.01))
+        return started[-1]
+
+    fleet = Fleet(start, clock)
+    points = collect_points(
+        fleet, ["flax:jit"], budget_s=30.0, clock=clock, device="cpu", design=DESIGN[:3]
+    )
+    fleet.close()
+    assert len(started) == 1
+    assert started[0].closed == 1
+    assert [(point.first, point.import_s) for point in points] == [
+        (True, 2.0),
+        (False, 0.0),
+        (False, 0.0),
+    ]
+
+
+def test_advice_depends_on_the_number_of_steps(known: Calibration) -> None:
+    workload = Workload((20, 128, 128, 3), 64, 2, 4, False)
+    few = advise(known.models, workload, 100, known.workloads)
+    many = advise(known.models, workload, 1_000_000, known.workloads)
+    assert few.best.engine == "torch:eager"
+    assert many.best.engine == min(ENGINES, key=lambda name: LAWS[name].step_s(workload))
+    assert few.sureness == many.sureness == "sure"
+    for item in (*few.predictions, *many.predictions):
+        assert item.low < item.result_s < item.high
+    assert sum(item.chance for item in few.predictions) == pytest.approx(1.0)
+
+
+def test_advice_is_not_sure_of_what_is_close_or_unlike_all_that_was_measured(
+    known: Calibration,
+) -> None:
+    eager = [point for point in known.points if point.engine == "torch:eager"]
+    twins = [*eager, *(Point(**{**vars(point), "engine": "twin"}) for point in eager)]
+    workload = Workload((20, 128, 128, 3), 64, 2, 4, False)
+    close = advise(fit_models(twins), workload, 1000, known.workloads)
+    assert close.sureness == "not sure"
+    assert close.best.chance == pytest.approx(0.5, abs=0.1)
+    huge = Workload((20, 8192, 3), 64, 2, 4, False)
+    assert outside(huge, known.workloads) == ("widest layer 8192 (measured: 16 to 512)",)
+    far = advise(known.models, huge, 10_000_000, known.workloads)
+    assert far.sureness != "sure"
+
+
+def test_advice_is_the_same_each_time_and_has_a_plain_form(known: Calibration) -> None:
+    workload = Workload((20, 64, 3), 32, 2, 4, True)
+    first, second = (advise(known.models, workload, 500, known.workloads) for _ in range(2))
+    assert first == second
+    assert json.loads(json.dumps(first.to_json()))["use"] == first.best.engine
+
+
+def test_a_calibration_is_written_and_read(known: Calibration, tmp_path: Path) -> None:
+    path = store.save(known, tmp_path / "calibration.json")
+    found = store.load(path)
+    assert found == known
+    workload = unseen(1)[0]
+    for engine in ENGINES:
+        assert found.models[engine].step_s(workload) == known.models[engine].step_s(workload)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "make one with: twofold calibrate"),
+        ('{"schema": "twofold.calibration/0"}', "schema 'twofold.calibration/0' given"),
+        ('{"schema": "twofold.calibration/1"}', "not a whole calibration"),
+    ],
+)
+def test_a_calibration_that_is_none_is_refused(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    path = tmp_path / "calibration.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ResultError, match=message):
+        store.load(path)
+
+
+def test_another_machine_and_other_versions_are_pointed_out() -> None:
+    there = {"processor": "A", "threads": 2, "versions": {"torch": "2.13", "jax": "0.10"}}
+    found = Calibration(there, "cpu", 1.0, (), {}, other_cores=1.5)
+    assert len(store.doubts(found, there)) == 1
+    here = {"processor": "B", "threads": 2, "versions": {"torch": "2.12", "jax": "0.10"}}
+    doubts = store.doubts(found, here)
+    assert any("processor A, here it is B" in doubt for doubt in doubts)
+    assert any("torch 2.13, here it is 2.12" in doubt for doubt in doubts)
+    assert any("1.5 processors busy" in doubt for doubt in doubts)
+
+
+def test_the_cache_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert store.default_path("cpu") == Path("/somewhere/twofold/calibration-cpu.json")
+
+
+def test_a_score_counts_errors_winners_and_losses() -> None:
+    workload = unseen(1)[0]
+    given = [Truth(workload, {"a": 1.0, "b": 2.0}), Truth(workload, {"a": 1.05, "b": 1.0})]
+    found = score("always a", given, lambda engine, _: 1.0 if engine == "a" else 3.0)
+    assert (found.right, found.clear) == (1, 1)  # 5 % apart is not clear
+    assert found.lost == pytest.approx(0.025)
+    errors = sorted([0.0, 0.5, abs(1 / 1.05 - 1), 2.0])
+    assert found.median_error == pytest.approx((errors[1] + errors[2]) / 2)
+    assert math.isclose(found.share_right or 0.0, 1.0)
+
+
+def test_engines_that_compile_long_take_part_in_fewer_workloads(known: Calibration) -> None:
+    parts = advice_score.takes_part(known, ENGINES, workloads=40, budget_s=240.0)
+    assert parts["torch:eager"] == set(range(40))
+    assert 6 <= len(parts["torch:compile"]) < 40
+    assert max(parts["torch:compile"]) > 30  # spread over all of them
+
+
+def test_the_design_is_made_of_experiments_that_can_be_measured() -> None:
+    workloads = [workload_of(prepare(experiment_of(shape, "cpu"))) for shape in DESIGN]
+    assert len(set(workloads)) == len(DESIGN)
+    matrix = np.array([workload.terms() for workload in workloads])
+    assert np.linalg.matrix_rank(matrix / matrix.max(axis=0)) == len(TERMS)
+    assert experiment_of(Shape(8, (4,), optimizer="sgd"), "cpu").optimizer.kind == "sgd"
