@@ -55,19 +55,18 @@ def section(entry: Result | tuple[Trap, str]) -> str:
     lines = [f"\n### {trap.id}\n", f"{trap.statement} *({trap.severity})*\n"]
     if shared := shared_code(trap):
         lines += [block(shared)]
-    if isinstance(entry, Result):
-        lines += [
-            table(trap.pytorch, trap.jax, entry.pytorch, entry.jax),
-            f"**Fix.** {trap.fix}\n",
-            table(trap.pytorch_fixed, trap.jax_fixed, entry.pytorch_fixed, entry.jax_fixed),
-            agreement(trap) + "\n",
-        ]
-    else:
-        lines += [
-            table(trap.pytorch, trap.jax, None, None),
-            f"**Fix.** {trap.fix}\n",
-            f"Not run for this page: {entry[1]}.\n",
-        ]
+    ran = entry if isinstance(entry, Result) else None
+    lines += [
+        table(trap.pytorch, trap.jax, ran and ran.pytorch, ran and ran.jax),
+        f"**Fix.** {trap.fix}\n",
+        table(
+            trap.pytorch_fixed,
+            trap.jax_fixed,
+            ran and ran.pytorch_fixed,
+            ran and ran.jax_fixed,
+        ),
+        f"{agreement(trap)}\n" if ran else f"Not run for this page: {entry[1]}.\n",
+    ]
     versions_note = "" if trap.verified == VERIFIED else f" Verified with {trap.verified}."
     return "\n".join([*lines, f"Source: {linked(trap.source)}.{versions_note}"])
 

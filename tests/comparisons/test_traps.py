@@ -323,6 +323,21 @@ def test_command_writes_a_page(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["TRAPS.md"]
 
 
+def test_the_committed_page_shows_every_trap_as_it_is():
+    text = (Path(__file__).parents[2] / "comparisons" / "TRAPS.md").read_text(encoding="utf-8")
+    assert re.findall("^### (.+)$", text, re.MULTILINE) == [trap.id for trap in TRAPS]
+    for trap in TRAPS:
+        functions = (trap.pytorch, trap.jax, trap.pytorch_fixed, trap.jax_fixed)
+        shown = [
+            trap.statement,
+            trap.fix,
+            *(code_of(function) for function in functions if function),
+        ]
+        assert all(part in text for part in shown), (
+            f"{trap.id} has changed: python -m comparisons.traps --page comparisons/TRAPS.md"
+        )
+
+
 def test_page_names_what_could_not_run():
     trap = find("gelu-tanh-default")
     assert "Not run for this page: no device" in page([(trap, "no device")], "TRAPS.md")
