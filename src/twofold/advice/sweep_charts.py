@@ -15,8 +15,7 @@ COLOURS: Final = ("#0072B2", "#F7F7F7", "#D55E00")  # Flax ahead, level, PyTorch
 def write_charts(path: Path, folder: Path) -> list[Path]:
     """Draw the sweep in a file; returns the SVG files. Raises FrameworkMissing without Altair."""
     try:
-        import altair  # noqa: F401
-        import vl_convert
+        from twofold.report.style import to_svg
     except ImportError as error:
         raise FrameworkMissing(
             f"charts: {error.name} not installed; install with: pip install 'twofold[guide]'"
@@ -26,7 +25,7 @@ def write_charts(path: Path, folder: Path) -> list[Path]:
     written = []
     for name, chart in (("heat", heat_map(sweep)), ("scaling", scaling_curves(sweep))):
         target = folder / f"{path.stem}-{name}.svg"
-        target.write_text(vl_convert.vegalite_to_svg(chart), encoding="utf-8")
+        target.write_text(to_svg(chart), encoding="utf-8")
         written.append(target)
     return written
 
@@ -44,13 +43,10 @@ def heat_map(sweep: Mapping[str, Any]) -> dict[str, Any]:
         y=alt.Y("width:O", title="units of a hidden layer", sort="descending"),
     )
     scale = alt.Scale(domain=[-2, 0, 2], range=list(COLOURS), clamp=True)
-    colour = alt.condition(
-        "isValid(datum.log2)",
-        alt.Color("log2:Q", scale=scale, legend=alt.Legend(title="log2 of Flax/PyTorch")),
-        alt.value("#bbbbbb"),
-    )
+    legend = alt.Legend(title="log2 of Flax/PyTorch")
     panel = alt.layer(
-        base.mark_rect().encode(color=colour),
+        base.mark_rect(color="#bbbbbb"),
+        base.mark_rect().encode(color=alt.Color("log2:Q", scale=scale, legend=legend)),
         base.mark_text(fontSize=11, lineBreak="\n").encode(text="label:N"),
     ).properties(width=260, height=180)
     chart = panel.facet(column=alt.Column("depth:O", title="hidden layers"))
@@ -61,6 +57,9 @@ def scaling_curves(sweep: Mapping[str, Any]) -> dict[str, Any]:
     """Step time of each engine over the width, one panel for each batch size and depth."""
     import altair as alt
 
+    from twofold.report.style import EngineStyle
+
+    style = EngineStyle(tuple(sweep["engines"]), legend=True)
     rows = [
         {
             "batch": point["batch"],
@@ -79,8 +78,8 @@ def scaling_curves(sweep: Mapping[str, Any]) -> dict[str, Any]:
         .encode(
             x=alt.X("width:Q", scale=alt.Scale(type="log", base=2), title="units"),
             y=alt.Y("step:Q", scale=alt.Scale(type="log"), title="step, milliseconds"),
-            color=alt.Color("engine:N", title=None),
-            shape=alt.Shape("engine:N", title=None),
+            color=style.colour(),
+            shape=style.shape(),
         )
         .properties(width=220, height=160)
         .facet(
@@ -106,6 +105,7 @@ def _cell(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finished(chart: Any) -> dict[str, Any]:
-    """The chart as Vega-Lite, on an opaque background."""
-    made: dict[str, Any] = chart.configure(background="#ffffff").to_dict()
-    return made
+    """The chart as Vega-Lite, in the look of the guide's charts."""
+    from twofold.report.style import finish
+
+    return finish(chart)
