@@ -35,15 +35,20 @@ def verdict_of(cases: Sequence[Case]) -> Verdict:
 
 
 def reason(cases: Sequence[Case], what: str) -> str:
-    """`JAX is faster: in 2 of 4 cases (batch 16, batch 64); not decided: batch 512.`"""
+    """`JAX is faster: in 2 of 4 cases (batch 16; batch 64); not decided: batch 512.`"""
     held = [case.condition for case in cases if case.holds]
     open_cases = [case.condition for case in cases if case.holds is None]
-    text = f"{what}: in {len(held)} of {counted(len(cases), 'case')}"
+    text = f"{capitalized(what)}: in {len(held)} of {counted(len(cases), 'case')}"
     if 0 < len(held) < len(cases):
         text += f" ({'; '.join(held)})"
     if open_cases:
         text += f"; not decided: {'; '.join(open_cases)}"
     return text + "."
+
+
+def capitalized(text: str) -> str:
+    """With a capital letter, unless it begins with a name from code, such as `jax.jit`."""
+    return text[0].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 
 
 def flips_of(cases: Sequence[Case]) -> list[str]:

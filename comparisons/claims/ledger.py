@@ -12,6 +12,7 @@ from comparisons.claims.lesson import LESSON
 from comparisons.claims.popular import POPULAR
 from comparisons.claims.store import Record
 from twofold.errors import BadInput
+from twofold.report.wording import listing
 
 CLAIMS: Final[tuple[Claim, ...]] = (*LESSON, *POPULAR)
 
@@ -35,7 +36,7 @@ def entry_of(claim: Claim, records: Mapping[str, Record]) -> Entry:
     own = {name: records[name] for name in claim.studies if name in records}
     absent = [name for name in claim.studies if name not in records]
     if absent:
-        return Entry(claim, None, f"not measured: {', '.join(absent)}", own)
+        return Entry(claim, None, f"the results lack the study {listing(absent)}", own)
     try:
         judgement = claim.rule(*(own[name].findings for name in claim.studies))
     except NotMeasured as error:

@@ -62,8 +62,8 @@ LESSON: Final = (
         lesson=5,
         sentence="JAX gains serious speed on huge batched workloads with static shapes.",
         source="the lesson",
-        criterion="Flax's fastest engine is faster than PyTorch's at the largest size, and by more "
-        "than at the lesson's own size",
+        criterion="Flax's fastest engine beats PyTorch's at the largest batch, and by more "
+        "than at the lesson's own, the network the same",
         studies=("engines by size",),
         rule=engines.jax_gains_on_large_batches,
         unjudged="The largest batch here is what a processor can handle, not huge.",

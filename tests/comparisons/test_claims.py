@@ -107,7 +107,7 @@ def test_flips_lie_between_neighbours_that_are_decided() -> None:
     assert judge(cases, "it is so").flips == ("between small (holds) and large (does not hold)",)
     assert (
         judge(cases, "it is so").because
-        == "it is so: in 1 of 3 cases (small); not decided: middle."
+        == "It is so: in 1 of 3 cases (small); not decided: middle."
     )
 
 
@@ -209,7 +209,10 @@ def timing(*figures: tuple[str, float, float], batch: int = 64) -> dict[str, Any
 
 
 def by_size(*timings: dict[str, Any], cuda: bool = False) -> dict[str, Any]:
-    named = [{"size": f"size {i}", "timing": each} for i, each in enumerate(timings)]
+    named = [
+        {"size": f"size {i}", "batch": 16 * 4**i, "width": 32 * 2**i, "timing": each}
+        for i, each in enumerate(timings)
+    ]
     return {"conditions": "made by hand", "cuda": cuda, "sizes": named}
 
 
@@ -263,12 +266,20 @@ def test_a_ratio_is_found_from_either_side() -> None:
 def test_large_batches_need_a_gain_that_grows() -> None:
     grown = timing(("torch:eager", 0.1, 4e-3), ("flax:jit", 1, 1e-3))
     shrunk = timing(("torch:eager", 0.1, 1.2e-3), ("flax:jit", 1, 1e-3))
-    rule = engines.jax_gains_on_large_batches
-    assert rule(by_size(EVEN, JAX_WINS, grown)).verdict == "confirmed"
-    assert rule(by_size(EVEN, JAX_WINS, shrunk)).verdict == "refuted"
-    assert rule(by_size(EVEN, JAX_WINS, EVEN)).verdict == "refuted"
-    with pytest.raises(NotMeasured):
-        rule(by_size(EVEN, JAX_WINS))
+
+    def verdict(last: dict[str, Any], width: int = 128) -> str:
+        sizes = [(16, 32, EVEN), (2048, width, last), (64, 128, JAX_WINS)]
+        named = [
+            {"size": f"batch {batch}", "batch": batch, "width": width, "timing": each}
+            for batch, width, each in sizes
+        ]
+        return engines.jax_gains_on_large_batches({"sizes": named}).verdict
+
+    assert verdict(grown) == "confirmed"
+    assert verdict(shrunk) == "refuted"
+    assert verdict(EVEN) == "refuted"
+    with pytest.raises(NotMeasured, match="two batch sizes"):
+        verdict(grown, width=512)
 
 
 def test_compile_on_gpu_is_judged_on_a_gpu_only() -> None:
@@ -317,16 +328,6 @@ def test_eager_for_prototypes_counts_the_start() -> None:
     assert engines.eager_for_prototypes(by_size(JAX_WINS)).verdict == "confirmed"
     sluggish = timing(("torch:eager", 0.1, 1.0), ("flax:jit", 1, 1e-3))
     assert engines.eager_for_prototypes(by_size(sluggish)).verdict == "refuted"
-
-
-def test_larger_batches_pay_by_rows_a_second() -> None:
-    small = timing(("torch:eager", 0.1, 1e-3), batch=16)
-    better = timing(("torch:eager", 0.1, 2e-3), batch=64)
-    worse = timing(("torch:eager", 0.1, 8e-3), batch=64)
-    same = timing(("torch:eager", 0.1, 4e-3), batch=64)
-    assert engines.larger_batches(by_size(small, better)).verdict == "confirmed"
-    assert engines.larger_batches(by_size(small, worse)).verdict == "refuted"
-    assert engines.larger_batches(by_size(small, same)).verdict == "depends"
 
 
 # Rules about pieces of code in turns
@@ -378,6 +379,17 @@ def test_both_frameworks_must_beat_numpy() -> None:
     assert timed.framework_beats_numpy(cases_of(none)).verdict == "refuted"
 
 
+def test_larger_batches_pay_by_the_time_of_a_row() -> None:
+    def found(small: float, large: float) -> dict[str, Any]:
+        samples = {"batch 16": [small] * 5, "batch 64": [large] * 5}
+        return {"batches": [16, 64], "timed": {"samples_s": samples}}
+
+    assert timed.larger_batches(found(1.0, 2.0)).verdict == "confirmed"
+    assert timed.larger_batches(found(1.0, 2.0)).figures[0].value == pytest.approx(0.5)
+    assert timed.larger_batches(found(1.0, 4.0)).verdict == "refuted"
+    assert timed.larger_batches(found(1.0, 5.0)).verdict == "refuted"
+
+
 def wide(*slower: float) -> dict[str, Any]:
     return {
         "cases": [
@@ -421,7 +433,7 @@ def test_workers_depend_on_what_a_row_costs() -> None:
     assert timed.workers_faster({"cases": [workers(1, 2)]}).verdict == "refuted"
     both = timed.workers_faster({"cases": [workers(0.01, 0.02), workers(2, 1)]})
     assert both.verdict == "depends"
-    assert both.flips == ("between rows of 10 µs (does not hold) and rows of 2000 µs (holds)",)
+    assert both.flips == ("between rows of 10.0 µs (does not hold) and rows of 2.00 ms (holds)",)
 
 
 def test_a_loader_may_cost_a_tenth() -> None:

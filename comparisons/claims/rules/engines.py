@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -136,20 +135,33 @@ def jax_jit_beats_eager(findings: Findings) -> Judgement:
 
 
 def jax_gains_on_large_batches(findings: Findings) -> Judgement:
-    """Flax's advantage over PyTorch is there at the largest size, and larger than at the lesson's.
+    """At the largest batch of one width Flax is ahead, and by more than at the smallest.
 
-    The second size of the study is the lesson's own.
+    Raises NotMeasured where no width was measured at two batch sizes.
     """
-    entries = list(sizes(findings))
-    if len(entries) < 3:
-        raise NotMeasured("the study holds no size beyond the lesson's; measure without --quick")
-    first = best_of_each(*entries[1])
-    last = best_of_each(*entries[-1])
-    before, after = (case.figures[0].value for case in (first, last))
-    grows = None if isinstance(before, str) or isinstance(after, str) else after < before
+    small, large = same_width(findings)
+    first, last = best_of_each(*small), best_of_each(*large)
+    before, after = (best_ratio(timing) for _, timing in (small, large))
+    grows = None if before is None or after is None else after.median < before.median
     holds = None if last.holds is None or grows is None else last.holds and grows
     case = Case(f"{last.condition} against {first.condition}", holds, first.figures + last.figures)
     return judge([case], "JAX is faster on the large batch, and by more than on the small one")
+
+
+def same_width(findings: Findings) -> tuple[tuple[str, Timing], tuple[str, Timing]]:
+    """The sizes with the smallest and the largest batch among those of one width."""
+    for width in dict.fromkeys(entry["width"] for entry in findings["sizes"]):
+        of_width = [entry for entry in findings["sizes"] if entry["width"] == width]
+        if len(of_width) > 1:
+            ordered = sorted(of_width, key=lambda entry: int(entry["batch"]))
+            small, large = ordered[0], ordered[-1]
+            return (small["size"], small["timing"]), (large["size"], large["timing"])
+    raise NotMeasured("no width was measured at two batch sizes; measure without --quick")
+
+
+def best_ratio(timing: Timing) -> Interval | None:
+    """The step time of Flax's fastest engine over that of PyTorch's."""
+    return ratio(timing, fastest(timing, "flax:"), fastest(timing, "torch:"))
 
 
 def eager_costs(findings: Findings) -> Judgement:
@@ -227,22 +239,6 @@ def eager_for_prototypes(findings: Findings) -> Judgement:
         return Case(size, totals[EAGER] <= totals[best] + PATIENCE_S, figures)
 
     return by_size(findings, f"{PROTOTYPE_STEPS} steps are done as soon, or a second later", case)
-
-
-def larger_batches(findings: Findings) -> Judgement:
-    """Every larger size of the study handles more rows a second, though its network is wider."""
-    entries = list(sizes(findings))
-    rates = [
-        (size, timing["experiment"]["data"]["batch_size"], entry_of(timing, EAGER)["step_s"])
-        for size, timing in entries
-    ]
-    cases = []
-    for (_, batch, step), (size, larger, larger_step) in itertools.pairwise(rates):
-        sure = larger / larger_step["high"] > batch / step["low"]
-        surely_not = larger / larger_step["low"] < batch / step["high"]
-        figures = (Figure(f"{size}: rows a second", larger / larger_step["median"]),)
-        cases.append(Case(size, True if sure else False if surely_not else None, figures))
-    return judge(cases, "a step of more rows, in a wider network, handles more rows a second")
 
 
 def by_size(findings: Findings, what: str, case: Callable[[str, Timing], Case]) -> Judgement:

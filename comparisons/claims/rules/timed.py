@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final
 
 from comparisons.claims.claim import Case, Figure, Findings, Judgement
@@ -16,6 +17,8 @@ from comparisons.claims.judging import (
     time_figure,
 )
 from comparisons.claims.judging import figure as interval_figure
+from twofold.report.wording import duration
+from twofold.timing.statistics import Interval
 
 TWICE: Final = (1.5, 2.5)
 MEANINGFUL: Final = 0.01
@@ -53,6 +56,17 @@ def without_gradients_faster(findings: Findings) -> Judgement:
 def in_place_faster(findings: Findings) -> Judgement:
     """An operation in place is faster than one that makes a new tensor."""
     return two_sides(findings, "in place", "new tensor", "in place is faster")
+
+
+def larger_batches(findings: Findings) -> Judgement:
+    """A larger batch takes less time for each row than the next smaller one."""
+    cases = []
+    for small, large in itertools.pairwise(findings["batches"]):
+        found = paired(findings["timed"], f"batch {large}", f"batch {small}")
+        each = Interval(*(end * small / large for end in (found.median, found.low, found.high)))
+        label = f"time for a row: batch {large:,} over batch {small:,}"
+        cases.append(Case(f"batch {large:,}", faster(each), (ratio_figure(label, each),)))
+    return judge(cases, "a row takes less time than in the next smaller batch")
 
 
 def framework_beats_numpy(findings: Findings) -> Judgement:
@@ -118,8 +132,7 @@ def workers_faster(findings: Findings) -> Judgement:
     """Two workers make an epoch of feeding faster, whatever a row costs."""
     cases = []
     for case in findings["cases"]:
-        row = case["row_s"]
-        condition = f"rows of {row * 1e6:.0f} µs"
+        condition = f"rows of {duration(case['row_s'])}"
         found = paired(case["timed"], "2 workers", "0 workers")
         cases.append(
             Case(

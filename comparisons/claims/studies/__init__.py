@@ -38,6 +38,7 @@ STUDIES: Final[Mapping[str, str]] = {
     "repeated run": "numbers:repeated_run",
     "jit dispatch": "overhead:jit_dispatch",
     "threads": "habits:threads",
+    "batch sizes": "habits:batch_sizes",
     "fused optimizer": "habits:fused_optimizer",
     "inference without gradients": "habits:without_gradients",
     "in place": "habits:in_place",

@@ -36,7 +36,7 @@ class Size:
         return f"batch {self.batch}, width {self.width}"
 
 
-SIZES: Final = (Size(16, 32), Size(64, 128), Size(512, 256), Size(2048, 512))
+SIZES: Final = (Size(16, 32), Size(64, 128), Size(2048, 128), Size(2048, 512))
 
 
 def by_size(quick: bool) -> Findings:

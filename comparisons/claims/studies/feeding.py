@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from comparisons.claims.claim import Findings
 from comparisons.claims.paired import in_turns
 
-ROWS: Final = 640
+ROWS: Final = 320
 BATCH: Final = 64
-PACKED_BYTES: Final = (0, 10_000, 100_000, 400_000)
+PACKED_BYTES: Final = (0, 10_000, 50_000, 200_000)
 
 
 class Packed(Dataset[Tensor]):

@@ -18,6 +18,7 @@ from twofold.environment import usable_cpus
 from twofold.report.wording import counted
 
 LENGTHS: Final = (100, 10_000, 1_000_000)
+BATCHES: Final = (16, 64, 512, 4096)
 ROWS: Final = (1, 64, 4096)
 
 
@@ -63,6 +64,17 @@ def threads(quick: bool) -> Findings:
         "conditions": f"eager PyTorch, AdamW, 1 and {cores} threads in turns",
         "cores": cores,
         "cases": cases,
+    }
+
+
+def batch_sizes(quick: bool) -> Findings:
+    """A training step of eager PyTorch at growing batch sizes, the network the same."""
+    batches = BATCHES[:2] if quick else BATCHES
+    sides = {f"batch {batch}": trainer(batch, 128) for batch in batches}
+    return {
+        "conditions": "a step of 20-128-128-3 with AdamW, eager PyTorch",
+        "batches": list(batches),
+        "timed": in_turns(sides, seconds=0.5 if quick else 4.0),
     }
 
 
