@@ -26,11 +26,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Case:
-    """Whether a claim holds under one condition; None where the measurement does not decide."""
+    """Whether a claim holds under one condition; None where the measurement does not decide.
+
+    `missing` says why there was no measurement, where there was none.
+    """
 
     condition: str
     holds: bool | None
     figures: tuple[Figure, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,13 @@ from twofold.timing.statistics import RESOLUTION, Interval, median_interval, pai
 def judge(cases: Sequence[Case], what: str) -> Judgement:
     """Confirmed where every case holds, refuted where none does, else it depends.
 
-    `what` says in words what holds: "PyTorch needs more time". Raises NotMeasured without a case.
+    `what` says in words what holds: "PyTorch needs more time". Raises NotMeasured without
+    a case, and where no case was measured.
     """
     if not cases:
         raise NotMeasured(f"no case of: {what}")
+    if all(case.missing for case in cases):
+        raise NotMeasured(cases[0].missing)
     return Judgement(
         verdict_of(cases), reason(cases, what), figures_of(cases), tuple(flips_of(cases))
     )
@@ -37,12 +40,15 @@ def verdict_of(cases: Sequence[Case]) -> Verdict:
 def reason(cases: Sequence[Case], what: str) -> str:
     """`JAX is faster: in 2 of 4 cases (batch 16; batch 64); not decided: batch 512.`"""
     held = [case.condition for case in cases if case.holds]
-    open_cases = [case.condition for case in cases if case.holds is None]
+    open_cases = [c.condition for c in cases if c.holds is None and not c.missing]
+    missing = [f"{case.condition} ({case.missing})" for case in cases if case.missing]
     text = f"{capitalized(what)}: in {len(held)} of {counted(len(cases), 'case')}"
     if 0 < len(held) < len(cases):
         text += f" ({'; '.join(held)})"
     if open_cases:
         text += f"; not decided: {'; '.join(open_cases)}"
+    if missing:
+        text += f"; not measured: {'; '.join(missing)}"
     return text + "."
 
 

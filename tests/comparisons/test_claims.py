@@ -239,10 +239,14 @@ def test_jax_faster_says_where_it_flips() -> None:
 
 
 def test_a_withheld_ratio_decides_nothing() -> None:
-    withheld = {**JAX_WINS, "ratios": [{**r, "median": None} for r in JAX_WINS["ratios"]]}
-    judgement = engines.jax_faster(by_size(withheld))
+    ratios = [{**each, "median": None, "reason": "busy"} for each in JAX_WINS["ratios"]]
+    withheld = {**JAX_WINS, "ratios": ratios}
+    with pytest.raises(NotMeasured, match="busy"):
+        engines.jax_faster(by_size(withheld))
+    judgement = engines.jax_faster(by_size(JAX_WINS, withheld))
     assert judgement.verdict == "depends"
-    assert judgement.figures[0].value == "could not be measured"
+    assert judgement.because.endswith("in 1 of 2 cases (size 0); not measured: size 1 (busy).")
+    assert judgement.figures[1].value == "could not be measured"
 
 
 def test_an_engine_that_failed_is_no_evidence() -> None:

@@ -67,10 +67,21 @@ def ratio(timing: Timing, engine: str, reference: str) -> Interval | None:
     return None
 
 
+def why_withheld(timing: Timing, engine: str, reference: str) -> str:
+    """Why there is no ratio of two engines; empty where there is one."""
+    if ratio(timing, engine, reference) is not None:
+        return ""
+    for entry in timing["ratios"]:
+        if {entry["engine"], entry["reference"]} == {engine, reference}:
+            return str(entry["reason"])
+    return f"no ratio of {engine} and {reference}"
+
+
 def time_ratio_case(size: str, timing: Timing, engine: str, reference: str) -> Case:
     """Whether an engine is faster than a reference."""
     found = ratio(timing, engine, reference)
-    return Case(size, faster(found), (ratio_figure(f"{size}: {engine} over {reference}", found),))
+    figures = (ratio_figure(f"{size}: {engine} over {reference}", found),)
+    return Case(size, faster(found), figures, why_withheld(timing, engine, reference))
 
 
 def compile_on_gpu(findings: Findings) -> Judgement:
@@ -92,7 +103,8 @@ def speed_up_case(size: str, timing: Timing) -> Case:
     label = f"{size}: speed-up of torch:compile"
     low, high = above(found, 1.5), above(found, 3.0)
     holds = None if low is None or (low and high is None) else low and not high
-    return Case(size, holds, (ratio_figure(label, found),))
+    missing = why_withheld(timing, EAGER, "torch:compile")
+    return Case(size, holds, (ratio_figure(label, found),), missing)
 
 
 def first_step_slow(findings: Findings) -> Judgement:
@@ -144,7 +156,12 @@ def jax_gains_on_large_batches(findings: Findings) -> Judgement:
     before, after = (best_ratio(timing) for _, timing in (small, large))
     grows = None if before is None or after is None else after.median < before.median
     holds = None if last.holds is None or grows is None else last.holds and grows
-    case = Case(f"{last.condition} against {first.condition}", holds, first.figures + last.figures)
+    case = Case(
+        f"{last.condition} against {first.condition}",
+        holds,
+        first.figures + last.figures,
+        first.missing or last.missing,
+    )
     return judge([case], "JAX is faster on the large batch, and by more than on the small one")
 
 
@@ -182,7 +199,8 @@ def small_needs_no_compiler(findings: Findings) -> Judgement:
         found = ratio(timing, EAGER, best)
         gains = above(found, NEED)
         label = f"{size}: speed-up of {best} over {EAGER}"
-        return Case(size, None if gains is None else not gains, (ratio_figure(label, found),))
+        holds = None if gains is None else not gains
+        return Case(size, holds, (ratio_figure(label, found),), why_withheld(timing, EAGER, best))
 
     small = {**findings, "sizes": findings["sizes"][:2]}
     return by_size(small, f"no compiler makes a step {NEED} times as fast", case)
