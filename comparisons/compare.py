@@ -1,6 +1,6 @@
 """The main job: parity, timing and training of four experiments, and the guide that follows.
 
-    python -m comparisons.compare [--quick] [--out FOLDER]
+    python -m comparisons.compare [--quick] [--engines LIST] [--out FOLDER]
 
 Exit codes: 0 all well, 1 parity diverges, 2 bad input, 3 an engine could not run.
 """
@@ -24,11 +24,13 @@ from twofold.report import advice, guide
 from twofold.report.evidence import file_name, load
 from twofold.report.wording import duration, interval
 from twofold.results import write_json
-from twofold.timing.measure import measure
+from twofold.timing.measure import checked_engines, measure
 from twofold.training import Epoch, TrainingResult, train
 
 EXPERIMENTS: Final = ("digits", "breast-cancer", "diabetes", "lesson")
 TRAINED: Final = ("digits", "breast-cancer", "diabetes")
+# Each framework as most people run it. All engines, which takes many minutes: --engines all
+ENGINES: Final = ("torch:eager", "torch:compile", "flax:op-by-op", "flax:jit")
 TRAINING_ENGINES: Final = ("torch:eager", "flax:jit")
 TIMING_SECONDS: Final = 12.0
 QUICK_TIMING_SECONDS: Final = 3.0
@@ -42,6 +44,7 @@ class Plan:
 
     experiments: tuple[str, ...]
     trained: tuple[str, ...]
+    engines: tuple[str, ...]
     seconds: float
     folder: Path
 
@@ -83,14 +86,21 @@ def make_plan(arguments: list[str] | None) -> Plan:
     parser.add_argument(
         "--quick", action="store_true", help="digits alone, a few seconds of timing"
     )
+    parser.add_argument(
+        "--engines",
+        default=",".join(ENGINES),
+        help="comma-separated, or all; default: %(default)s",
+        metavar="LIST",
+    )
     parser.add_argument("--out", type=Path, help="folder for results and guide")
     given = parser.parse_args(arguments)
+    engines = tuple(checked_engines(None if given.engines == "all" else given.engines.split(",")))
     folder = given.out or default_folder(given.quick)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"--out: {folder} given, which is a file; allowed is a folder")
     if given.quick:
-        return Plan(EXPERIMENTS[:1], TRAINED[:1], QUICK_TIMING_SECONDS, folder)
-    return Plan(EXPERIMENTS, TRAINED, TIMING_SECONDS, folder)
+        return Plan(EXPERIMENTS[:1], TRAINED[:1], engines, QUICK_TIMING_SECONDS, folder)
+    return Plan(EXPERIMENTS, TRAINED, engines, TIMING_SECONDS, folder)
 
 
 def default_folder(quick: bool) -> Path:
@@ -129,7 +139,9 @@ def run_parity(name: str, plan: Plan, narrator: Narrator) -> ParityReport:
         narrator.update(f"{rung.engine}, {rung.precision}", rung.rung)
 
     narrator.update("preparing the oracle")
-    report = certify(Experiment.load(name), steps=LOCKED_STEPS, on_rung=on_rung)
+    report = certify(
+        Experiment.load(name), engines=plan.engines, steps=LOCKED_STEPS, on_rung=on_rung
+    )
     write_json(path, report.to_json())
     for (engine, precision), rungs in pairs.items():
         narrator.say(f"{engine:14} {precision:8} {count_verdicts(rungs)}")
@@ -165,6 +177,7 @@ def run_timing(name: str, report: ParityReport, plan: Plan, narrator: Narrator) 
     path = fresh_file(plan.folder, "timing", name)
     result = measure(
         Experiment.load(name),
+        engines=plan.engines,
         seconds=plan.seconds,
         parity=report,
         on_progress=lambda at: narrator.update(

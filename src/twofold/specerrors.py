@@ -104,7 +104,8 @@ def _sentence(error: ErrorDetails) -> str:
         case "union_tag_invalid" | "union_tag_not_found":
             return _wrong_kind(field, node, error["input"])
         case "value_error":
-            return f"{field}: {error['ctx']['error']}"
+            reason = str(error["ctx"]["error"])
+            return f"{field}: {reason}" if field else reason  # one of the whole experiment
         case "missing":
             return f"{field}: nothing given; allowed is {allowed(node)}"
         case "string_unicode":
