@@ -24,8 +24,13 @@ ENGINE = "torch:eager"
 
 def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
     def certify(
-        experiment: Experiment, *, steps: int, on_rung: Callable[[Rung], None]
+        experiment: Experiment,
+        *,
+        engines: tuple[str, ...],
+        steps: int,
+        on_rung: Callable[[Rung], None],
     ) -> ParityReport:
+        assert engines == compare.ENGINES
         assert steps == compare.LOCKED_STEPS
         rungs = tuple(
             Rung(f"rung {i}", ENGINE, "float32", verdict, 0.5, None, "noted")  # type: ignore[arg-type]
@@ -41,6 +46,7 @@ def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
 def fake_measure(*engines: dict[str, Any], interrupted: bool = False) -> Callable[..., Any]:
     def measure(experiment: Experiment, **options: Any) -> Any:
         assert options["parity"].experiment == experiment
+        assert options["engines"] == compare.ENGINES
         options["on_progress"](SimpleNamespace(phase="rounds", engine=None, fraction=0.5))
         result = timing_result(experiment.name, list(engines), []) | {"interrupted": interrupted}
         return SimpleNamespace(to_json=lambda: result)
@@ -189,3 +195,11 @@ def test_on_a_terminal_one_line_lives_and_ends() -> None:
     narrator.say("done")
     assert "rounds  50%" in out.getvalue() or "rounds  25%" in out.getvalue()
     assert "done" in out.getvalue()
+
+
+def test_an_unknown_engine_is_refused_before_anything_runs(
+    house: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    assert compare.main(["--engines", "torch:eagre", "--out", str(tmp_path / "new")]) == 2
+    assert "torch:eagre" in capsys.readouterr().out
+    assert not (tmp_path / "new").exists()
