@@ -420,6 +420,9 @@ def test_float32_default_needs_all_three_parts() -> None:
     unsure = {"accuracy": {"float32": [0.5, 0.9, 0.7], "float64": [0.9, 0.5, 0.72]}}
     assert timed.float32_default(wide(2.0), same).verdict == "confirmed"
     assert timed.float32_default(wide(1.0), same).verdict == "depends"
+    assert timed.float32_default(wide(1.0, 2.0), same).flips == (
+        "between torch:eager, size 0 (does not hold) and torch:eager, size 1 (holds)",
+    )
     assert timed.no_better(same).holds is True
     assert timed.no_better(better).holds is False
     assert timed.no_better(unsure).holds is None

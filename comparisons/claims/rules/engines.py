@@ -10,7 +10,7 @@ from comparisons.claims.judging import above, faster, judge, ratio_figure
 from twofold.timing.statistics import Interval
 
 EAGER: Final = "torch:eager"
-COMPILED: Final = ("torch:compile", "torch:compile-step", "flax:nnx-jit", "flax:jit", "flax:scan")
+COMPILED: Final = ("torch:compile", "torch:compile-step", "flax:jit", "flax:scan")
 LESSON_STEPS: Final = 1_570
 """Ten epochs of 10,000 rows in batches of 64."""
 PROTOTYPE_STEPS: Final = 100

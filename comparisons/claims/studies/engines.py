@@ -16,11 +16,10 @@ CANDIDATES: Final = (
     "torch:eager-fused",
     "torch:compile",
     "torch:compile-step",
-    "flax:nnx-jit",
     "flax:jit",
     "flax:scan",
 )
-SECONDS: Final = 8.0
+SECONDS: Final = 7.0
 QUICK_SECONDS: Final = 1.0
 
 
