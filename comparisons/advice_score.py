@@ -26,10 +26,13 @@ from twofold.advice.calibrate import Calibration, Shape, experiment_of
 from twofold.advice.model import Point, points_to_json
 from twofold.advice.run import calibrate, fleet_on
 from twofold.advice.score import Score, Truth, score_all
+from twofold.advice.sweep import quick_engines
+from twofold.backends import engine_names
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import write_json
 from twofold.timing.measure import checked_cpus
+from twofold.timing.quiet import busy_limit
 
 SCHEMA: Final = "twofold.advice-score/1"
 LARGEST_ERROR: Final = 0.20
@@ -47,10 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folder = given.out or default_folder(False)
         calibration = calibrated(given, folder, narrator)
-        measured = measure_all(calibration, given, narrator)
+        measured, other_cores = measure_all(calibration, given, narrator)
         points = [point for found in measured for point in found.values()]
         truths = [truth_of(found) for found in measured if found]
-        result = result_of(calibration, points, truths, given)
+        result = {**result_of(calibration, points, truths, given), "other_cores": other_cores}
         path = write_json(folder / "advice-score.json", result)
     except TwofoldError as error:
         narrator.fail(f"error: {error}")
@@ -64,16 +67,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m comparisons.advice_score")
-    parser.add_argument("--engines", help="comma-separated; default all")
+    parser.add_argument(
+        "--engines",
+        default=",".join(default_engines()),
+        help="comma-separated; default %(default)s",
+    )
     parser.add_argument("--calibration", type=Path, help="use this one instead of a new one")
     parser.add_argument("--calibration-seconds", type=float, default=200.0)
     parser.add_argument("--workloads", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=0.6, help="of rounds on each workload")
-    parser.add_argument("--budget", type=float, default=240.0, help="seconds for all workloads")
+    parser.add_argument("--budget", type=float, default=300.0, help="seconds for all workloads")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--out", type=Path, help="folder for the result")
     return parser.parse_args(arguments)
+
+
+def default_engines() -> list[str]:
+    """The engines of a quick sweep, and plain eager PyTorch: more do not fit into the time."""
+    return list(dict.fromkeys(["torch:eager", *quick_engines(engine_names())]))
 
 
 def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> Calibration:
@@ -82,7 +94,7 @@ def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> C
         return store.load(given.calibration)
     narrator.heading("calibration")
     found = calibrate(
-        given.engines.split(",") if given.engines else None,
+        given.engines.split(","),
         threads=given.threads,
         budget_s=given.calibration_seconds,
         on_progress=lambda engine, part: narrator.update("calibrating", engine, part),
@@ -114,8 +126,11 @@ def power(order: random.Random, low: int, high: int) -> int:
 
 def measure_all(
     calibration: Calibration, given: argparse.Namespace, narrator: Narrator
-) -> list[Mapping[str, Point]]:
-    """Every workload in every engine that takes part in it, side by side."""
+) -> tuple[list[Mapping[str, Point]], float | None]:
+    """Every workload in every engine that takes part in it, side by side.
+
+    Also how many processors others kept busy meanwhile.
+    """
     narrator.heading("workloads")
     order = random.Random(given.seed)
     experiments = [random_workload(order) for _ in range(given.workloads)]
@@ -135,10 +150,11 @@ def measure_all(
     finally:
         fleet.close()
     for engine in engines:
-        narrator.say(f"{engine:20} on {len(parts[engine])} of {given.workloads} workloads")
+        count = sum(engine in points for points in found)
+        narrator.say(f"{engine:20} on {count} of {given.workloads} workloads")
     for engine, reason in fleet.failures.items():
         narrator.fail(f"{engine}: could not be measured: {reason}")
-    return found
+    return found, fleet.other_cores
 
 
 def takes_part(
@@ -232,6 +248,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         error = "-" if item["median_error"] is None else f"{item['median_error']:.0%}"
         right = f"{item['right']} of {item['clear']}"
         lines.append(f"{item['name']:28} {error:>12} {right:>14} {item['lost']:>25.1%}")
+    if result["other_cores"] is not None and result["other_cores"] > busy_limit(1):
+        lines.append(f"other programs kept {result['other_cores']:.1f} processors busy meanwhile")
     lines.append("targets: error at most 20 %, winner right in at least 90 %: ")
     lines[-1] += "met" if result["met"] else "NOT met"
     for engine, ratios in result["errors"].items():

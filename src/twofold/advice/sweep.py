@@ -19,7 +19,7 @@ from twofold.timing.summary import engine_timing, ratio_of
 SCHEMA: Final = "twofold.sweep/1"
 PREFERRED: Final = (
     ("torch:eager-fused", "torch:eager"),
-    ("torch:compile-step",),
+    ("torch:compile-step", "torch:compile"),
     ("flax:jit",),
     ("flax:scan",),
 )
