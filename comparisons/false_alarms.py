@@ -159,9 +159,7 @@ def _seed_range(parser: argparse.ArgumentParser, text: str) -> tuple[int, int]:
     return int(first), int(end)
 
 
-def search(
-    tallies: list[Tally], folder: Path, minutes: float | None, variations: int = 0
-) -> None:
+def search(tallies: list[Tally], folder: Path, minutes: float | None, variations: int = 0) -> None:
     """Climb with every engine for every seed; stores as it goes, so that a stop loses little."""
     start = time.monotonic()
     first, end = tallies[0].first_seed, tallies[0].end_seed

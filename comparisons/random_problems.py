@@ -1,6 +1,6 @@
 """Random correct experiments, as odd as the spec allows: material for the search for false alarms.
 
-    python -m comparisons.random_problems SEED     describes the experiment of a seed
+python -m comparisons.random_problems SEED     describes the experiment of a seed
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ class RandomCase:
         warm = moment("warm", self.problem, state, built.arithmetic)
         return replace(built, warm=warm)
 
-
     def variation(self, number: int) -> Reference:
         """Other numbers through the same programs: new rows, new sizes of every layer's weight.
 
@@ -86,9 +85,7 @@ def draw(seed: int, precision: Precision, max_size: int = MAX_WIDTH) -> RandomCa
     batch = _count(random, 1, max(1, int(MAX_BATCH * size)))
     loss = _loss(random)
     classes = max(2, int(MAX_CLASSES * size))
-    outputs = (
-        _count(random, 2, classes) if loss.kind == "cross_entropy" else _count(random, 1, 64)
-    )
+    outputs = _count(random, 2, classes) if loss.kind == "cross_entropy" else _count(random, 1, 64)
     experiment = Experiment(
         name=f"random {seed}",
         seed=int(random.integers(2**32)),
@@ -148,9 +145,7 @@ def _optimizer(random: np.random.Generator) -> Optimizer:
     if kind == "sgd":
         momentum = 0.0 if random.random() < 0.3 else float(random.uniform(0.1, 0.99))
         nesterov = bool(momentum > 0 and random.random() < 0.5)
-        return Sgd(
-            learning_rate=rate, momentum=momentum, nesterov=nesterov, weight_decay=decay
-        )
+        return Sgd(learning_rate=rate, momentum=momentum, nesterov=nesterov, weight_decay=decay)
     betas = (0.9, 0.999)
     if random.random() < 0.3:
         betas = (float(random.uniform(0, 0.99)), float(random.uniform(0.5, 0.9999)))

@@ -18,6 +18,7 @@ from twofold.experiment import (
     Mse,
     Precision,
     Sgd,
+    WarmupCosine,
 )
 from twofold.parity.reference import Reference, build_reference
 from twofold.problem import Batch, Problem
@@ -36,13 +37,21 @@ _CLASSES = Experiment(
 )
 EXPERIMENTS: Final = {
     "classes": _CLASSES,
-    "classes, relu": _CLASSES.with_values(
-        name="classes, relu", model__activation="relu"
-    ),
+    "classes, relu": _CLASSES.with_values(name="classes, relu", model__activation="relu"),
     "classes, gelu_tanh": _CLASSES.with_values(model__activation="gelu_tanh"),
     "classes, silu": _CLASSES.with_values(model__activation="silu"),
     "classes, adam": _CLASSES.model_copy(
         update={"optimizer": Adam(weight_decay=1e-2), "name": "classes, adam"}
+    ),
+    "classes, smoothed": _CLASSES.with_values(name="classes, smoothed", loss__label_smoothing=0.1),
+    "classes, scheduled": _CLASSES.model_copy(
+        update={
+            "optimizer": AdamW(
+                schedule=WarmupCosine(warmup_steps=2, decay_steps=9, final_fraction=0.1),
+                clip_norm=0.5,
+            ),
+            "name": "classes, scheduled",
+        }
     ),
     "outputs": Experiment(
         name="outputs",

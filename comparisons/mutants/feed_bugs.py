@@ -59,9 +59,7 @@ def initial(scale: Any) -> Any:
     """Initial values changed by `scale(name, array)`."""
 
     def change(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {
-            name: scale(name, array).astype(array.dtype) for name, array in parameters.items()
-        }
+        return {name: scale(name, array).astype(array.dtype) for name, array in parameters.items()}
 
     return lambda host: host.initial(change)
 
@@ -124,9 +122,7 @@ def _stale_gradients(host: Host) -> AbstractContextManager[Any]:
 
 def _stale_batch(host: Host) -> AbstractContextManager[Any]:
     def run(_: Any, self: Any, steps: int) -> Any:
-        losses = [
-            self.step(self.batch(max(self.state().step - 1, 0))) for _ in range(steps)
-        ]
+        losses = [self.step(self.batch(max(self.state().step - 1, 0))) for _ in range(steps)]
         return np.array(losses, dtype=self._problem.dtype)
 
     return host.executor("run", run)
@@ -138,9 +134,7 @@ def _count_not_kept(host: Host) -> AbstractContextManager[Any]:
     )
 
 
-def _mutant(
-    name: str, theme: str, description: str, how: Any, base: str = "classes"
-) -> Mutant:
+def _mutant(name: str, theme: str, description: str, how: Any, base: str = "classes") -> Mutant:
     return Mutant(name, theme, description, base, plant=how)
 
 
@@ -189,9 +183,7 @@ FEED: Final = (
         "inputs and targets are shuffled apart",
         rows(targets=lambda y: np.roll(y, 1, axis=0)),
     ),
-    _changed(
-        "not-standardised", "data", "inputs are not standardised", rows(lambda x: 2 * x + 1)
-    ),
+    _changed("not-standardised", "data", "inputs are not standardised", rows(lambda x: 2 * x + 1)),
     _changed(
         "standardised-with-n-minus-one",
         "data",
@@ -231,9 +223,7 @@ STATE: Final = (
         "the range comes from the outputs",
         initial(lambda name, a: a * np.sqrt(a.shape[-1] / a.shape[0])),
     ),
-    _mutant(
-        "init-normal", "initial values", "normal in place of uniform draws", initial(_normal)
-    ),
+    _mutant("init-normal", "initial values", "normal in place of uniform draws", initial(_normal)),
     _changed("other-seed", "initial values", "another seed", _other_seed),
     _mutant(
         "transposed-import",

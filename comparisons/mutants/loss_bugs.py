@@ -44,6 +44,19 @@ def smoothed(host: Host, logits: Tensor, labels: Tensor) -> Tensor:
     return -(host.log_softmax(logits) * hot).sum(-1).mean()
 
 
+def smoothed_over_the_others(host: Host, logits: Tensor, labels: Tensor) -> Tensor:
+    """Label smoothing spread over the other classes alone."""
+    classes = logits.shape[1]
+    hot = host.one_hot(labels, classes, logits)
+    target = 0.9 * hot + 0.1 * (1 - hot) / (classes - 1)
+    return -(host.log_softmax(logits) * target).sum(-1).mean()
+
+
+def not_smoothed(host: Host, logits: Tensor, labels: Tensor) -> Tensor:
+    """Label smoothing left out."""
+    return _cross_entropy_terms(host, logits, labels).mean()
+
+
 def shifted_labels(host: Host, logits: Tensor, labels: Tensor) -> Tensor:
     """Labels counted from one."""
     return _cross_entropy_terms(host, logits, (labels + 1) % logits.shape[1]).mean()
@@ -168,6 +181,8 @@ MUTANTS: Final = (
     _mutant(mean_over_classes, "classes", "mean-over-classes"),
     _mutant(softmax_over_rows, "classes", "softmax-over-the-batch"),
     _mutant(smoothed, "classes", "label-smoothing"),
+    _mutant(smoothed_over_the_others, "classes, smoothed", "smoothing-over-the-others"),
+    _mutant(not_smoothed, "classes, smoothed", "no-label-smoothing"),
     _mutant(shifted_labels, "classes", "shifted-labels"),
     _mutant(base_two, "classes", "bits-for-nats"),
     _mutant(guarded_log, "classes", "log-with-eps"),

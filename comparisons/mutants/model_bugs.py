@@ -228,9 +228,7 @@ GRADIENT_FLOW: Final = (
         "gradient flow",
         "no gradient flows below the second layer",
         forward(
-            linear=at_layer(
-                1, lambda host, model, i, x: model.layers[i](host.detach(x) + 0.0 * x)
-            )
+            linear=at_layer(1, lambda host, model, i, x: model.layers[i](host.detach(x) + 0.0 * x))
         ),
     ),
     _mutant(
@@ -255,9 +253,7 @@ ACTIVATIONS: Final = (
         _activation("gelu_tanh", _known("gelu")),
         "classes, gelu_tanh",
     ),
-    _mutant(
-        "quick-gelu", "activation", "GELU by a sigmoid", _activation("gelu", _quick_gelu)
-    ),
+    _mutant("quick-gelu", "activation", "GELU by a sigmoid", _activation("gelu", _quick_gelu)),
     _mutant(
         "leaky-relu",
         "activation",
@@ -306,9 +302,7 @@ DROPOUT: Final = (
         "kept units are divided by the probability of dropping",
         forward(drop=lambda model, masks, i, x: x * masks[i] / (1 - model.keep_probability)),
     ),
-    _mutant(
-        "inverted-mask", "dropout", "the mask says what to drop", forward(drop=_inverted)
-    ),
+    _mutant("inverted-mask", "dropout", "the mask says what to drop", forward(drop=_inverted)),
     _mutant(
         "dropout-before-activation",
         "dropout",
@@ -331,9 +325,7 @@ DROPOUT: Final = (
         "mask-for-the-batch",
         "dropout",
         "all rows of a batch share one mask",
-        forward(
-            drop=lambda model, masks, i, x: x * masks[i][0:1] / model.keep_probability
-        ),
+        forward(drop=lambda model, masks, i, x: x * masks[i][0:1] / model.keep_probability),
     ),
     _mutant(
         "masks-of-the-next-step",

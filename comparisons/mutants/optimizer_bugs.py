@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from unittest.mock import patch
 
 from comparisons.mutants.hosts import Host, Slots, Tensor
 from comparisons.mutants.mutant import Change, Mutant
-from twofold.experiment import Adam, AdamW
+from twofold.experiment import Adam, AdamW, Constant
 from twofold.problem import Problem
 from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
 
@@ -24,7 +26,9 @@ def settings(**values: object) -> Change:
 
 
 def _with_optimizer(problem: Problem, optimizer: Any) -> Problem:
-    return replace(problem, experiment=problem.experiment.model_copy(update={"optimizer": optimizer}))
+    return replace(
+        problem, experiment=problem.experiment.model_copy(update={"optimizer": optimizer})
+    )
 
 
 def _of_kind(kind: type[Adam] | type[AdamW]) -> Change:
@@ -182,9 +186,7 @@ SETTINGS: Final = (
 FORMULAS: Final = (
     _adam("eps-inside-root", "eps inside the root", eps_place="inside"),
     _adam("eps-before-correction", "eps before bias correction", eps_place="before correction"),
-    _adam(
-        "no-bias-correction", "no bias correction", correct_first=False, correct_second=False
-    ),
+    _adam("no-bias-correction", "no bias correction", correct_first=False, correct_second=False),
     _adam("no-first-correction", "the first moment is not corrected", correct_first=False),
     _adam("no-second-correction", "the second moment is not corrected", correct_second=False),
     _adam("count-off-by-one", "the step in the bias correction is one ahead", count_offset=1),
@@ -199,18 +201,110 @@ FORMULAS: Final = (
     _adam("no-decay-of-biases", "biases do not decay", decay_biases=False),
     _adam("updated-twice", "the update is applied twice", times=2.0),
     _adam("ascent", "the update has the wrong sign", times=-1.0),
-    _adam("clipped-norm", "each gradient's norm is clipped at 0.1", change_gradient=_clip_norm(0.1)),
+    _adam(
+        "clipped-norm", "each gradient's norm is clipped at 0.1", change_gradient=_clip_norm(0.1)
+    ),
     _adam("clipped-values", "gradients are clipped at 0.01", change_gradient=_clip_values(0.01)),
     _adam("bfloat16-gradients", "gradients in bfloat16", change_gradient=_rounded(8)),
     _adam("bfloat16-moments", "moments kept in bfloat16", keep=_rounded(8)),
     _adam("float32-moments", "moments kept in float32", keep=_rounded(24)),
     _sgd("dampening", "momentum dampened by 0.1", "outputs, momentum", dampening=0.1),
-    _sgd("rate-in-buffer", "the learning rate inside the momentum", "outputs, momentum",
-         rate_in_buffer=True),
+    _sgd(
+        "rate-in-buffer",
+        "the learning rate inside the momentum",
+        "outputs, momentum",
+        rate_in_buffer=True,
+    ),
     _sgd("look-back", "Nesterov's momentum with the buffer before the step", nesterov="look-back"),
     _sgd("sgd-decoupled-decay", "decay past the momentum", decoupled=True),
     _sgd("sgd-no-decay-of-biases", "biases do not decay in SGD", decay_biases=False),
     _sgd("momentum-forgotten", "the momentum restarts every step", forget=True),
+)
+
+
+def _next_rate(host: Host) -> AbstractContextManager[Any]:
+    """The rate of the next step, as after calling the schedule before the optimizer."""
+    if host.is_torch:
+        rooms = host.module("executor")
+        original = rooms.seek
+        return patch.object(rooms, "seek", lambda schedule, step: original(schedule, step + 1))
+    rooms = host.module("optimizer")
+    make = rooms.learning_rate
+
+    def ahead(*given: Any) -> Any:
+        rate = make(*given)
+        return lambda count: rate(count + 1)
+
+    return patch.object(rooms, "learning_rate", ahead)
+
+
+def _each_clipped(host: Host) -> AbstractContextManager[Any]:
+    """Each gradient clipped by its own norm."""
+    if host.is_torch:
+        import torch
+
+        clip = torch.nn.utils.clip_grad_norm_
+
+        def alone(parameters: Any, limit: float, **options: Any) -> None:
+            for parameter in parameters:
+                clip([parameter], limit, **options)
+
+        return patch.object(torch.nn.utils, "clip_grad_norm_", alone)
+    import jax
+    import optax
+
+    def alone(limit: float) -> Any:
+        def clip(updates: Any, _: Any = None) -> Any:
+            return jax.tree.map(_clip_norm_of(host, limit), updates)
+
+        return optax.stateless(clip)
+
+    return patch.object(optax, "clip_by_global_norm", alone)
+
+
+def _clip_norm_of(host: Host, limit: float) -> Callable[[Tensor], Tensor]:
+    return lambda g: _clip_norm(limit)(host, g)
+
+
+def _scheduled(name: str, description: str, how: Any) -> Mutant:
+    return Mutant(name, "schedule and clipping", description, "classes, scheduled", plant=how)
+
+
+def _rescheduled(name: str, description: str, **values: object) -> Mutant:
+    def change(problem: Problem) -> Problem:
+        schedule = problem.experiment.optimizer.schedule.model_copy(update=values)
+        return settings(schedule=schedule)(problem)
+
+    return Mutant(name, "schedule and clipping", description, "classes, scheduled", change=change)
+
+
+SCHEDULES: Final = (
+    _scheduled("schedule-off-by-one", "the schedule is one step ahead", _next_rate),
+    _scheduled("clipped-one-by-one", "each gradient is clipped alone", _each_clipped),
+    _rescheduled("warmup-longer", "one more step of warm-up", warmup_steps=3),
+    _rescheduled("decay-after-warmup", "decay steps do not count the warm-up", decay_steps=11),
+    _rescheduled("decays-to-zero", "the rate ends at zero", final_fraction=0.0),
+    Mutant(
+        "no-schedule",
+        "schedule and clipping",
+        "the rate stays as it is",
+        "classes, scheduled",
+        change=settings(schedule=Constant()),
+    ),
+    Mutant(
+        "clip-norm-doubled",
+        "schedule and clipping",
+        "the gradients are clipped at 1",
+        "classes, scheduled",
+        change=settings(clip_norm=1.0),
+    ),
+    Mutant(
+        "no-clipping",
+        "schedule and clipping",
+        "the gradients are not clipped",
+        "classes, scheduled",
+        change=settings(clip_norm=None),
+    ),
 )
 
 CONTROLS: Final = (
@@ -219,4 +313,4 @@ CONTROLS: Final = (
     _sgd("control-sgd", "no bug: SGD written out"),
 )
 
-MUTANTS: Final = (*SETTINGS, *FORMULAS)
+MUTANTS: Final = (*SETTINGS, *FORMULAS, *SCHEDULES)
