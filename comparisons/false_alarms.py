@@ -30,20 +30,44 @@ from twofold.experiment import Precision
 from twofold.parity.certify import climb
 from twofold.parity.reference import Moment
 from twofold.parity.rungs import (
-    Subject,
     forward_rung,
     fresh_step_rungs,
     gradients_rung,
     loss_rung,
 )
+from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
 from twofold.results import read_json, write_json
 
 SCHEMA: Final = "twofold.false-alarms/1"
 FOLDER: Final = Path("comparisons") / "results" / "false-alarms"
 PAGE: Final = Path("comparisons") / "FALSE_ALARMS.md"
+LOCKED_STEPS: Final = 3
 STORE_EVERY: Final = 10
 FORGET_EVERY: Final = 25  # programs compiled for shapes that never come back
+
+
+HEAD: Final = """\
+# False alarms
+
+Random correct experiments (`comparisons/random_problems.py`), on which the ladder must stay
+silent. Written by `python -m comparisons.false_alarms --table` from `{folder}`.
+
+| engine | precision | seeds | experiments | variations | rungs judged | explained \
+| beyond the range | alarms |
+|---|---|---|---|---|---|---|---|---|"""
+CLOSEST: Final = """
+*Variations*: an experiment's programs once more with other numbers (rows, scale of inputs and of
+every layer's weights), from the forward pass to the update; a compiled engine need not compile
+for them. *Beyond the range*: rungs on which the exact result, or all that is known of it, exceeds
+what the engine's numbers can hold; the oracle then does not judge.
+
+## The closest calls
+
+The largest |computed - oracle| / bound on each rung; above 1 would be an alarm.
+
+| engine | precision | rung | ratio | seed |
+|---|---|---|---|---|"""
 
 
 @dataclass
@@ -167,7 +191,7 @@ def search(tallies: list[Tally], folder: Path, minutes: float | None, variations
         case = draw(seed, tallies[0].precision)
         reference = case.reference()
         for tally in tallies:
-            rungs = climb(tally.engine, reference)
+            rungs = climb(tally.engine, reference, steps=LOCKED_STEPS)
             tally.add(case, rungs)
             _tell_alarms(tally, seed, rungs)
             if variations:
@@ -227,34 +251,9 @@ def page(folder: Path) -> str:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for tally in tallies:
         groups.setdefault((tally["engine"], tally["precision"]), []).append(tally)
-    lines = [
-        "# False alarms",
-        "",
-        "Random correct experiments (`comparisons/random_problems.py`), on which the ladder must",
-        "stay silent. Written by `python -m comparisons.false_alarms --table` from",
-        f"`{folder.as_posix()}`.",
-        "",
-        "| engine | precision | seeds | experiments | variations | rungs judged | explained | beyond the range"
-        " | alarms |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [HEAD.format(folder=folder.as_posix())]
     lines += [_group_row(key, group) for key, group in sorted(groups.items())]
-    lines += [
-        "",
-        "*Variations*: an experiment's programs once more with other numbers (rows, scale of inputs",
-        "and of every layer's weights), from the forward pass to the update; a compiled engine need",
-        "not compile for them.",
-        "",
-        "*Beyond the range*: rungs on which the exact result, or all that is known of it, exceeds",
-        "what the engine's numbers can hold; the oracle then does not judge.",
-        "",
-        "## The closest calls",
-        "",
-        "The largest |computed - oracle| / bound on each rung; above 1 would be an alarm.",
-        "",
-        "| engine | precision | rung | ratio | seed |",
-        "|---|---|---|---|---|",
-    ]
+    lines.append(CLOSEST)
     for (engine, precision), group in sorted(groups.items()):
         lines += _closest_rows(engine, precision, group)
     return "\n".join([*lines, ""])

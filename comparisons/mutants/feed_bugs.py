@@ -221,7 +221,7 @@ STATE: Final = (
         "init-fan-out",
         "initial values",
         "the range comes from the outputs",
-        initial(lambda name, a: a * np.sqrt(a.shape[-1] / a.shape[0])),
+        initial(lambda _, a: a * np.sqrt(a.shape[-1] / a.shape[0])),
     ),
     _mutant("init-normal", "initial values", "normal in place of uniform draws", initial(_normal)),
     _changed("other-seed", "initial values", "another seed", _other_seed),

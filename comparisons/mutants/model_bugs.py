@@ -136,9 +136,11 @@ def _straight_through(host: Host) -> AbstractContextManager[Any]:
 
 
 def _training_everywhere(host: Host) -> AbstractContextManager[Any]:
-    return host.executor(
-        "logits", lambda original, self, inputs, *, training: original(self, inputs, training=True)
-    )
+    def logits(original: Any, self: Any, inputs: Any, *, training: bool) -> Any:
+        del training
+        return original(self, inputs, training=True)
+
+    return host.executor("logits", logits)
 
 
 def _evaluation_everywhere(host: Host) -> AbstractContextManager[Any]:
@@ -294,7 +296,7 @@ DROPOUT: Final = (
         "unscaled-dropout",
         "dropout",
         "kept units are not divided by the probability of keeping",
-        forward(drop=lambda model, masks, i, x: x * masks[i]),
+        forward(drop=lambda _, masks, i, x: x * masks[i]),
     ),
     _mutant(
         "dropout-scaled-by-rate",

@@ -84,12 +84,12 @@ class AdamRule:
         c2 = 1 - beta_2**t if self.correct_second else 1.0
         ahead = beta_1 * m + (1 - beta_1) * g if self.nesterov else m
         direction = self._direction(host, spec.eps, ahead, v, c1, c2)
-        delta = -spec.learning_rate * self.times * direction
+        delta = -spec.learning_rate * direction
         if not coupled:
             rate = spec.learning_rate if self.decay_factor is None else self.decay_factor
             delta = delta - rate * decay * (p + delta if self.decay_after else p)
         kept = (v, m) if self.swap else (m, v)
-        return delta, {FIRST_MOMENT: kept[0], SECOND_MOMENT: kept[1]}
+        return self.times * delta, {FIRST_MOMENT: kept[0], SECOND_MOMENT: kept[1]}
 
     def _direction(
         self, host: Host, eps: float, m: Tensor, v: Tensor, c1: float, c2: float

@@ -16,10 +16,13 @@ from twofold.backends import backend
 from twofold.experiment import Precision
 from twofold.parity.certify import PRECISIONS
 from twofold.parity.reference import Reference
-from twofold.parity.rungs import LADDER, Subject
+from twofold.parity.rungs import LADDER
+from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
+from twofold.problem import Problem
 
 NOT_RUN: Final = "could not be run"
+LOCKED_STEPS: Final = 4  # over an epoch of three batches, the last of them partial
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ def planted(mutant: Mutant, host: Host) -> AbstractContextManager[Any]:
     return nullcontext() if mutant.plant is None else mutant.plant(host)
 
 
+def given_problem(mutant: Mutant, reference: Reference) -> Problem:
+    """What the session is given; the oracle keeps the right settings."""
+    return reference.problem if mutant.change is None else mutant.change(reference.problem)
+
+
 def sight(mutant: Mutant, host: Host, precision: Precision) -> Sighting:
     """The first rung, in the ladder's order, at which the mutant diverges."""
     reference = bases.reference(mutant.base, precision)
@@ -77,13 +85,13 @@ def sight(mutant: Mutant, host: Host, precision: Precision) -> Sighting:
 
 def climb_mutant(mutant: Mutant, host: Host, reference: Reference) -> list[Rung]:
     """Every rung up to the first that is not passed; the oracle's settings stay the right ones."""
-    given = reference.problem if mutant.change is None else mutant.change(reference.problem)
-    subject = Subject(open_session(given, host.engine), backend(host.name), reference)
+    given = given_problem(mutant, reference)
+    subject = Subject(open_session(given, host.engine), backend(host.name), reference, LOCKED_STEPS)
     rungs: list[Rung] = []
     for name, judge in LADDER:
         try:
             rungs.extend(judge(subject))
-        except Exception as error:  # noqa: BLE001  # a bug may break anything
+        except Exception as error:  # a bug may break anything
             precision = reference.problem.experiment.precision
             note = f"{type(error).__name__}: {error}"
             rungs.append(Rung(name, host.engine, precision, "not run", None, None, note))
@@ -106,7 +114,7 @@ def _ask_peers(
     for sighting in sightings:
         reference = bases.reference(mutant.base, sighting.precision)
         expected = _sibling_tensors(host.sibling, mutant.base, sighting.precision)
-        given = reference.problem if mutant.change is None else mutant.change(reference.problem)
+        given = given_problem(mutant, reference)
         with planted(mutant, host):
             computed = quantities(open_session(given, host.engine), reference)
         for peer, check in PEERS.items():

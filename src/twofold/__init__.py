@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twofold.backends import engine_names, open_session
     from twofold.data import prepare
     from twofold.experiment import Experiment
+    from twofold.parity.assertions import assert_parity
     from twofold.parity.certify import certify
     from twofold.problem import Batch, Problem
     from twofold.session import Session
@@ -28,6 +29,7 @@ __all__ = [
     "Problem",
     "Session",
     "TrainState",
+    "assert_parity",
     "certify",
     "engine_names",
     "open_session",
@@ -40,6 +42,7 @@ _HOMES: Final = {
     "Problem": "twofold.problem",
     "Session": "twofold.session",
     "TrainState": "twofold.state",
+    "assert_parity": "twofold.parity.assertions",
     "certify": "twofold.parity.certify",
     "engine_names": "twofold.backends",
     "open_session": "twofold.backends",

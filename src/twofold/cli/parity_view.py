@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from twofold.parity.assertions import rung_story
 from twofold.parity.verdict import ParityReport, Rung
 
 STYLES = {"certified": "green", "explained": "yellow", "diverges": "bold red", "not run": "red"}
@@ -96,16 +97,8 @@ def _print_explanations(report: ParityReport, console: Console) -> None:
 def _print_failure(rung: Rung, console: Console) -> None:
     """Everything known about a rung that failed or could not be run."""
     style = STYLES[rung.verdict]
+    _, *details = rung_story(rung)
     head = f"{rung.engine} {rung.precision}, {rung.rung}"
     console.print(f"[{style}]{rung.verdict}[/]: {escape(head)}: {escape(rung.note)}")
-    worst = rung.worst
-    if worst is not None and rung.verdict == "diverges":
-        place = f"{worst.tensor}[{', '.join(str(i) for i in worst.index)}]"
-        console.print(escape(f"  worst element  {place}"))
-        console.print(f"  computed       {worst.computed!r}")
-        console.print(f"  oracle         {worst.oracle!r}")
-        console.print(f"  bound          {worst.bound:.3g}")
-        if rung.worst_ratio is not None:
-            console.print(f"  ratio          {rung.worst_ratio:.4g}")
-    for line in rung.diagnosis:
-        console.print(f"  {escape(line)}")
+    for line in details:
+        console.print(escape(line), soft_wrap=True)

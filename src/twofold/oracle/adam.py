@@ -171,7 +171,9 @@ def _direction(
     # PyTorch multiplies the first moment by the learning rate before it divides.
     flushed_product = underflow(reach, 1, arithmetic) / smallest_divisor
     early = flushed_product / float(rate.value) if rate.value > 0 else 0.0
-    return Bounded(value, spread + own + early)
+    # A square beyond the engine's range is infinite there, and the direction zero or not a number.
+    unknown = gradient.reach**2 > arithmetic.largest
+    return Bounded(value, np.where(unknown, np.inf, spread + own + early))
 
 
 def _spread(

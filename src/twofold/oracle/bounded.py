@@ -56,12 +56,15 @@ def matmul(left: Bounded, right: Bounded, arithmetic: Arithmetic) -> Bounded:
     """Matrix product (m, k) x (k, n) in any order of summation.
 
     |fl(AB) - AB| <= gamma_k |A||B| for what the engine multiplies (Higham, section 3.5), plus
-    |A| dB + dA (|B| + dB) for what its operands may be off by.
+    |A| dB + dA (|B| + dB) for what its operands may be off by. Every partial sum is at most
+    |A||B|; where that exceeds the engine's range, a sum may become infinite on the way and nothing
+    is known.
     """
     length = left.value.shape[1]
     value = left.value @ right.value  # (m, n)
     left_reach, right_reach = left.reach, right.reach
-    bound = arithmetic.gamma(length) * (left_reach @ right_reach)
+    spread = left_reach @ right_reach
+    bound = np.where(spread > arithmetic.largest, np.inf, arithmetic.gamma(length) * spread)
     if right.bound.any():
         bound = bound + magnitude(left.value) @ right.bound
     if left.bound.any():

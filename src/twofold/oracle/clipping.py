@@ -24,6 +24,8 @@ def clip_by_global_norm(
     kind = arithmetic.oracle_dtype.type
     square = sum((np.sum(g.value * g.value) for g in gradients.values()), start=kind(0))
     uncertain = float(_square_bound(gradients, arithmetic))
+    if float(square) + uncertain > arithmetic.largest:  # infinite in the engine
+        return {n: Bounded(g.value, np.full(g.bound.shape, np.inf)) for n, g in gradients.items()}
     low = np.sqrt(max(float(square) - uncertain, 0.0))
     high = np.sqrt(float(square) + uncertain)
     if high + eps < clip_norm * (1.0 - arithmetic.gamma(SCALING_ROUNDINGS)):

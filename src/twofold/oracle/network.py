@@ -81,10 +81,14 @@ def _linear(
 def _drop(
     hidden: Bounded, mask: npt.NDArray[np.bool_], dropout: float, arithmetic: Arithmetic
 ) -> Bounded:
-    """Dropped units are exactly zero, kept ones are divided by 1 - dropout."""
+    """Dropped units are exactly zero, kept ones are divided by 1 - dropout.
+
+    A mask does not save what has left the engine's range: infinity times zero is not a number.
+    """
     keep = arithmetic.oracle_dtype.type(1) - arithmetic.oracle_dtype.type(dropout)
     value = np.where(mask, hidden.value / keep, arithmetic.oracle_dtype.type(0))
-    bound = np.where(mask, hidden.bound / float(keep), 0.0)
+    known = np.isfinite(hidden.bound)
+    bound = np.where(mask | ~known, hidden.bound / float(keep), 0.0)
     return rounded(value, bound, DROPOUT_ROUNDINGS, arithmetic)
 
 

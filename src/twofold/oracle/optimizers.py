@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from twofold.experiment import Experiment, Sgd
 from twofold.oracle.adam import BiasCorrections, adam_step, standard_corrections
 from twofold.oracle.arithmetic import Arithmetic
@@ -41,6 +43,7 @@ class Variant:
 FORMULA = Variant()
 
 
+@np.errstate(over="ignore", invalid="ignore")  # beyond the range a bound is infinite or NaN
 def update(
     experiment: Experiment,
     state: TrainState,

@@ -9,6 +9,7 @@ from twofold import backends, environment
 from twofold.data import prepare
 from twofold.errors import SpecError, TwofoldError
 from twofold.experiment import Experiment, Precision
+from twofold.parity.diagnosis import diagnose
 from twofold.parity.reference import Reference, build_reference
 from twofold.parity.rungs import LADDER
 from twofold.parity.subject import DEFAULT_STEPS, Subject
@@ -16,6 +17,7 @@ from twofold.parity.verdict import ParityReport, Rung
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 FLOAT64_SHARE: Final = 4
+Ladder = tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]
 OnRung = Callable[[Rung], None]
 
 
@@ -79,12 +81,20 @@ def climb(engine: str, reference: Reference, *, steps: int = DEFAULT_STEPS) -> l
         raise
     except Exception as error:  # an engine may fail in any way; the report must say how
         return [_not_run(name, engine, reference, error) for name, _ in LADDER]
+    return climb_subject(subject)
+
+
+def climb_subject(subject: Subject, ladder: Ladder = LADDER) -> list[Rung]:
+    """Every rung of a ladder for an open session; the first that diverges has its diagnosis."""
+    engine, reference = subject.session.engine, subject.reference
     rungs: list[Rung] = []
-    for position, (_, judge) in enumerate(LADDER):
+    for position, (_, judge) in enumerate(ladder):
         try:
-            rungs.extend(judge(subject))
+            judged = judge(subject)
+            first = not any(rung.verdict == "diverges" for rung in rungs)
+            rungs.extend(diagnose(subject, judged) if first else judged)
         except Exception as error:
-            rest = LADDER[position:]
+            rest = ladder[position:]
             rungs.extend(_not_run(name, engine, reference, error) for name, _ in rest)
             break
     return rungs

@@ -60,6 +60,7 @@ class TrainingStep:
     after: BoundedState
 
 
+@np.errstate(over="ignore", invalid="ignore")  # beyond the range a bound is infinite or NaN
 def training_step(problem: Problem, state: TrainState, arithmetic: Arithmetic) -> TrainingStep:
     """What one training step must make of a state, on the batch and masks of the state's step."""
     experiment = problem.experiment
@@ -71,6 +72,7 @@ def training_step(problem: Problem, state: TrainState, arithmetic: Arithmetic) -
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def moment(label: str, problem: Problem, state: TrainState, arithmetic: Arithmetic) -> Moment:
     """What must follow from a state on the batch of its own step."""
     experiment = problem.experiment

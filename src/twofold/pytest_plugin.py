@@ -1,0 +1,59 @@
+"""The pytest plugin: a fixture that climbs the parity ladder in a person's own tests.
+
+    def test_my_port(parity):
+        parity("mine.toml", engines=["torch:eager", "flax:jit"])
+
+Importing this module loads no framework and little else, for pytest imports it in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from twofold.experiment import Experiment, Precision
+    from twofold.parity.verdict import ParityReport
+    from twofold.problem import Problem
+    from twofold.session import Session
+
+
+class AssertParity(Protocol):
+    """What the fixture `parity` is: `twofold.assert_parity`, which also takes a spec's name."""
+
+    def __call__(
+        self,
+        subject: Experiment | Problem | Session | str | Path,
+        *,
+        engines: Sequence[str] | None = None,
+        precisions: Sequence[Precision] | None = None,
+        steps: int = 20,
+    ) -> ParityReport:
+        """Climb the ladder; raises AssertionError with the whole story unless it holds."""
+
+
+@pytest.fixture
+def parity(request: pytest.FixtureRequest) -> AssertParity:
+    """Assert parity of a built-in experiment, a TOML file beside the test, or a value."""
+    folder = request.path.parent
+
+    def asserted(
+        subject: Experiment | Problem | Session | str | Path,
+        *,
+        engines: Sequence[str] | None = None,
+        precisions: Sequence[Precision] | None = None,
+        steps: int = 20,
+    ) -> ParityReport:
+        __tracebackhide__ = True
+        from twofold.experiment import Experiment
+        from twofold.parity.assertions import assert_parity
+
+        if isinstance(subject, str | Path):
+            beside = folder / subject
+            subject = Experiment.load(str(beside if beside.is_file() else subject))
+        return assert_parity(subject, engines=engines, precisions=precisions, steps=steps)
+
+    return asserted

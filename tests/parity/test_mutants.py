@@ -1,0 +1,74 @@
+"""Seeded porting bugs are caught; written-out correct code is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from comparisons.mutants.catalogue import CONTROLS, MUTANTS
+from comparisons.mutants.hosts import HOSTS
+from comparisons.mutants.mutant import Mutant
+from comparisons.mutants.trial import sight
+
+# One of each theme for the fast tests, where a fixed tolerance is blind if there is such a one.
+QUICK = (
+    "transposed-weight",
+    "dropout-without-gradient-mask",
+    "gelu-tanh",
+    "masks-of-the-next-step",
+    "three-bfloat16-passes",
+    "configured-batch-size",
+    "decay-1e-4",
+    "decay-after-update",
+    "momentum-forgotten",
+    "clipped-one-by-one",
+    "with-replacement",
+    "init-zero-bias",
+    "slots-not-restored",
+)
+
+
+def seen(mutant: Mutant, host: str) -> bool:
+    """Whether the ladder sees a mutant in float32 or else in float64."""
+    where = HOSTS[host]
+    return any(sight(mutant, where, p).rung is not None for p in ("float32", "float64"))
+
+
+def named(name: str) -> Mutant:
+    (mutant,) = (m for m in (*MUTANTS, *CONTROLS) if m.name == name)
+    return mutant
+
+
+def test_there_are_enough_mutants_and_no_name_twice() -> None:
+    assert len(MUTANTS) >= 60
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+    for mutant in MUTANTS:
+        assert (mutant.plant is None) != (mutant.change is None)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_mutant_of_each_theme_is_caught(name: str) -> None:
+    assert seen(named(name), "torch")
+
+
+@pytest.mark.parametrize("name", ["gelu-tanh", "decay-after-update"])
+def test_mutants_are_caught_in_flax_as_well(name: str) -> None:
+    assert seen(named(name), "flax")
+
+
+def test_a_precision_of_float32_is_seen_in_float64_alone() -> None:
+    mutant = named("float32-inside-float64")
+    assert sight(mutant, HOSTS["torch"], "float32").rung is None
+    assert sight(mutant, HOSTS["torch"], "float64").rung == "forward"
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
+def test_correct_code_written_out_passes(control: Mutant) -> None:
+    """The seams themselves add nothing that the ladder would see."""
+    assert not seen(control, "torch")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["torch", "flax"])
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_mutant_is_caught(mutant: Mutant, host: str) -> None:
+    assert seen(mutant, host)
