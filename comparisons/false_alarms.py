@@ -256,7 +256,28 @@ def page(folder: Path) -> str:
     lines.append(CLOSEST)
     for (engine, precision), group in sorted(groups.items()):
         lines += _closest_rows(engine, precision, group)
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_alarm_lines(tallies), ""])
+
+
+def _alarm_lines(tallies: list[dict[str, Any]]) -> list[str]:
+    """Every alarm, and whether another run of its seed stayed silent."""
+    lines = ["", "## Alarms", ""]
+    for tally in tallies:
+        for alarm in tally["alarms"]:
+            again = any(clean_rerun(other, tally, alarm["seed"]) for other in tallies)
+            since = "; gone since: a later run of this seed has none" if again else ""
+            lines.append(
+                f"- {tally['engine']} {tally['precision']}, seed {alarm['seed']}, {alarm['rung']}: "
+                f"{alarm['note']}{since}"
+            )
+    return lines if len(lines) > 3 else [*lines, "None."]
+
+
+def clean_rerun(other: dict[str, Any], tally: dict[str, Any], seed: int) -> bool:
+    """Whether another run of the same engine and precision covers a seed without an alarm."""
+    same = (other["engine"], other["precision"]) == (tally["engine"], tally["precision"])
+    covers = other["seeds"][0] <= seed < other["seeds"][1]
+    return same and covers and all(alarm["seed"] != seed for alarm in other["alarms"])
 
 
 def _group_row(key: tuple[str, str], group: list[dict[str, Any]]) -> str:
@@ -269,7 +290,7 @@ def _group_row(key: tuple[str, str], group: list[dict[str, Any]]) -> str:
         *key,
         seeds,
         sum(tally["experiments"] for tally in group),
-        sum(tally["variations"] for tally in group),
+        sum(tally.get("variations", 0) for tally in group),
         judged,
         verdicts["explained"],
         verdicts["not run"],

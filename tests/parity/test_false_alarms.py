@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from comparisons.false_alarms import FOLDER, SCHEMA, Tally, page, search
+from comparisons.false_alarms import FOLDER, SCHEMA, Tally, clean_rerun, page, search
 from comparisons.random_problems import draw
 from twofold.parity.certify import climb
 from twofold.results import read_json
@@ -85,7 +85,9 @@ def test_a_search_stores_what_it_saw_and_tables_it(tmp_path) -> None:  # type: i
     assert "| torch:eager | float32 | 3 to 3 | 1 | 1 |" in page(tmp_path)
 
 
-def test_the_stored_results_have_no_alarm() -> None:
+def test_every_stored_alarm_is_gone_since() -> None:
     stored = [read_json(path, SCHEMA) for path in FOLDER.glob("*.json")]
     assert sum(result["experiments"] for result in stored) >= 1000
-    assert [alarm for result in stored for alarm in result["alarms"]] == []
+    for result in stored:
+        for alarm in result["alarms"]:
+            assert any(clean_rerun(other, result, alarm["seed"]) for other in stored)

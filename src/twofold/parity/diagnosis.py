@@ -103,6 +103,7 @@ def _judges(rung: str) -> list[tuple[str, Callable[[Subject], tuple[Rung, ...]]]
 
 def _causes(fits: list[Fit]) -> list[str]:
     whole = [fit for fit in fits if fit.whole]
+    whole = [fit for fit in whole if fit.cause.largest_ratio == 1] or whole  # precision says least
     if whole:
         best = [f"likely cause   {whole[0].cause.words}: it accounts for every element"]
         return best + [f"  or           {fit.cause.words}" for fit in whole[1:]]
