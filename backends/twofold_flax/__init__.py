@@ -8,7 +8,10 @@ BACKEND = Backend(
     frameworks=("jax", "flax", "optax"),
     engines=(
         EngineDescription("op-by-op", "no jit: every operation is dispatched on its own"),
+        EngineDescription("nnx-jit", "as Flax teaches: nnx.Optimizer under nnx.jit"),
         EngineDescription("jit", "the whole step as one pure function under jax.jit"),
+        EngineDescription("aot", "as jit, compiled ahead for the shapes of an epoch"),
+        EngineDescription("scan", "an epoch on the device: the loop over batches is compiled"),
     ),
     opener="twofold_flax.engines:open_executor",
     prober="twofold_flax.device:probe",

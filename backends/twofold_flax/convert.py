@@ -17,7 +17,7 @@ from flax import nnx
 
 from twofold.state import Array, Parameters, TrainState, bias_name, weight_name
 from twofold_flax.optimizer import COUNT_KEY, SLOT_KEYS
-from twofold_flax.program import Params, State
+from twofold_flax.state import Params, State
 
 
 def to_device(array: Array, device: jax.Device) -> jax.Array:

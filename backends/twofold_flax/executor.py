@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import final
+from typing import Any, final
 
 import jax
 import numpy as np
@@ -16,7 +16,8 @@ from twofold_flax import convert
 from twofold_flax.device import arithmetic
 from twofold_flax.feed import Feed
 from twofold_flax.masks import SharedMasks
-from twofold_flax.program import Execution, Params, Program, State
+from twofold_flax.program import Execution, Program
+from twofold_flax.state import Params, State
 
 
 @final
@@ -39,9 +40,13 @@ class FlaxExecutor(Executor):
         self._slots = slot_names(problem.experiment)
         with self._arithmetic():
             self._feed = Feed(problem, where)
-        self._state: State
+        self._state: Any  # as the engine holds it
         self._step = 0
         self.load_state(fresh_state(self._initial_parameters(), self._slots))
+        if execution.prepare is not None:
+            with self._arithmetic():
+                epoch = self._feed.steps(0, problem.steps_per_epoch)
+                execution.prepare(self._state, self._feed.inputs, self._feed.targets, epoch)
 
     def logits(self, inputs: Array, *, training: bool) -> Array:
         """Logits (batch, out_features); with `training`, dropout masks of the current step."""
@@ -70,17 +75,18 @@ class FlaxExecutor(Executor):
 
     def run(self, steps: int) -> Array:
         """Take steps on the problem's own batches, on the device; returns the losses (steps,)."""
-        losses: list[jax.Array] = []
+        losses: list[Any] = []
         end = self._step + steps
         with self._arithmetic():
             while self._step < end:
                 part = self._feed.steps(self._step, end - self._step)
                 self._state, part_losses = self._execution.train_steps(
-                    self._state, self._feed.inputs, self._feed.targets, part.rows
+                    self._state, self._feed.inputs, self._feed.targets, part
                 )
-                losses.extend(part_losses)
+                losses.append(part_losses)
                 self._step += len(part.rows)
-            return np.array(jax.device_get(losses), dtype=self._problem.dtype)
+            parts = [np.array(part, dtype=self._problem.dtype) for part in jax.device_get(losses)]
+            return np.concatenate(parts)
 
     def batch(self, step: int) -> Batch:
         """The batch that `run` feeds at one step, gathered on the device and brought back."""
@@ -98,7 +104,7 @@ class FlaxExecutor(Executor):
                 'rng: "native" given; masks inside nnx.Dropout cannot be read; use rng = "shared"'
             )
         with self._arithmetic():
-            key = self._program.key(self._state)
+            key = self._program.key(self._released().step)
             if key is None:
                 return ()
             draw = SharedMasks(experiment.model.hidden, experiment.model.dropout)
@@ -107,13 +113,13 @@ class FlaxExecutor(Executor):
     def state(self) -> TrainState:
         """A copy of the train state."""
         with self._arithmetic():
-            return convert.state_to_numpy(self._state, self._slots)
+            return convert.state_to_numpy(self._released(), self._slots)
 
     def load_state(self, state: TrainState) -> None:
         """Replace the train state."""
         with self._arithmetic():
-            self._state = convert.state_to_flax(
-                self._like, self._program.optimizer, state, self._device
+            self._state = self._execution.hold(
+                convert.state_to_flax(self._like, self._program.optimizer, state, self._device)
             )
         self._step = state.step
 
@@ -124,6 +130,9 @@ class FlaxExecutor(Executor):
     def compilations(self) -> int:
         """How many programs this executor has compiled so far."""
         return self._execution.compilations()
+
+    def _released(self) -> State:
+        return self._execution.release(self._state)
 
     def _initial_parameters(self) -> Parameters:
         if self._problem.experiment.rng == "shared":

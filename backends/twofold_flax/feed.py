@@ -16,16 +16,19 @@ from twofold_flax.convert import to_array, to_device
 
 @dataclass(frozen=True)
 class Steps:
-    """What consecutive steps need: for each the rows it takes (batch,), int32.
+    """What consecutive steps of an epoch need: for each the rows it takes (batch,), int32.
 
-    The dropout keys come from the step count within the state.
+    `whole` holds those of all whole batches of the epoch, (batches, batch); the first of the steps
+    takes batch `start`. The dropout keys come from the step count within the state.
     """
 
     rows: Sequence[Array]
+    whole: Array
+    start: int
 
     def part(self, start: int, stop: int) -> Steps:
-        """The steps from `start` to before `stop`."""
-        return Steps(self.rows[start:stop])
+        """The steps from `start` to before `stop`, of the steps of a whole epoch."""
+        return Steps(self.rows[start:stop], self.whole, start)
 
 
 @final
@@ -37,16 +40,15 @@ class Feed:
         self.targets = to_device(problem.train.targets, device)
         self._problem = problem
         self._device = device
-        self._epoch: int | None = None
-        self._steps = Steps(())
+        self._epoch = 0
+        self._steps = self._of_epoch(0)
 
     def steps(self, start: int, count: int) -> Steps:
         """At most `count` steps from `start`, fewer where the epoch ends."""
         per_epoch = self._problem.steps_per_epoch
         epoch, position = divmod(start, per_epoch)
         if epoch != self._epoch:
-            self._steps = Steps(self._rows(epoch))
-            self._epoch = epoch
+            self._steps, self._epoch = self._of_epoch(epoch), epoch
         return self._steps.part(position, min(position + count, per_epoch))
 
     def batch(self, step: int) -> Batch:
@@ -54,10 +56,11 @@ class Feed:
         rows = self.steps(step, 1).rows[0]
         return Batch(to_array(self.inputs[rows]), to_array(self.targets[rows]))
 
-    def _rows(self, epoch: int) -> Sequence[Array]:
+    def _of_epoch(self, epoch: int) -> Steps:
         experiment, rows = self._problem.experiment, self._problem.train.rows
-        order = epoch_order(experiment.seed, epoch, rows, experiment.data.shuffle)
+        order = epoch_order(experiment.seed, epoch, rows, experiment.data.shuffle).astype(np.int32)
         size = experiment.data.batch_size
-        batches = np.split(order.astype(np.int32), range(size, rows, size))
-        placed: list[Array] = jax.device_put(batches, self._device)
-        return placed[: self._problem.steps_per_epoch]
+        batches = np.split(order, range(size, rows, size))[: self._problem.steps_per_epoch]
+        whole = order[: rows // size * size].reshape(-1, size)  # (batches, batch)
+        placed = jax.device_put((batches, whole), self._device)
+        return Steps(rows=placed[0], whole=placed[1], start=0)

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax import Array
 
 from twofold.problem import Problem
+from twofold_flax.feed import Steps
 from twofold_flax.loss import LossFunction, build_loss
 from twofold_flax.masks import dropout_key, root_key, step_key
 from twofold_flax.model import Mlp
 from twofold_flax.optimizer import build_optimizer
-
-Params = nnx.State[Any, Any]
-
-
-class State(NamedTuple):
-    """All that a training step changes: parameters, Optax's state, steps taken (uint32)."""
-
-    params: Params
-    optimizer: Any
-    step: Array
+from twofold_flax.state import Params, State
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ class Program:
 
     def training_logits(self, state: State, inputs: Array) -> Array:
         """Logits (batch, out_features) in training mode, with the masks of the state's step."""
-        return self._forward(state.params, inputs, self.key(state))
+        return self._forward(state.params, inputs, self.key(state.step))
 
     def evaluate(self, state: State, inputs: Array, targets: Array) -> Array:
         """The loss in evaluation mode."""
@@ -54,7 +47,7 @@ class Program:
         self, state: State, inputs: Array, targets: Array
     ) -> tuple[Array, Params]:
         """The loss in training mode, and its gradients with the structure of the parameters."""
-        key = self.key(state)
+        key = self.key(state.step)
 
         def loss_of(params: Params) -> Array:
             logits = self._forward(params, inputs, key)  # (batch, out_features)
@@ -69,9 +62,9 @@ class Program:
         params = optax.apply_updates(state.params, updates)
         return State(params, optimizer, state.step + 1), loss
 
-    def key(self, state: State) -> Array | None:
-        """The dropout key of the state's step, or None without dropout."""
-        return None if self.dropout is None else step_key(self.dropout, state.step)
+    def key(self, step: Array) -> Array | None:
+        """The dropout key of a step, or None without dropout."""
+        return None if self.dropout is None else step_key(self.dropout, step)
 
     def _forward(self, params: Params, inputs: Array, key: Array | None) -> Array:
         model = nnx.merge(self.graph, params)
@@ -99,33 +92,47 @@ def never() -> int:
     return 0
 
 
-TrainStep = Callable[[State, Array, Array], tuple[State, Array]]
+Losses = Array | Sequence[Array] | np.ndarray[Any, Any]
+TrainStep = Callable[[Any, Array, Array], tuple[Any, Array]]
 Take = Callable[[Array, Array, Array], tuple[Array, Array]]
-TrainSteps = Callable[[State, Array, Array, Sequence[Array]], tuple[State, Sequence[Array]]]
+TrainSteps = Callable[[Any, Array, Array, Steps], tuple[Any, Losses]]
+
+
+def as_it_is(state: State) -> State:
+    """The way to hold a state of an engine that works on the state itself."""
+    return state
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What an engine made of a program: the functions that a session calls."""
+    """What an engine made of a program: the functions that a session calls.
 
-    logits: Callable[[State, Array], Array]
-    training_logits: Callable[[State, Array], Array]
-    evaluate: Callable[[State, Array, Array], Array]
-    loss_and_gradients: Callable[[State, Array, Array], tuple[Array, Params]]
+    The first argument of most is the state as the engine holds it: `hold` makes that from a
+    `State`, `release` makes a `State` from it. `prepare` is called once, with all training rows
+    and an epoch's steps, before anything is computed.
+    """
+
+    logits: Callable[[Any, Array], Array]
+    training_logits: Callable[[Any, Array], Array]
+    evaluate: Callable[[Any, Array, Array], Array]
+    loss_and_gradients: Callable[[Any, Array, Array], tuple[Array, Params]]
     train_step: TrainStep
     train_steps: TrainSteps
     compilations: Callable[[], int]
+    hold: Callable[[State], Any] = as_it_is
+    release: Callable[[Any], State] = as_it_is
+    prepare: Callable[[Any, Array, Array, Steps], None] | None = None
 
 
 def python_loop(take: Take, train_step: TrainStep) -> TrainSteps:
     """Steps on batches of the training rows, one call a step; returns their losses."""
 
     def train_steps(
-        state: State, inputs: Array, targets: Array, rows: Sequence[Array]
-    ) -> tuple[State, Sequence[Array]]:
+        state: Any, inputs: Array, targets: Array, steps: Steps
+    ) -> tuple[Any, Sequence[Array]]:
         losses = []
-        for each in rows:
-            state, loss = train_step(state, *take(inputs, targets, each))
+        for rows in steps.rows:
+            state, loss = train_step(state, *take(inputs, targets, rows))
             losses.append(loss)
         return state, losses
 

@@ -9,6 +9,7 @@ from typing import Any, Final, final
 
 import torch
 
+from twofold.backends import EngineDescription
 from twofold.errors import DeviceUnavailable
 from twofold.experiment import Device, Experiment
 
@@ -25,13 +26,22 @@ def available_devices() -> tuple[Device, ...]:
     return tuple(name for name in PREFERENCE if exists[name])
 
 
-def choose_device(experiment: Experiment) -> torch.device:
-    """The device an experiment asks for; `auto` is cuda, else mps, else cpu.
+def choose_device(experiment: Experiment, engine: EngineDescription | None = None) -> torch.device:
+    """The device an experiment asks for; `auto` is the engine's own, else cuda, mps or cpu.
 
-    Raises DeviceUnavailable for a device that does not exist here or lacks the precision.
+    Raises DeviceUnavailable for a device that does not exist here, lacks the precision or is not
+    the engine's own.
     """
     found = available_devices()
     name = experiment.device
+    if engine is not None and engine.device is not None:
+        if name not in ("auto", engine.device) or engine.device not in found:
+            raise DeviceUnavailable(
+                f"engine torch:{engine.name}: runs on {engine.device} only; PyTorch "
+                f"{torch.__version__} finds {', '.join(found)} here, and the experiment's device "
+                f"is {name!r}"
+            )
+        name = engine.device
     if name == "auto":
         # MPS has no float64 (PyTorch 2.13, `torch.backends.mps`): `auto` passes over it.
         wide = experiment.precision == "float64"

@@ -1,77 +1,195 @@
-"""The engines of PyTorch: each is one short function from a program to what executes."""
+"""The engines of PyTorch: each is one short function from a program to what executes.
+
+Compilers are imported by the engines that use them: loading them takes seconds and memory, which
+the others should not pay.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import FunctionType, MethodType
-from typing import Any, Final, final
+from functools import partial
+from types import MethodType
+from typing import Final
 
 import torch
 from torch import Tensor
-from torch._dynamo import lookup_backend
+from torch.utils.data import DataLoader, TensorDataset
 
+from twofold.backends import find_engine
 from twofold.problem import Problem
 from twofold_torch.device import choose_device, pin_matmul_precision
 from twofold_torch.executor import TorchExecutor
+from twofold_torch.feed import Steps
 from twofold_torch.model import Mlp
-from twofold_torch.program import Execution, Program, build_program
+from twofold_torch.program import Execution, Program, build_program, loop
+from twofold_torch.whole import STEPS_PER_CALL, WholeStep
 
 
-@final
-class CountingInductor:
-    """The default compiler of `torch.compile`, counting the graphs it is given.
+def lesson(program: Program) -> Execution:
+    """The lesson's own loop: a `DataLoader` over a `TensorDataset`, eager, default optimizer.
 
-    A graph is a forward pass and, in training, the backward pass that belongs to it.
+    Compiles nothing. It pays by reading as everybody writes it, and it works for data that does not
+    fit in memory, since a dataset may load a row when it is asked for one. It costs most of the
+    step on a small model: the loader takes every row by itself, stacks the rows of a batch into new
+    tensors, and the loop moves them to the device, all in Python. Workers do that beside the
+    training, but send each batch through shared memory (`comparisons/feeding.py` measures both).
+    The order is the problem's own, passed as the sampler; a single `step` gets its batch and does
+    not use the loader.
     """
 
-    def __init__(self) -> None:
-        self.graphs = 0
+    def train_steps(inputs: Tensor, targets: Tensor, steps: Steps) -> Tensor:
+        dataset = TensorDataset(inputs.cpu(), targets.cpu())
+        batches = [rows.tolist() for rows in steps.rows]
+        loader = DataLoader(dataset, batch_sampler=batches, num_workers=0)
+        moved = ((rows.to(inputs.device), wanted.to(inputs.device)) for rows, wanted in loader)
+        return loop(program.train_step, moved, steps.keys)
 
-    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
-        self.graphs += 1
-        return lookup_backend("inductor")(graph, inputs)
+    return replace(Execution.of(program), train_steps=train_steps)
 
 
 def eager(program: Program) -> Execution:
-    """The program as it stands: PyTorch starts one kernel for each operation."""
+    """The program as it stands: PyTorch starts one kernel for each operation.
+
+    Compiles nothing and starts at once. It pays wherever the model changes, is debugged, or is so
+    large that its kernels take longer than starting them: then there is little left to gain. It
+    costs the start of some hundred kernels each step, a few microseconds each, in Python and in
+    PyTorch's dispatcher, and every intermediate result goes to memory and back. On a small model
+    that is nearly all of the step. Batches are gathered from the training rows on the device by
+    tensor indexing. Shared dropout masks cost eager mode more than `nn.Dropout` would: the cipher
+    is some eighty operations.
+    """
+    return Execution.of(program)
+
+
+def eager_fused(program: Program) -> Execution:
+    """Eager, with `fused=True`: the optimizer's whole update is one kernel.
+
+    Compiles nothing. PyTorch has such kernels for SGD, Adam and AdamW on the CPU, CUDA and MPS:
+    they read and write every parameter and slot once, where the default writes every intermediate
+    result. It pays in every eager loop, most with many parameters, and costs nothing but a
+    keyword; the default (`foreach` on CUDA, one tensor after the other on the CPU) is only more
+    widely tested. Forward and backward stay as in `eager`, so that a step gains what its optimizer
+    took. Sums are rounded in another order than by default, within the same bounds.
+    """
+    for group in program.optimizer.param_groups:
+        group.update(fused=True, foreach=False)
+    program.optimizer.defaults.update(fused=True, foreach=False)
     return Execution.of(program)
 
 
 def compile_model(program: Program) -> Execution:
     """The lesson's one line, `model = torch.compile(model)`; loss and optimizer stay eager.
 
-    A new batch shape makes a new graph (`dynamic=False`). With `fullgraph=True` a graph break, or
-    more graphs than `torch._dynamo.config.recompile_limit`, is an error and never a silent return
-    to eager mode.
+    Compiles the model's forward pass and the backward pass that belongs to it, with the dropout
+    masks inside; a new batch shape makes a new graph. It pays for large models with many
+    elementwise operations between their matrix products, above all on GPUs. It costs 10 to 40
+    seconds at the first step, and at every step the checks (guards) before the graph and
+    autograd's machinery around it. On a small model that, and an optimizer that is still eager,
+    eat the gain: it can be slower than eager mode. `compile-step` compiles all of it. Graph breaks
+    are errors here (`fullgraph=True`), so that nothing falls back to eager mode unseen.
     """
+    from twofold_torch.inductor import CountingInductor, own_code
+
     compiler = CountingInductor()
-    own_code(program.model)
+    own = own_code(Mlp.forward)
+    program.model.forward = MethodType(own, program.model)  # type: ignore[method-assign]
     model = torch.compile(program.model, backend=compiler, dynamic=False, fullgraph=True)
     return Execution.of(replace(program, forward=model), lambda: compiler.graphs)
 
 
+def compile_step(program: Program) -> Execution:
+    """Forward, backward and optimizer as one graph, on flat buffers.
+
+    Compiles the gradient (`torch.func.grad_and_value`) and PyTorch's own optimizer function into
+    one graph for each batch shape; parameters and slots lie in one buffer each, so that the update
+    is one loop. Shared dropout is drawn inside. It pays for every small or middling model that
+    trains for more than a minute: a step costs little more than its arithmetic. It costs the
+    longest cold start of all (once for each batch shape; the smaller last batch of an epoch is
+    one), and a functional style: `loss.backward()` and hooks have no place in the graph. Without
+    them there is no autograd at run time and one set of guards. Inductor's C++ wrapper calls the
+    kernels without Python.
+    """
+    from twofold_torch.inductor import whole_step_compiler
+
+    return WholeStep(program, whole_step_compiler).execution()
+
+
+def compile_epoch(program: Program) -> Execution:
+    """Several whole steps in one graph, their batches gathered inside.
+
+    Compiles some steps of `compile-step`, one after the other, into one graph that is called with
+    the row numbers and dropout keys of all of them; one run of the cipher draws all their masks.
+    What is left of an epoch goes step by step through the graph of `compile-step`. It pays where
+    a step takes about as long as calling it from Python does: those costs come once for several
+    steps. It costs a cold start that grows with the steps in the graph, and two more graphs; the
+    training rows must lie on the device. PyTorch has no loop that would stay on the device for a
+    whole epoch at this speed (`torch.while_loop` copies what it carries), hence the unrolling.
+    """
+    from twofold_torch.inductor import whole_step_compiler
+
+    return WholeStep(program, whole_step_compiler).execution(steps_per_call=STEPS_PER_CALL)
+
+
+def cuda_graph(program: Program) -> Execution:
+    """The whole step, not compiled but captured once as a CUDA graph and replayed.
+
+    Captures all kernels of forward, backward and optimizer, on the flat buffers of `compile-step`;
+    a new batch shape is captured anew. It pays where a GPU waits for Python: a replay starts
+    hundreds of kernels in one call, and a capture takes a fraction of a second, not the half
+    minute of a compiler. It costs memory that stays where it is (each shape keeps its own), a copy
+    of every batch to where the graph reads it, and all that a fixed sequence cannot do: no branch
+    on a value, no new shape. The kernels themselves are those of eager mode.
+    """
+    from twofold_torch.cuda import CudaGraphs
+
+    return WholeStep(program, partial(CudaGraphs, lambda: program.model.training)).execution()
+
+
+def reduce_overhead(program: Program) -> Execution:
+    """`compile-step` in the mode `reduce-overhead`: compiled, and replayed as a CUDA graph.
+
+    Compiles as `compile-step` does; on top, PyTorch records what the compiled step launches and
+    replays it (CUDA graph trees). It pays for small steps on a GPU, whose few fused kernels are
+    shorter than their start. It costs the cold start of both, memory that is kept for the replay,
+    and results that the next step overwrites: the session copies each loss. Parameters and slots
+    are declared to stay where they are; otherwise PyTorch would copy them or not record at all.
+    """
+    from twofold_torch.cuda import inductor_mode
+
+    return WholeStep(program, partial(inductor_mode, "reduce-overhead")).execution()
+
+
+def max_autotune(program: Program) -> Execution:
+    """`compile-step` in the mode `max-autotune`: kernels are chosen by measuring them.
+
+    Compiles as `reduce-overhead` does, and tries several kernels (Triton's and the vendor's) for
+    each matrix product on this very GPU. It pays for long trainings of models whose products have
+    unusual shapes, or gain from fusing what follows them. It costs minutes at the first step, more
+    for each further batch shape, and a choice that other load on the GPU during the measurement
+    may spoil. For common shapes the vendor's kernel usually wins and nothing is gained.
+    """
+    from twofold_torch.cuda import inductor_mode
+
+    return WholeStep(program, partial(inductor_mode, "max-autotune")).execution()
+
+
 ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {
     "eager": eager,
+    "lesson": lesson,
+    "eager-fused": eager_fused,
     "compile": compile_model,
+    "compile-step": compile_step,
+    "compile-epoch": compile_epoch,
+    "cuda-graph": cuda_graph,
+    "reduce-overhead": reduce_overhead,
+    "max-autotune": max_autotune,
 }
-
-
-def own_code(model: Mlp) -> None:
-    """Give a model a `forward` with a code object of its own.
-
-    Dynamo keeps its graphs, and counts them against its limit, by code object: without this all
-    sessions of a process would share one limit. (`isolate_recompiles` is not in PyTorch 2.11.)
-    """
-    shared = Mlp.forward
-    own = FunctionType(shared.__code__.replace(), shared.__globals__, shared.__name__)
-    own.__defaults__ = shared.__defaults__
-    model.forward = MethodType(own, model)  # type: ignore[method-assign]  # the purpose
 
 
 def open_executor(engine: str, problem: Problem) -> TorchExecutor:
     """Open a problem in an engine of this backend. Raises DeviceUnavailable."""
-    device = choose_device(problem.experiment)
+    device = choose_device(problem.experiment, find_engine(f"torch:{engine}")[1])
     pin_matmul_precision()
     program = build_program(problem, device)
     return TorchExecutor(problem, device, program, ENGINES[engine](program))

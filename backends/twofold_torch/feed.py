@@ -16,17 +16,23 @@ from twofold_torch.masks import dropout_keys
 
 @dataclass(frozen=True)
 class Steps:
-    """What consecutive steps need: for each the rows it takes (batch,) and its dropout keys.
+    """What consecutive steps of an epoch need: for each the rows it takes (batch,) and its keys.
 
-    A step's keys are (hidden layers, 2), or None without shared dropout.
+    A step's keys are (hidden layers, 2), or None without shared dropout. `whole` holds the rows of
+    all whole batches of the epoch, (batches, batch), and `all_keys` the keys of all its steps,
+    (steps, hidden layers, 2); the first of these steps takes batch `start`.
     """
 
     rows: Sequence[Tensor]
     keys: Sequence[Tensor | None]
+    whole: Tensor
+    all_keys: Tensor | None
+    start: int
 
     def part(self, start: int, stop: int) -> Steps:
-        """The steps from `start` to before `stop`."""
-        return Steps(self.rows[start:stop], self.keys[start:stop])
+        """The steps from `start` to before `stop`, of the steps of a whole epoch."""
+        rows, keys = self.rows[start:stop], self.keys[start:stop]
+        return Steps(rows, keys, self.whole, self.all_keys, start)
 
 
 @final
@@ -38,22 +44,20 @@ class Feed:
         self.targets = to_tensor(problem.train.targets, device)
         self._problem = problem
         self._device = device
-        self._epoch: int | None = None
-        self._steps = Steps((), ())
+        self._epoch = 0
+        self._steps = self._of_epoch(0)
 
     def keys(self, step: int) -> Tensor | None:
         """The dropout keys of one step, (hidden layers, 2), or None without shared dropout."""
-        return self._keys(step, step + 1)[0]
+        keys = self._keys(step, step + 1)
+        return None if keys is None else keys[0]
 
     def steps(self, start: int, count: int) -> Steps:
         """At most `count` steps from `start`, fewer where the epoch ends."""
         per_epoch = self._problem.steps_per_epoch
         epoch, position = divmod(start, per_epoch)
         if epoch != self._epoch:
-            self._steps = Steps(
-                self._rows(epoch), self._keys(epoch * per_epoch, (epoch + 1) * per_epoch)
-            )
-            self._epoch = epoch
+            self._steps, self._epoch = self._of_epoch(epoch), epoch
         return self._steps.part(position, min(position + count, per_epoch))
 
     def batch(self, step: int) -> Batch:
@@ -61,16 +65,23 @@ class Feed:
         rows = self.steps(step, 1).rows[0]
         return Batch(to_array(self.inputs[rows]), to_array(self.targets[rows]))
 
-    def _rows(self, epoch: int) -> Sequence[Tensor]:
-        experiment, rows = self._problem.experiment, self._problem.train.rows
-        order = epoch_order(experiment.seed, epoch, rows, experiment.data.shuffle)
-        batches = torch.split(to_tensor(order, self._device), experiment.data.batch_size)
-        return batches[: self._problem.steps_per_epoch]
+    def _of_epoch(self, epoch: int) -> Steps:
+        experiment, count = self._problem.experiment, self._problem.steps_per_epoch
+        size, all_rows = experiment.data.batch_size, self._problem.train.rows
+        order = to_tensor(
+            epoch_order(experiment.seed, epoch, all_rows, experiment.data.shuffle), self._device
+        )
+        rows = torch.split(order, size)[:count]
+        whole = order[: all_rows // size * size].view(-1, size)  # (batches, batch)
+        all_keys = self._keys(epoch * count, (epoch + 1) * count)
+        keys = [None] * count if all_keys is None else all_keys.unbind(0)
+        return Steps(rows, keys, whole, all_keys, start=0)
 
-    def _keys(self, start: int, stop: int) -> Sequence[Tensor | None]:
+    def _keys(self, start: int, stop: int) -> Tensor | None:
+        """The keys of some steps, (steps, hidden layers, 2)."""
         experiment = self._problem.experiment
         hidden_layers = len(experiment.model.hidden)
         if not (experiment.rng == "shared" and experiment.model.dropout > 0 and hidden_layers):
-            return [None] * (stop - start)
+            return None
         steps = torch.arange(start, stop, dtype=torch.int64, device=self._device)
-        return dropout_keys(experiment.seed, steps.to(torch.int32), hidden_layers).unbind(0)
+        return dropout_keys(experiment.seed, steps.to(torch.int32), hidden_layers)

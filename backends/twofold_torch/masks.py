@@ -23,7 +23,23 @@ def signed(word: int) -> int:
 
 def shift_right(words: Tensor, places: int) -> Tensor:
     """A logical right shift by 1 to 31 places of int32 words."""
-    return (words >> places).bitwise_and_((1 << (32 - places)) - 1)
+    return (words >> places) & ((1 << (32 - places)) - 1)
+
+
+def threefry_in_graph(keys: tuple[Tensor, Tensor], low: Tensor) -> tuple[Tensor, Tensor]:
+    """As `threefry_2x32`, without changing a tensor in place.
+
+    For `torch.compile`, which would turn every change in place into a new tensor first.
+    """
+    schedule = (*keys, keys[0] ^ keys[1] ^ threefry.PARITY)
+    x, y = schedule[0], low + schedule[1]
+    for group in range(5):
+        for rotation in threefry.ROTATIONS[group % 2]:
+            x = x + y
+            y = (y << rotation | shift_right(y, 32 - rotation)) ^ x
+        x = x + schedule[(group + 1) % 3]
+        y = y + (schedule[(group + 2) % 3] + (group + 1))
+    return x, y
 
 
 def threefry_2x32(keys: tuple[Tensor, Tensor], low: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,12 +47,14 @@ def threefry_2x32(keys: tuple[Tensor, Tensor], low: Tensor) -> tuple[Tensor, Ten
 
     Works in place on its own two words: in eager mode that halves the time.
     """
+    if torch.compiler.is_compiling():
+        return threefry_in_graph(keys, low)
     schedule = (*keys, keys[0] ^ keys[1] ^ threefry.PARITY)
     x, y = schedule[0].clone(), low + schedule[1]
     for group in range(5):
         for rotation in threefry.ROTATIONS[group % 2]:
             x.add_(y)
-            wrapped = shift_right(y, 32 - rotation)
+            wrapped = (y >> (32 - rotation)).bitwise_and_((1 << rotation) - 1)
             y.bitwise_left_shift_(rotation).bitwise_or_(wrapped).bitwise_xor_(x)
         x.add_(schedule[(group + 1) % 3])
         y.add_(schedule[(group + 2) % 3]).add_(group + 1)
@@ -66,13 +84,18 @@ class SharedMasks:
         self.threshold = threefry.keep_threshold(dropout)
 
     def __call__(self, keys: Tensor, rows: int) -> tuple[Tensor, ...]:
-        """For each hidden layer bool (rows, hidden); `keys` (hidden layers, 2), int32."""
-        layers, units = len(self.widths), rows * max(self.widths)
-        counts = torch.arange(units, dtype=torch.int32, device=keys.device).expand(layers, units)
-        words = (keys[:, 0:1].expand(layers, units), keys[:, 1:2].expand(layers, units))
-        x, y = threefry_2x32(words, counts)
-        keep = shift_right(x ^ y, 9) < self.threshold  # (hidden layers, units)
+        """For each hidden layer bool (*steps, rows, hidden).
+
+        `keys` (*steps, hidden layers, 2), int32, are those of a step, or of several at once.
+        """
+        *steps, layers, _ = keys.shape
+        units = rows * max(self.widths)
+        drawn = (*steps, layers, units)
+        counts = torch.arange(units, dtype=torch.int32, device=keys.device).expand(drawn)
+        x, y = threefry_2x32((keys[..., 0:1].expand(drawn), keys[..., 1:2].expand(drawn)), counts)
+        keep = shift_right(x ^ y, 9) < self.threshold  # (*steps, hidden layers, units)
         # A narrower layer needs the first of its draws only.
         return tuple(
-            keep[layer, : rows * width].view(rows, width) for layer, width in enumerate(self.widths)
+            keep[..., layer, : rows * width].reshape(*steps, rows, width)
+            for layer, width in enumerate(self.widths)
         )

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from twofold.experiment import Activation, Experiment
 from twofold_torch.masks import SharedMasks
 
+Masks = tuple[Tensor, ...]
+
 
 def identity(hidden: Tensor) -> Tensor:
     """The hidden values as they are; `nn.Identity` as a function."""
@@ -49,18 +51,22 @@ class Mlp(nn.Module):
         self.keep_probability = 1.0 - model.dropout
         self.dropout = nn.Dropout(model.dropout if experiment.rng == "native" else 0.0)
 
-    def forward(self, inputs: Tensor, keys: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs: Tensor, keys: Tensor | None = None, masks: Masks | None = None
+    ) -> Tensor:
         """Logits (batch, out_features) of `inputs` (batch, in_features).
 
-        `keys` (hidden layers, 2) are those of the step when training with shared masks.
+        When training with shared masks, `keys` (hidden layers, 2) are those of the step; or the
+        step's `masks`, bool (batch, hidden) for each hidden layer, are given ready.
         """
         *hidden_layers, output_layer = self.layers
         hidden = inputs  # (batch, in_features)
-        if keys is None:
+        if keys is not None:
+            masks = self.masks(keys, inputs.shape[0])
+        if masks is None:
             for layer in hidden_layers:
                 hidden = self.dropout(self.activation(layer(hidden)))  # (batch, hidden)
         else:
-            masks = self.masks(keys, inputs.shape[0])
             for layer, mask in zip(hidden_layers, masks, strict=True):
                 hidden = self.activation(layer(hidden))  # (batch, hidden)
                 hidden = hidden * mask / self.keep_probability

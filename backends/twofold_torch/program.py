@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from twofold_torch.model import Mlp
 from twofold_torch.optimizer import build_optimizer, build_schedule
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
+TrainStep = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,17 @@ class Program:
 
     def train_steps(self, inputs: Tensor, targets: Tensor, steps: Steps) -> Tensor:
         """Steps on batches of the training rows; returns their losses (steps,)."""
-        losses = [
-            self.train_step(inputs[rows], targets[rows], keys)
-            for rows, keys in zip(steps.rows, steps.keys, strict=True)
-        ]
-        return torch.stack(losses)
+        batches = ((inputs[rows], targets[rows]) for rows in steps.rows)
+        return loop(self.train_step, batches, steps.keys)
+
+
+def loop(
+    train_step: TrainStep,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    keys: Sequence[Tensor | None],
+) -> Tensor:
+    """The training loop, one call a step; returns the losses (steps,)."""
+    return torch.stack([train_step(*batch, own) for batch, own in zip(batches, keys, strict=True)])
 
 
 def build_program(problem: Problem, device: torch.device) -> Program:

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal, cast
 
 from twofold.errors import FrameworkMissing, UnknownEngine
+from twofold.experiment import Device
 from twofold.problem import Problem
 from twofold.session import Executor, Session
 
@@ -25,10 +26,14 @@ BACKENDS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class EngineDescription:
-    """What a person reads about an engine: its name within the backend and one line."""
+    """What a person reads about an engine: its name within the backend and one line.
+
+    `device` is the only kind of device that it runs on, None if it runs on all.
+    """
 
     name: str
     summary: str
+    device: Device | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,25 @@ def backend(name: str) -> Backend:
 def engine_names() -> tuple[str, ...]:
     """Every engine as `backend:engine`, PyTorch first."""
     return tuple(f"{name}:{engine.name}" for name in BACKENDS for engine in backend(name).engines)
+
+
+def default_engines() -> tuple[str, ...]:
+    """Every engine but those bound to a kind of device that is not here.
+
+    A framework is loaded only to ask for devices that an engine of its backend is bound to.
+    """
+    names = []
+    for owner in map(backend, BACKENDS):
+        bound = any(engine.device for engine in owner.engines)
+        found: tuple[str, ...] = ()
+        if bound and not owner.missing_frameworks():
+            found = tuple(name.partition(":")[0] for name in probe(owner)["devices"])
+        names += [
+            f"{owner.name}:{engine.name}"
+            for engine in owner.engines
+            if engine.device is None or engine.device in found
+        ]
+    return tuple(names)
 
 
 def find_engine(engine: str) -> tuple[Backend, EngineDescription]:

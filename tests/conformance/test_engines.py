@@ -9,20 +9,44 @@ import plain_numpy
 import pytest
 from problems import make_problem, random_batch, random_state
 
-from twofold.backends import engine_names, open_session
+from twofold.backends import default_engines, engine_names, find_engine, open_session
 from twofold.errors import DataError, DeviceUnavailable, TwofoldError
-from twofold.experiment import Adam, AdamW, BceWithLogits, CrossEntropy, Mlp, Mse, Sgd
+from twofold.experiment import (
+    Adam,
+    AdamW,
+    BceWithLogits,
+    CrossEntropy,
+    Mlp,
+    Mse,
+    Sgd,
+    WarmupCosine,
+)
 from twofold.problem import Batch, batch_at, dropout_masks, initial_state
 from twofold.session import Session
 from twofold.state import Parameters, TrainState
 
-ALL_ENGINES = engine_names()
-SLOW_TO_COMPILE = frozenset({"torch:compile"})
-OWN_SESSION = [
-    pytest.param(name, marks=pytest.mark.slow) if name in SLOW_TO_COMPILE else name
-    for name in ALL_ENGINES
-]
+COMPILES_WHOLE_STEPS = frozenset({"torch:compile-step", "torch:compile-epoch"})
+SLOW_TO_COMPILE = COMPILES_WHOLE_STEPS | {"torch:compile"}
+NEVER_COMPILES = frozenset({"torch:lesson", "torch:eager", "torch:eager-fused", "flax:op-by-op"})
+HERE = default_engines()
+
+
+def marked(engine: str, slow: frozenset[str] = frozenset()) -> Any:
+    """The engine as a parameter: skipped where its device is missing, slow where it compiles long.
+
+    What an engine without its device says is tested below.
+    """
+    marks: list[Any] = [pytest.mark.slow] if engine in slow else []
+    if engine not in HERE:
+        device = find_engine(engine)[1].device
+        marks.append(pytest.mark.skip(reason=f"{engine} runs on {device} only: none here"))
+    return pytest.param(engine, marks=marks)
+
+
+ALL_ENGINES = [marked(name) for name in engine_names()]
+OWN_SESSION = [marked(name, SLOW_TO_COMPILE) for name in engine_names()]
 """For tests that open a session each: an engine that compiles for 10 to 40 s is marked slow."""
+WARM_SESSION = [marked(name, COMPILES_WHOLE_STEPS) for name in engine_names()]
 
 each_engine = pytest.mark.parametrize("engine", OWN_SESSION)
 each_precision = pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -36,7 +60,7 @@ OPTIMIZERS = [
 ]
 
 
-@pytest.fixture(scope="module", params=ALL_ENGINES)
+@pytest.fixture(scope="module", params=WARM_SESSION)
 def warm(request: pytest.FixtureRequest) -> Session:
     """One float64 session of each engine with dropout and AdamW; tests load the state they need."""
     return open_session(make_problem(optimizer=OPTIMIZERS[-1]), request.param)
@@ -90,7 +114,7 @@ def test_a_warm_session_agrees_with_numpy(warm: Session) -> None:
     assert loss == pytest.approx(plain_numpy.loss(problem, logits, batch.targets), rel=1e-12)
     assert_same_state(warm.state(), state)  # asking changes nothing
 
-    assert warm.step(batch) == loss
+    assert warm.step(batch) == pytest.approx(loss, rel=1e-14)  # perhaps another program
     spec = problem.experiment.optimizer
     assert_close_state(warm.state(), plain_numpy.update(spec, state, gradients), rtol=1e-12)
 
@@ -119,6 +143,31 @@ def test_a_run_in_parts_is_the_same_run(warm: Session) -> None:
     assert end.step == 7
 
 
+@each_engine
+def test_five_steps_at_once_are_five_steps(engine: str) -> None:
+    problem = make_problem(rows=44)  # five whole batches and a smaller one
+    together, apart = (open_session(problem, engine) for _ in range(2))
+    whole = together.run(5)
+    parts = np.concatenate([apart.run(1) for _ in range(5)])
+    np.testing.assert_allclose(whole, parts, rtol=1e-12)
+    assert_close_state(together.state(), apart.state(), rtol=1e-12)
+    assert together.state().step == 5
+
+
+@each_engine
+def test_a_changing_learning_rate_compiles_nothing_new(engine: str) -> None:
+    schedule = WarmupCosine(warmup_steps=2, decay_steps=9, final_fraction=0.1)
+    problem = make_problem(rows=32, optimizer=AdamW(schedule=schedule, clip_norm=0.5))
+    session = open_session(problem, engine)
+    session.run(4)
+    compiled = session.compilations()
+    session.run(8)
+    assert session.compilations() == compiled
+    eager = open_session(problem, "torch:eager")
+    eager.run(12)
+    assert_close_state(session.state(), eager.state(), rtol=1e-5)  # clipping: norm + 1e-6
+
+
 def test_a_state_is_a_copy_and_does_not_follow_the_training(warm: Session) -> None:
     given = random_state(warm.problem)
     kept = {name: array.copy() for name, array in given.parameters.items()}
@@ -141,7 +190,7 @@ def test_nothing_is_compiled_in_the_steady_state(warm: Session) -> None:
     warm.run(6)
     warm.synchronize()
     assert warm.compilations() == compiled
-    assert (compiled == 0) == (warm.engine in {"torch:eager", "flax:op-by-op"})
+    assert (compiled == 0) == (warm.engine in NEVER_COMPILES)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +364,18 @@ def test_native_randomness_runs(engine: str, precision: Any) -> None:
     assert not np.allclose(quiet, noisy)
     with pytest.raises(TwofoldError, match="native"):
         session.masks(4)
+
+
+def test_an_engine_without_its_device_says_so() -> None:
+    bound = {name: find_engine(name)[1].device for name in engine_names()}
+    missing = {name: device for name, device in bound.items() if device and name not in HERE}
+    for name, device in missing.items():
+        with pytest.raises(DeviceUnavailable, match=f"{name}: runs on {device} only.* finds .*cpu"):
+            open_session(make_problem(device="auto"), name)
+    for name, device in bound.items():
+        if device is not None:
+            with pytest.raises(DeviceUnavailable, match=f"runs on {device} only.*'cpu'"):
+                open_session(make_problem(device="cpu"), name)
 
 
 @pytest.mark.parametrize("engine", ALL_ENGINES)

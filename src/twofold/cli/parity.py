@@ -46,7 +46,7 @@ def parity(
     """
     from twofold import backends, specfile
 
-    names = _listed(engines) if engines is not None else backends.engine_names()
+    names = _listed(engines) if engines is not None else backends.default_engines()
     for name in names:
         backends.require_framework(backends.find_engine(name)[0])
     precisions = _precisions(precision)

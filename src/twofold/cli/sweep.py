@@ -54,7 +54,7 @@ def sweep(
     from twofold.timing.measure import checked_cpus
 
     require_writable("--out", out)
-    names = list(asked_engines(engines) or quick_engines(backends.engine_names()))
+    names = list(asked_engines(engines) or quick_engines(backends.default_engines()))
     axes = Axes(
         parse_numbers("--batch", batch),
         parse_numbers("--width", width),

@@ -194,7 +194,7 @@ def _gate(plan: _Plan, engines: Sequence[str], parity: ParityReport | None) -> G
 
 def checked_engines(engines: Sequence[str] | None) -> list[str]:
     """Known engines, each once, the reference first. Raises BadInput."""
-    names = list(dict.fromkeys(backends.engine_names() if engines is None else engines))
+    names = list(dict.fromkeys(backends.default_engines() if engines is None else engines))
     if not names:
         raise BadInput("engines: none given; allowed is one or more")
     for name in names:

@@ -1,0 +1,96 @@
+"""Whole steps on CUDA: captured as a CUDA graph, and Inductor's modes that use such graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor
+
+from twofold_torch.flat import FlatState
+from twofold_torch.inductor import ComputeOnce, CountingInductor
+
+WARM_UP_CALLS: Final = 3  # what PyTorch's documentation of `torch.cuda.graph` asks for
+
+
+@dataclass(frozen=True)
+class _Capture:
+    """A captured call: its graph, where its arguments are read, and where its result lies."""
+
+    graph: torch.cuda.CUDAGraph
+    arguments: tuple[Tensor | None, ...]
+    result: Any
+
+
+@final
+class CudaGraphs:
+    """Stands in for a compiler: each function is captured once for each shape, then replayed.
+
+    `state` is what the functions change: the calls that PyTorch asks for before a capture must
+    leave no trace in it.
+    """
+
+    def __init__(self, is_training: Callable[[], bool], state: FlatState) -> None:
+        self.graphs = 0
+        self._state = state.tensors
+        self._is_training = is_training
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, captured at the first call with a shape and replayed at all others."""
+        captures: dict[tuple[object, ...], _Capture] = {}
+
+        def replay(*arguments: Tensor | None) -> Any:
+            shapes = (each if each is None else each.shape for each in arguments)
+            key = (*shapes, self._is_training(), torch.is_grad_enabled())
+            if key not in captures:
+                captures[key] = self._capture(function, arguments)
+            capture = captures[key]
+            for place, given in zip(capture.arguments, arguments, strict=True):
+                if place is not None and given is not None:
+                    place.copy_(given)
+            capture.graph.replay()
+            return _copy(capture.result)  # the next replay overwrites it
+
+        return replay
+
+    def _capture(
+        self, function: Callable[..., Any], arguments: tuple[Tensor | None, ...]
+    ) -> _Capture:
+        self.graphs += 1
+        places = tuple(None if each is None else each.clone() for each in arguments)
+        kept = [tensor.clone() for tensor in self._state]
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_CALLS):
+                function(*places)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = function(*places)
+        with torch.no_grad():
+            for tensor, before in zip(self._state, kept, strict=True):
+                tensor.copy_(before)
+        return _Capture(graph, places, result)
+
+
+def _copy(result: Any) -> Any:
+    if isinstance(result, Tensor):
+        return result.clone()
+    return tuple(_copy(each) for each in result)
+
+
+def inductor_mode(mode: str, state: FlatState) -> CountingInductor:
+    """Inductor in a mode of `torch.compile` such as `reduce-overhead`.
+
+    The tensors that a step changes keep their addresses; CUDA graphs need to be told.
+    """
+    for tensor in state.tensors:
+        torch._dynamo.mark_static_address(tensor)
+    options = {
+        **torch._inductor.list_mode_options(mode),
+        "post_grad_custom_post_pass": ComputeOnce(),
+    }
+    return CountingInductor(options)

@@ -1,0 +1,114 @@
+"""The default compiler of `torch.compile`: counted, and told what not to compute twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor
+from torch._dynamo import lookup_backend
+from torch._inductor.custom_graph_pass import CustomGraphPass
+
+from twofold_torch.flat import FlatState
+
+
+@final
+class CountingInductor:
+    """Inductor, counting the graphs it is given; `options` are those of `torch.compile`.
+
+    A graph is a forward pass and, in training, the backward pass that belongs to it.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        self.graphs = 0
+        self._options = dict(options or {})
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        inductor: Any = lookup_backend("inductor")  # takes more than its type says
+        compiled = inductor(graph, inputs, config_patches=self._options)
+        self.graphs += 1  # not before: Dynamo may stop Inductor and hand over the graph again
+        return compiled
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function compiled whole: with `fullgraph=True` a graph break is an error.
+
+        A new shape makes a new graph (`dynamic=False`); more graphs than
+        `torch._dynamo.config.recompile_limit` are an error, never a silent return to eager mode.
+        """
+        own = own_code(function)
+        compiled: Callable[..., Any] = torch.compile(
+            own, backend=self, dynamic=False, fullgraph=True
+        )
+        return compiled
+
+
+def own_code(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a code object of its own.
+
+    Dynamo keeps its graphs, and counts them against its limit, by code object: without this all
+    sessions of a process would share one limit. (`isolate_recompiles` is not in PyTorch 2.11.)
+    """
+    assert isinstance(function, FunctionType)
+    own = FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    own.__kwdefaults__ = function.__kwdefaults__
+    return own
+
+
+@final
+class ComputeOnce(CustomGraphPass):
+    """Makes Inductor store a few values instead of computing them again wherever they are used.
+
+    On the CPU Inductor writes an expression into each loop that reads it, unless it is long or
+    holds one of a few functions (PyTorch 2.13, `StorageBox.should_realize_on_reuse`; `pow` is not
+    among them). It would so evaluate Adam's bias corrections for every sixteen parameters, and the
+    cipher's last rounds again in each forward and backward loop that reads a dropout mask.
+    """
+
+    def __call__(self, graph: torch.fx.Graph) -> None:
+        for node in graph.nodes:
+            if _is_number_for_a_loop(node) or _is_mask(node):
+                node.meta["inductor_realize_to_strides"] = True  # read by GraphLowering.run_node
+
+    def uuid(self) -> str:
+        """Names this pass in the key of Inductor's cache."""
+        return "twofold-compute-once-2"
+
+
+def _is_number_for_a_loop(node: torch.fx.Node) -> bool:
+    """A single number that was computed and that something larger reads."""
+    if node.op != "call_function" or _dimensions(node) != 0:
+        return False
+    return any(_dimensions(user) > 0 for user in node.users)
+
+
+def _is_mask(node: torch.fx.Node) -> bool:
+    """A comparison of integers with a number, as the dropout masks are made."""
+    return node.target is torch.ops.aten.lt.Scalar and _dimensions(node) > 0
+
+
+def _dimensions(node: torch.fx.Node) -> int:
+    """Of the node's value, or the most of its values; -1 for one that is no tensor."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return max((each.dim() for each in values if isinstance(each, Tensor)), default=-1)
+
+
+WHOLE_STEP: Final[Mapping[str, Any]] = {
+    "post_grad_custom_post_pass": ComputeOnce(),
+    # The calls between kernels in C++ instead of Python; on small steps most of what is left.
+    "cpp_wrapper": True,
+}
+"""Options for graphs that hold a whole training step."""
+
+
+def whole_step_compiler(_: FlatState) -> CountingInductor:
+    """The compiler of whole steps, whatever state they change."""
+    return CountingInductor(WHOLE_STEP)
