@@ -1,0 +1,1 @@
+"""Loops that are no engines: hand-written ones and other libraries', timed in the same harness."""
