@@ -62,6 +62,9 @@ every layer's weights), from the forward pass to the update; a compiled engine n
 for them. *Beyond the range*: rungs on which the exact result, or all that is known of it, exceeds
 what the engine's numbers can hold; the oracle then does not judge.
 
+The draws have no schedule, clipping or label smoothing. The runs that start at seed 0 are older
+than step-locked training, the evaluation metric and export: they judged the rungs up to the update.
+
 ## The closest calls
 
 The largest |computed - oracle| / bound on each rung; above 1 would be an alarm.
