@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import ENVIRONMENT, measured, timing_result, unmeasured
+from hand_made_results import ENVIRONMENT, measured, timing_result, unmeasured
 from rich.console import Console
 
 from comparisons import compare

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from conftest import measured, ratio, timing_result, unmeasured
+from hand_made_results import measured, ratio, timing_result, unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
