@@ -43,6 +43,7 @@ def test_the_eps_of_clipping_is_explained_in_float64() -> None:
         "update (fresh)",
         "slots (warm)",
         "update (warm)",
+        "step-locked training",
     }
 
 
