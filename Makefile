@@ -26,10 +26,10 @@ compare: $(STAMP)
 	@$(BIN)/python -m comparisons.compare
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)
-	@$(BIN)/python -m pytest -m slow --timeout 1800 -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -m slow --timeout 1800 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff check .
