@@ -48,6 +48,18 @@ OWN_SESSION = [marked(name, SLOW_TO_COMPILE) for name in engine_names()]
 """For tests that open a session each: an engine that compiles for 10 to 40 s is marked slow."""
 WARM_SESSION = [marked(name, COMPILES_WHOLE_STEPS) for name in engine_names()]
 
+STEP_IN_ANOTHER_PROGRAM = frozenset(
+    {
+        "torch:compile-step",
+        "torch:compile-epoch",
+        "torch:cuda-graph",
+        "torch:reduce-overhead",
+        "torch:max-autotune",
+        "flax:scan",
+    }
+)
+"""Engines whose loss of a step may differ in its last bits from that of `loss_and_gradients`."""
+
 each_engine = pytest.mark.parametrize("engine", OWN_SESSION)
 each_precision = pytest.mark.parametrize("precision", ["float32", "float64"])
 OPTIMIZERS = [
@@ -114,7 +126,10 @@ def test_a_warm_session_agrees_with_numpy(warm: Session) -> None:
     assert loss == pytest.approx(plain_numpy.loss(problem, logits, batch.targets), rel=1e-12)
     assert_same_state(warm.state(), state)  # asking changes nothing
 
-    assert warm.step(batch) == pytest.approx(loss, rel=1e-14)  # perhaps another program
+    if warm.engine in STEP_IN_ANOTHER_PROGRAM:
+        assert warm.step(batch) == pytest.approx(loss, rel=1e-14)
+    else:
+        assert warm.step(batch) == loss
     spec = problem.experiment.optimizer
     assert_close_state(warm.state(), plain_numpy.update(spec, state, gradients), rtol=1e-12)
 
