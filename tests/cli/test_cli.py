@@ -171,8 +171,9 @@ def test_a_bug_is_not_swallowed():
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_interrupt():
     code = """
-    import sys, time
+    import signal, sys, time
     from twofold.cli import main
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     @main.app.command()
     def wait():
         print("waiting", flush=True)
