@@ -93,7 +93,8 @@ def python_control_flow(quick: bool) -> Findings:
     outcomes = {way: {f.__name__: outcome(f, run) for f in FUNCTIONS} for way, run in ways.items()}
     return {
         "conditions": f"{len(FUNCTIONS)} functions of 2 to 6 lines with Python's own `if`, "
-        "`while`, `for` and `break`, and one with `print`, run unchanged",
+        "`while`, `for` and `break`, and one with `print`, run unchanged; torch.compile with "
+        'backend="eager", which captures the graph and generates no code',
         "outcomes": outcomes,
         "prints": {way: printed(run) for way, run in ways.items()},
     }
