@@ -5,11 +5,12 @@
     python -m comparisons.false_alarms --table
 
 The first form climbs the ladder for the experiments of a range of seeds (see
-`comparisons.random_problems`) and stores what it saw, a file for each engine, precision and range;
-with `--variations` each experiment
-is followed by others that differ in their numbers alone, through the same compiled programs (data,
-inputs' scale, weights' scale), on the rungs from the forward pass to the update. The last form
-writes all stored files as one page. Exit codes: 0 no alarm, 1 an alarm, 2 bad input.
+`comparisons.random_problems`) and stores what it saw, a file for each engine, precision, draws and
+first seed; started again it goes on where it was stopped. Every `--whole`-th seed climbs to the
+last rung, export and import, the others to the evaluation metric. With `--variations` each
+experiment is followed by others that differ in their numbers alone, through the same compiled
+programs, on the rungs from the forward pass to the update. The last form writes all stored files as
+one page. Exit codes: 0 no alarm, 1 an alarm, 2 bad input.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ import argparse
 import gc
 import sys
 import time
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from comparisons.random_problems import RandomCase, describe, draw
-from twofold import environment
+from comparisons.false_alarm_page import page
+from comparisons.false_alarm_tally import FOLDER, Tally
+from comparisons.random_problems import RandomCase, draw
 from twofold.backends import find_engine, open_session
-from twofold.experiment import Precision
+from twofold.errors import TwofoldError
 from twofold.parity.certify import climb
+from twofold.parity.export import NAME as EXPORT_AND_IMPORT
 from twofold.parity.reference import Moment
 from twofold.parity.rungs import (
+    LADDER,
     forward_rung,
     fresh_step_rungs,
     gradients_rung,
@@ -37,146 +40,64 @@ from twofold.parity.rungs import (
 )
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
-from twofold.results import read_json, write_json
 
-SCHEMA: Final = "twofold.false-alarms/1"
-FOLDER: Final = Path("comparisons") / "results" / "false-alarms"
 PAGE: Final = Path("comparisons") / "FALSE_ALARMS.md"
 LOCKED_STEPS: Final = 3
+WHOLE_EVERY: Final = 10
 STORE_EVERY: Final = 10
 FORGET_EVERY: Final = 25  # programs compiled for shapes that never come back
+SHORTER: Final = tuple(entry for entry in LADDER if entry[0] != EXPORT_AND_IMPORT)
 
 
-HEAD: Final = """\
-# False alarms
+@dataclass(frozen=True)
+class Search:
+    """How to search: see this module's own description."""
 
-Random correct experiments (`comparisons/random_problems.py`), on which the ladder must stay
-silent. Written by `python -m comparisons.false_alarms --table` from `{folder}`.
-
-| engine | precision | seeds | experiments | variations | rungs judged | explained \
-| beyond the range | alarms |
-|---|---|---|---|---|---|---|---|---|"""
-CLOSEST: Final = """
-*Variations*: an experiment's programs once more with other numbers (rows, scale of inputs and of
-every layer's weights), from the forward pass to the update; a compiled engine need not compile
-for them. *Beyond the range*: rungs on which the exact result, or all that is known of it, exceeds
-what the engine's numbers can hold; the oracle then does not judge.
-
-The draws have no schedule, clipping or label smoothing. The runs that start at seed 0 are older
-than step-locked training, the evaluation metric and export: they judged the rungs up to the update.
-
-## The closest calls
-
-The largest |computed - oracle| / bound on each rung; above 1 would be an alarm.
-
-| engine | precision | rung | ratio | seed |
-|---|---|---|---|---|"""
-
-
-@dataclass
-class Tally:
-    """What one engine answered so far over a range of seeds."""
-
-    engine: str
-    precision: Precision
-    first_seed: int
-    end_seed: int
-    experiments: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    worst: dict[str, tuple[float, int]] = field(default_factory=dict)
-    alarms: list[dict[str, Any]] = field(default_factory=list)
-    not_judged: list[dict[str, Any]] = field(default_factory=list)
+    folder: Path
+    minutes: float | None = None
     variations: int = 0
-
-    def add(self, case: RandomCase, rungs: list[Rung], variation: int = 0) -> None:
-        """Count one experiment, or one variation of it."""
-        self.experiments += variation == 0
-        for rung in rungs:
-            self.verdicts[rung.verdict] += 1
-            if rung.verdict == "diverges":
-                self.alarms.append(self._event(case, rung, variation))
-            elif rung.verdict == "not run":
-                self.not_judged.append(
-                    {
-                        "seed": case.seed,
-                        "variation": variation,
-                        "rung": rung.rung,
-                        "note": rung.note,
-                    }
-                )
-            elif rung.worst_ratio is not None:
-                key = f"{rung.rung}, explained" if rung.explanation else rung.rung
-                before = self.worst.get(key, (-1.0, 0))
-                self.worst[key] = max(before, (rung.worst_ratio, case.seed))
-
-    def _event(self, case: RandomCase, rung: Rung, variation: int) -> dict[str, Any]:
-        command = (
-            f"python -m comparisons.false_alarms --seeds {case.seed}:{case.seed + 1} "
-            f"--engines {self.engine} --precision {self.precision} --variations {variation}"
-        )
-        return {
-            "seed": case.seed,
-            "variation": variation,
-            "rung": rung.rung,
-            "ratio": str(rung.worst_ratio),
-            "worst": str(rung.worst),
-            "note": rung.note,
-            "diagnosis": list(rung.diagnosis),
-            "experiment": describe(case),
-            "reproduce": command,
-        }
-
-    def failed_to_run(self) -> list[dict[str, Any]]:
-        """Rungs that an engine could not run, apart from those that the oracle cannot judge."""
-        return [event for event in self.not_judged if "engine failed" in event["note"]]
-
-    def to_json(self) -> dict[str, Any]:
-        """This tally with the environment it was made in."""
-        return {
-            "schema": SCHEMA,
-            "engine": self.engine,
-            "precision": self.precision,
-            "seeds": [self.first_seed, self.first_seed + self.experiments],
-            "experiments": self.experiments,
-            "variations": self.variations,
-            "verdicts": dict(self.verdicts),
-            "worst_ratios": {
-                rung: {"ratio": ratio, "seed": seed}
-                for rung, (ratio, seed) in sorted(self.worst.items())
-            },
-            "alarms": self.alarms,
-            "not_judged": self.not_judged,
-            "environment": environment.describe(),
-        }
-
-    def store(self, folder: Path) -> Path:
-        """Write this tally under a name that says what it is of."""
-        name = f"{self.engine.replace(':', '-')}-{self.precision}-{self.first_seed}.json"
-        return write_json(folder / name, self.to_json())
+    whole_every: int = WHOLE_EVERY
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run or tabulate; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m comparisons.false_alarms")
-    parser.add_argument("--seeds", help="a range A:B, B not included", default="0:20")
-    parser.add_argument("--engines", help="comma-separated", default="torch:eager,flax:jit")
-    parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--variations", type=int, help="of each experiment", default=0)
-    parser.add_argument("--minutes", type=float, help="stop after so many", default=None)
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--table", action="store_true", help=f"write {PAGE} from stored results")
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.table:
         PAGE.write_text(page(options.out), encoding="utf-8")
         return 0
     first, end = _seed_range(parser, options.seeds)
-    names = options.engines.split(",")
-    tallies = [Tally(name, options.precision, first, end) for name in names]
-    for name in names:
-        find_engine(name)
+    if options.whole < 1:
+        parser.error(f"--whole: {options.whole} given; allowed is 1 or more")
     options.out.mkdir(parents=True, exist_ok=True)
-    search(tallies, options.out, options.minutes, options.variations)
+    try:
+        for name in options.engines.split(","):
+            find_engine(name)
+        tallies = [
+            Tally(name, options.precision, first, end, options.draws).taken_up(options.out)
+            for name in options.engines.split(",")
+        ]
+    except TwofoldError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    search(tallies, Search(options.out, options.minutes, options.variations, options.whole))
     return 1 if any(tally.alarms or tally.failed_to_run() for tally in tallies) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m comparisons.false_alarms")
+    parser.add_argument("--seeds", help="a range A:B, B not included", default="0:20")
+    parser.add_argument("--engines", help="comma-separated", default="torch:eager,flax:jit")
+    parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--draws", choices=("plain", "wide"), default="wide")
+    parser.add_argument("--variations", type=int, help="of each experiment", default=0)
+    parser.add_argument(
+        "--whole", type=int, help="every so many seeds the whole ladder", default=WHOLE_EVERY
+    )
+    parser.add_argument("--minutes", type=float, help="stop after so many", default=None)
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--table", action="store_true", help=f"write {PAGE} from stored results")
+    return parser
 
 
 def _seed_range(parser: argparse.ArgumentParser, text: str) -> tuple[int, int]:
@@ -186,25 +107,27 @@ def _seed_range(parser: argparse.ArgumentParser, text: str) -> tuple[int, int]:
     return int(first), int(end)
 
 
-def search(tallies: list[Tally], folder: Path, minutes: float | None, variations: int = 0) -> None:
-    """Climb with every engine for every seed; stores as it goes, so that a stop loses little."""
+def search(tallies: list[Tally], how: Search) -> None:
+    """Climb with every engine for every seed that it lacks; stores as it goes."""
     start = time.monotonic()
-    first, end = tallies[0].first_seed, tallies[0].end_seed
-    for seed in range(first, end):
-        case = draw(seed, tallies[0].precision)
+    for seed in range(min(tally.next_seed for tally in tallies), tallies[0].end_seed):
+        case = draw(seed, tallies[0].precision, draws=tallies[0].draws)
         reference = case.reference()
-        for tally in tallies:
-            rungs = climb(tally.engine, reference, steps=LOCKED_STEPS)
+        whole = seed % how.whole_every == 0
+        for tally in (tally for tally in tallies if tally.next_seed == seed):
+            ladder = LADDER if whole else SHORTER
+            rungs = climb(tally.engine, reference, steps=LOCKED_STEPS, ladder=ladder)
             tally.add(case, rungs)
+            tally.whole += whole
             _tell_alarms(tally, seed, rungs)
-            if variations:
-                _vary(tally, case, variations)
-        over = minutes is not None and time.monotonic() - start > 60 * minutes
-        if (seed - first) % FORGET_EVERY == FORGET_EVERY - 1:
+            if how.variations:
+                _vary(tally, case, how.variations)
+        if seed % FORGET_EVERY == FORGET_EVERY - 1:
             _forget_compiled()
-        if over or seed == end - 1 or (seed - first) % STORE_EVERY == STORE_EVERY - 1:
+        over = how.minutes is not None and time.monotonic() - start > 60 * how.minutes
+        if over or seed == tallies[0].end_seed - 1 or seed % STORE_EVERY == STORE_EVERY - 1:
             for tally in tallies:
-                tally.store(folder)
+                tally.store(how.folder)
             print(f"seed {seed}: {time.monotonic() - start:.0f} s", flush=True)
         if over:
             return
@@ -219,7 +142,6 @@ def _vary(tally: Tally, case: RandomCase, variations: int) -> None:
         rungs = [judge(subject) for judge in (forward_rung, loss_rung, gradients_rung)]
         rungs += step_rungs(subject, subject.reference.fresh)
         rungs += step_rungs(subject, subject.reference.warm)
-        tally.variations += 1
         tally.add(case, rungs, number)
         _tell_alarms(tally, case.seed, rungs)
 
@@ -246,72 +168,6 @@ def _forget_compiled() -> None:
     if dynamo is not None:
         dynamo.reset()
     gc.collect()
-
-
-def page(folder: Path) -> str:
-    """The stored tallies as Markdown."""
-    tallies = [read_json(path, SCHEMA) for path in sorted(folder.glob("*.json"))]
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for tally in tallies:
-        groups.setdefault((tally["engine"], tally["precision"]), []).append(tally)
-    lines = [HEAD.format(folder=folder.as_posix())]
-    lines += [_group_row(key, group) for key, group in sorted(groups.items())]
-    lines.append(CLOSEST)
-    for (engine, precision), group in sorted(groups.items()):
-        lines += _closest_rows(engine, precision, group)
-    return "\n".join([*lines, *_alarm_lines(tallies), ""])
-
-
-def _alarm_lines(tallies: list[dict[str, Any]]) -> list[str]:
-    """Every alarm, and whether another run of its seed stayed silent."""
-    lines = ["", "## Alarms", ""]
-    for tally in tallies:
-        for alarm in tally["alarms"]:
-            again = any(clean_rerun(other, tally, alarm["seed"]) for other in tallies)
-            since = "; gone since: a later run of this seed has none" if again else ""
-            lines.append(
-                f"- {tally['engine']} {tally['precision']}, seed {alarm['seed']}, {alarm['rung']}: "
-                f"{alarm['note']}{since}"
-            )
-    return lines if len(lines) > 3 else [*lines, "None."]
-
-
-def clean_rerun(other: dict[str, Any], tally: dict[str, Any], seed: int) -> bool:
-    """Whether another run of the same engine and precision covers a seed without an alarm."""
-    same = (other["engine"], other["precision"]) == (tally["engine"], tally["precision"])
-    covers = other["seeds"][0] <= seed < other["seeds"][1]
-    return same and covers and all(alarm["seed"] != seed for alarm in other["alarms"])
-
-
-def _group_row(key: tuple[str, str], group: list[dict[str, Any]]) -> str:
-    verdicts: Counter[str] = Counter()
-    for tally in group:
-        verdicts.update(tally["verdicts"])
-    seeds = ", ".join(f"{a} to {b - 1}" for a, b in (tally["seeds"] for tally in group))
-    judged = verdicts["certified"] + verdicts["explained"] + verdicts["diverges"]
-    cells = (
-        *key,
-        seeds,
-        sum(tally["experiments"] for tally in group),
-        sum(tally.get("variations", 0) for tally in group),
-        judged,
-        verdicts["explained"],
-        verdicts["not run"],
-        sum(len(tally["alarms"]) for tally in group),
-    )
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
-def _closest_rows(engine: str, precision: str, group: list[dict[str, Any]]) -> list[str]:
-    worst: dict[str, tuple[float, int]] = {}
-    for tally in group:
-        for rung, entry in tally["worst_ratios"].items():
-            found = (float(entry["ratio"]), int(entry["seed"]))
-            worst[rung] = max(worst.get(rung, (-1.0, 0)), found)
-    return [
-        f"| {engine} | {precision} | {rung} | {ratio:.3g} | {seed} |"
-        for rung, (ratio, seed) in worst.items()
-    ]
 
 
 if __name__ == "__main__":

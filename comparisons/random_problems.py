@@ -1,16 +1,22 @@
 """Random correct experiments, as odd as the spec allows: material for the search for false alarms.
 
-python -m comparisons.random_problems SEED     describes the experiment of a seed
+    python -m comparisons.random_problems SEED     describes the experiment of a seed
+
+The *plain* draws are the first generator, kept so that its stored results can be made again. The
+*wide* draws have the same experiments and add, from a random stream of their own, a schedule,
+clipping, label smoothing and a late warm step.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
+from comparisons.random_numbers import count, real
+from comparisons.random_options import late_step, options_of
 from twofold.experiment import (
     Activation,
     Adam,
@@ -31,6 +37,8 @@ from twofold.parity.reference import Reference, build_reference, moment, rounded
 from twofold.problem import Batch, Problem, initial_state
 from twofold.state import Array, Parameters, TrainState, weight_name
 
+Draws = Literal["plain", "wide"]
+
 ACTIVATIONS: Final = get_args(Activation)
 MAX_DEPTH: Final = 8
 MAX_WIDTH: Final = 512
@@ -39,19 +47,42 @@ MAX_CLASSES: Final = 1000
 INPUT_SCALES: Final = (1e-6, 1e4)
 LAYER_SCALES: Final = (0.2, 5.0)
 LOGIT_SCALES: Final = (1e-2, 1e3)
-WIDE: Final = 0.3  # share of experiments whose warm state has its last layer scaled
+SCALED: Final = 0.3  # share of experiments whose warm state has its last layer scaled
+
+OPTIONS_STREAM: Final = 2**32 - 1  # no variation has this number
 
 
 @dataclass(frozen=True)
 class RandomCase:
-    """A problem, and the factor on the last layer of its warm state (1 leaves it alone)."""
+    """A problem, and the factor on the last layer of its warm state (1 leaves it alone).
+
+    `warm_step` is the number of steps that the warm state of the wide draws claims to have had.
+    """
 
     seed: int
     problem: Problem
     logit_scale: float
+    warm_step: int | None = None
+
+    @property
+    def draws(self) -> Draws:
+        """The generator that this case comes from."""
+        return "plain" if self.warm_step is None else "wide"
 
     def reference(self) -> Reference:
-        """What the oracle says; the warm moment starts from the scaled state."""
+        """What the oracle says; the warm moment starts from the scaled state.
+
+        The wide draws' warm state is that after one step, with another step count: the schedule,
+        the bias corrections, the batch and the masks are then those of a late step.
+        """
+        if self.warm_step is not None:
+            arithmetic = arithmetic_for(self.problem.experiment.precision)
+            fresh = moment("fresh", self.problem, initial_state(self.problem), arithmetic)
+            last = len(self.problem.experiment.model.hidden)
+            state = rounded_state(fresh.after, self.warm_step, arithmetic)
+            state = _scaled_layer(state, last, self.logit_scale)
+            warm = moment("warm", self.problem, state, arithmetic)
+            return Reference(self.problem, arithmetic, fresh, warm)
         built = build_reference(self.problem)
         if self.logit_scale == 1.0:
             return built
@@ -63,7 +94,8 @@ class RandomCase:
     def variation(self, number: int) -> Reference:
         """Other numbers through the same programs: new rows, new sizes of every layer's weight.
 
-        The batch keeps its shape, so that a compiled engine need not compile again.
+        The batch keeps its shape, so that a compiled engine need not compile again. A variation of
+        the wide draws has steps of its own as well.
         """
         random = np.random.default_rng([self.seed, number])
         experiment = self.problem.experiment
@@ -72,20 +104,28 @@ class RandomCase:
         built = arithmetic_for(experiment.precision)
         state = initial_state(problem)
         for layer in range(len(experiment.model.hidden) + 1):
-            state = _scaled_layer(state, layer, _real(random, *LAYER_SCALES))
-        fresh = moment("fresh", problem, state, built)
-        after = rounded_state(fresh.after, 1, built)
+            state = _scaled_layer(state, layer, real(random, *LAYER_SCALES))
+        steps = (0, 1) if self.draws == "plain" else (late_step(random), late_step(random))
+        fresh = moment("fresh", problem, TrainState(state.parameters, state.slots, steps[0]), built)
+        after = rounded_state(fresh.after, steps[1], built)
         return Reference(problem, built, fresh, moment("warm", problem, after, built))
 
 
-def draw(seed: int, precision: Precision, max_size: int = MAX_WIDTH) -> RandomCase:
+def draw(
+    seed: int, precision: Precision, max_size: int = MAX_WIDTH, draws: Draws = "wide"
+) -> RandomCase:
     """The experiment of a seed: the same numbers in both precisions, but for rounding."""
+    plain = _draw_plain(seed, precision, max_size)
+    return plain if draws == "plain" else _with_options(plain)
+
+
+def _draw_plain(seed: int, precision: Precision, max_size: int) -> RandomCase:
     random = np.random.default_rng(seed)
     size = max_size / MAX_WIDTH
-    batch = _count(random, 1, max(1, int(MAX_BATCH * size)))
+    batch = count(random, 1, max(1, int(MAX_BATCH * size)))
     loss = _loss(random)
     classes = max(2, int(MAX_CLASSES * size))
-    outputs = _count(random, 2, classes) if loss.kind == "cross_entropy" else _count(random, 1, 64)
+    outputs = count(random, 2, classes) if loss.kind == "cross_entropy" else count(random, 1, 64)
     experiment = Experiment(
         name=f"random {seed}",
         seed=int(random.integers(2**32)),
@@ -103,28 +143,24 @@ def draw(seed: int, precision: Precision, max_size: int = MAX_WIDTH) -> RandomCa
     rows = batch + int(random.integers(0, 2 * batch + 1))
     train = _rows(random, experiment, rows)
     test = _rows(random, experiment, 3)
-    extreme = random.random() < WIDE
-    scale = _real(random, *LOGIT_SCALES) if extreme else 1.0
+    extreme = random.random() < SCALED
+    scale = real(random, *LOGIT_SCALES) if extreme else 1.0
     return RandomCase(seed, Problem(experiment, train, test), scale)
 
 
-def _count(random: np.random.Generator, low: int, high: int) -> int:
-    """A whole number, uniform in its logarithm; the ends are as likely as any decade."""
-    if random.random() < 0.1:
-        return int(random.choice([low, high]))
-    return int(np.floor(np.exp(random.uniform(np.log(low), np.log(high + 1)))))
-
-
-def _real(random: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(random.uniform(np.log(low), np.log(high))))
+def _with_options(case: RandomCase) -> RandomCase:
+    """The same case with a schedule, clipping, label smoothing and a late warm step."""
+    random = np.random.default_rng([case.seed, OPTIONS_STREAM])
+    problem = replace(case.problem, experiment=options_of(random, case.problem))
+    return replace(case, problem=problem, warm_step=late_step(random))
 
 
 def _model(random: np.random.Generator, outputs: int, max_width: int) -> Mlp:
     depth = int(random.integers(0, MAX_DEPTH + 1))
     dropout = 0.0 if random.random() < 0.5 else float(random.uniform(0.02, 0.9))
     return Mlp(
-        in_features=_count(random, 1, max_width),
-        hidden=tuple(_count(random, 1, max_width) for _ in range(depth)),
+        in_features=count(random, 1, max_width),
+        hidden=tuple(count(random, 1, max_width) for _ in range(depth)),
         out_features=outputs,
         activation=random.choice(ACTIVATIONS),
         dropout=dropout,
@@ -140,8 +176,8 @@ def _loss(random: np.random.Generator) -> Loss:
 
 def _optimizer(random: np.random.Generator) -> Optimizer:
     kind = random.choice(["sgd", "adam", "adamw"])
-    rate = _real(random, 1e-5, 1.0)
-    decay = 0.0 if random.random() < 0.4 else _real(random, 1e-5, 0.3)
+    rate = real(random, 1e-5, 1.0)
+    decay = 0.0 if random.random() < 0.4 else real(random, 1e-5, 0.3)
     if kind == "sgd":
         momentum = 0.0 if random.random() < 0.3 else float(random.uniform(0.1, 0.99))
         nesterov = bool(momentum > 0 and random.random() < 0.5)
@@ -149,7 +185,7 @@ def _optimizer(random: np.random.Generator) -> Optimizer:
     betas = (0.9, 0.999)
     if random.random() < 0.3:
         betas = (float(random.uniform(0, 0.99)), float(random.uniform(0.5, 0.9999)))
-    eps = 1e-8 if random.random() < 0.6 else _real(random, 1e-12, 1e-2)
+    eps = 1e-8 if random.random() < 0.6 else real(random, 1e-12, 1e-2)
     adam = Adam if kind == "adam" else AdamW
     return adam(learning_rate=rate, weight_decay=decay, betas=betas, eps=eps)
 
@@ -158,7 +194,7 @@ def _rows(random: np.random.Generator, experiment: Experiment, rows: int) -> Bat
     model, loss = experiment.model, experiment.loss.kind
     assert model.in_features is not None
     assert model.out_features is not None
-    inputs = random.standard_normal((rows, model.in_features)) * _real(random, *INPUT_SCALES)
+    inputs = random.standard_normal((rows, model.in_features)) * real(random, *INPUT_SCALES)
     odd = random.random()
     if odd < 0.15:  # constant features
         inputs[:, : 1 + model.in_features // 2] = inputs[0, 0]
@@ -179,7 +215,7 @@ def _targets(
         return random.integers(0, outputs, rows)
     shape = (rows, outputs)
     if loss == "mse":
-        targets = random.standard_normal(shape) * _real(random, 1e-3, 1e3)
+        targets = random.standard_normal(shape) * real(random, 1e-3, 1e3)
     elif random.random() < 0.7:
         targets = (random.random(shape) < 0.5).astype(np.float64)
     else:
@@ -203,7 +239,8 @@ def describe(case: RandomCase) -> str:
     return (
         f"{case.problem.experiment.to_toml()}\n"
         f"# rows {case.problem.train.rows}, largest input {np.abs(inputs).max():.3g}, "
-        f"last layer of the warm state times {case.logit_scale:.3g}"
+        f"last layer of the warm state times {case.logit_scale:.3g}, draws {case.draws}, "
+        f"warm step {case.warm_step}"
     )
 
 

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from comparisons.false_alarms import FOLDER, SCHEMA, Tally, clean_rerun, page, search
-from comparisons.random_problems import draw
+from comparisons.false_alarm_page import clean_rerun, page
+from comparisons.false_alarm_tally import FOLDER, SCHEMA, Tally
+from comparisons.false_alarms import SHORTER, Search, main, search
+from comparisons.random_problems import Draws, draw
+from twofold.errors import ResultError
 from twofold.parity.certify import climb
 from twofold.results import read_json
 
@@ -16,10 +19,12 @@ SMALL = 24  # largest width of the fast tests
 PASSES = ("certified", "explained")
 
 
-def alarms(seed: int, engine: str, precision: str, max_size: int = SMALL) -> list[str]:
+def alarms(
+    seed: int, engine: str, precision: str, max_size: int = SMALL, draws: Draws = "wide"
+) -> list[str]:
     """The rungs that a correct engine fails."""
-    case = draw(seed, precision, max_size)  # type: ignore[arg-type]
-    rungs = climb(engine, case.reference(), steps=1)
+    case = draw(seed, precision, max_size, draws)  # type: ignore[arg-type]
+    rungs = climb(engine, case.reference(), steps=1, ladder=SHORTER)
     beyond = "exceeds the range"
     return [
         f"{rung.rung}: {rung.note}"
@@ -29,7 +34,7 @@ def alarms(seed: int, engine: str, precision: str, max_size: int = SMALL) -> lis
 
 
 @settings(
-    max_examples=12,
+    max_examples=20,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -46,7 +51,7 @@ def test_flax_raises_no_false_alarm(seed: int) -> None:
 
 def test_overflow_on_the_way_is_no_alarm() -> None:
     """Seed 998 was one: infinity in the backward pass, times a dropout mask of zero, is NaN."""
-    assert alarms(998, "torch:eager", "float32", max_size=512) == []
+    assert alarms(998, "torch:eager", "float32", 512, "plain") == []
 
 
 def test_draws_are_repeatable_and_agree_in_both_precisions() -> None:
@@ -74,15 +79,100 @@ def test_draws_reach_the_corners() -> None:
     assert max(sizes) > 1e4
 
 
+def test_wide_draws_are_the_plain_ones_with_options() -> None:
+    """Apart from options, plain and wide experiments of a seed are the same."""
+    for seed in range(20):
+        plain, wide = (draw(seed, "float64", draws=draws) for draws in ("plain", "wide"))
+        assert (plain.draws, wide.draws) == ("plain", "wide")
+        assert (plain.problem.train.inputs == wide.problem.train.inputs).all()
+        bare = wide.problem.experiment.model_dump()
+        for path in (("optimizer", "schedule"), ("optimizer", "clip_norm")):
+            bare[path[0]][path[1]] = plain.problem.experiment.model_dump()[path[0]][path[1]]
+        if "label_smoothing" in bare["loss"]:
+            bare["loss"]["label_smoothing"] = 0.0
+        assert bare == plain.problem.experiment.model_dump()
+
+
+def test_plain_draws_stay_as_they_were_stored() -> None:
+    """Seed 998 as the first search stored it: its draws must not move under later generators."""
+    (stored,) = read_json(FOLDER / "torch-eager-float32-0.json", SCHEMA)["alarms"][:1]
+    experiment = draw(998, "float32", draws="plain").problem.experiment
+    lines = stored["experiment"].partition("# rows")[0].splitlines()
+    assert len(lines) > 20
+    assert set(lines) <= set(experiment.to_toml().splitlines())  # fields have come since
+
+
+def test_wide_draws_reach_the_corners_of_the_options() -> None:
+    cases = [draw(seed, "float32", SMALL) for seed in range(120)]
+    optimizers = [case.problem.experiment.optimizer for case in cases]
+    schedules = [o.schedule for o in optimizers if o.schedule.kind == "warmup_cosine"]
+    assert 40 < len(schedules) < 100
+    assert any(schedule.warmup_steps == 0 for schedule in schedules)
+    assert any(schedule.warmup_steps > 10 for schedule in schedules)
+    steps = [case.warm_step or 0 for case in cases]
+    assert any(
+        s > o.schedule.decay_steps
+        for s, o in zip(steps, optimizers, strict=True)
+        if o.schedule.kind == "warmup_cosine"
+    )
+    clipped = [o.clip_norm for o in optimizers if o.clip_norm is not None]
+    assert 40 < len(clipped) < 100
+    losses = [case.problem.experiment.loss for case in cases]
+    smoothed = [loss.label_smoothing for loss in losses if loss.kind == "cross_entropy"]
+    assert 0.0 in smoothed
+    assert max(smoothed) > 0.5
+
+
+def test_some_limits_lie_at_the_norm_of_the_first_gradient() -> None:
+    """The norm by PyTorch's own sum over its own gradients."""
+    import torch
+
+    from twofold import open_session
+
+    near = 0
+    for seed in range(40):
+        case = draw(seed, "float64", SMALL)
+        limit = case.problem.experiment.optimizer.clip_norm
+        if limit is not None:
+            session = open_session(case.problem, "torch:eager")
+            _, gradients = session.loss_and_gradients(session.batch(0))
+            norm = torch.nn.utils.get_total_norm([torch.tensor(g) for g in gradients.values()])
+            near += abs(limit - float(norm)) <= 0.1001 * float(norm)
+    assert near >= 4
+
+
 def test_a_search_stores_what_it_saw_and_tables_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
     tally = Tally("torch:eager", "float32", 3, 4)
-    search([tally], tmp_path, None, variations=1)
+    search([tally], Search(tmp_path, variations=1, whole_every=3))
     (path,) = tmp_path.glob("*.json")
     stored = read_json(path, SCHEMA)
     assert stored["seeds"] == [3, 4]
-    assert (stored["experiments"], stored["variations"]) == (1, 1)
+    assert (stored["experiments"], stored["whole_ladders"], stored["variations"]) == (1, 1, 1)
+    assert stored["draws"] == "wide"
     assert stored["alarms"] == []
-    assert "| torch:eager | float32 | 3 to 3 | 1 | 1 |" in page(tmp_path)
+    assert "| torch:eager | float32 | wide | 3 to 3 | 1 | 1 | 1 |" in page(tmp_path)
+
+
+def test_a_stopped_search_goes_on_and_comes_to_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command = ["--seeds", "1266:1269", "--engines", "torch:eager", "--out"]
+    assert main([*command, str(whole)]) == 0
+    for _ in range(3):
+        assert main([*command, str(parts), "--minutes", "0"]) == 0  # one seed each
+    name = "torch-eager-float32-wide-1266.json"
+    results = [read_json(folder / name, SCHEMA) for folder in (whole, parts)]
+    for result in results:
+        del result["environment"]
+    assert results[0] == results[1]
+    assert results[0]["seeds"] == [1266, 1269]
+
+
+def test_a_search_is_not_continued_with_other_versions(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    begun = Tally("torch:eager", "float32", 0, 2)
+    begun.environment["versions"]["torch"] = "0.4"
+    begun.store(tmp_path)
+    with pytest.raises(ResultError, match=r"made with .*0\.4"):
+        Tally("torch:eager", "float32", 0, 2).taken_up(tmp_path)
 
 
 def test_every_stored_alarm_is_gone_since() -> None:

@@ -71,7 +71,13 @@ def _require_shared_draws(experiment: Experiment) -> None:
         )
 
 
-def climb(engine: str, reference: Reference, *, steps: int = DEFAULT_STEPS) -> list[Rung]:
+def climb(
+    engine: str,
+    reference: Reference,
+    *,
+    steps: int = DEFAULT_STEPS,
+    ladder: Ladder = LADDER,
+) -> list[Rung]:
     """Every rung of one engine; a rung whose engine raises is `not run`, and so are those after."""
     owner, _ = backends.find_engine(engine)
     try:
@@ -80,8 +86,8 @@ def climb(engine: str, reference: Reference, *, steps: int = DEFAULT_STEPS) -> l
     except TwofoldError:
         raise
     except Exception as error:  # an engine may fail in any way; the report must say how
-        return [_not_run(name, engine, reference, error) for name, _ in LADDER]
-    return climb_subject(subject)
+        return [_not_run(name, engine, reference, error) for name, _ in ladder]
+    return climb_subject(subject, ladder)
 
 
 def climb_subject(subject: Subject, ladder: Ladder = LADDER) -> list[Rung]:
