@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from comparisons.compare import default_folder
 from comparisons.loops.worker import COMMAND, LOOPS
 from comparisons.narrator import Narrator
 from twofold import environment
+from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.report.wording import duration
+from twofold.results import write_json
+from twofold.timing import summary
 from twofold.timing.clock import SystemClock
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.load import busy_seconds
+from twofold.timing.measure import checked_cpus
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import Progress
 from twofold.timing.result import EngineTiming
@@ -61,6 +67,55 @@ def measure_loops(
         cores=len(cpus),
         on_progress=partial(show, narrator),
     )
+
+
+def compare_loops(
+    names: Sequence[str],
+    reference: str,
+    cpus: Sequence[int],
+    seconds: float,
+    narrator: Narrator,
+) -> dict[str, Any]:
+    """The lesson in engines and loops: timings, and each one's ratio to the reference."""
+    lesson = Experiment.load("lesson")
+    rounds = measure_loops(names, lesson, cpus, seconds, narrator)
+    timings = [summary.engine_timing(run, SEED, rounds.quiet) for run in rounds.runs]
+    for timing in timings:
+        narrator.say(say_timing(timing))
+    of_reference = next(timing for timing in timings if timing.engine == reference)
+    others = [timing for timing in timings if timing is not of_reference]
+    ratios = [summary.ratio_of(other, of_reference, SEED, rounds.quiet) for other in others]
+    return {
+        "experiment": lesson.model_dump(mode="json"),
+        "environment": describe(cpus, rounds),
+        "timings": [timing.to_json() for timing in timings],
+        "reference": reference,
+        "ratios": [asdict(ratio) for ratio in ratios],
+    }
+
+
+def run_script(
+    arguments: list[str] | None,
+    name: str,
+    description: str,
+    report: Callable[[Sequence[int], float, Narrator], dict[str, Any]],
+) -> int:
+    """Run `comparisons.NAME`: measure, write `NAME-N-threads.json`; returns the exit code."""
+    narrator = Narrator()
+    try:
+        given = parse(arguments, f"python -m comparisons.{name}", description)
+        cpus = checked_cpus(given.threads)
+        folder: Path = given.out or default_folder(given.quick)
+        result = report(cpus, given.seconds, narrator)
+        path = write_json(folder / f"{name}-{len(cpus)}-threads.json", result)
+    except TwofoldError as error:
+        narrator.fail(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        narrator.fail("interrupted; nothing is stored")
+        return 130
+    narrator.say(f"Results: {path}")
+    return 0
 
 
 def describe(cpus: Sequence[int], rounds: Rounds) -> dict[str, Any]:

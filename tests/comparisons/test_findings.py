@@ -195,7 +195,7 @@ def test_other_words() -> None:
 
 
 def test_environments_are_told_apart_by_machine_not_by_load(evidence: Evidence) -> None:
-    one = evidence.environments[0]
+    one = evidence.parity[0]["environment"]
     later = {**one, "load_average": [1.5, 1, 1], "time_utc": "2026-02-02T00:00:00+00:00"}
     other = {**one, "processor": "Testonium 1"}
     lines = describe_environments([one, later, other])

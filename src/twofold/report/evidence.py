@@ -15,22 +15,35 @@ SCHEMAS: Final = {
     "parity": "twofold.parity/1",
     "timing": "twofold.timing/1",
     "training": "twofold.training/1",
+    "outcome": "twofold.outcome/1",
+    "divergence": "twofold.divergence/1",
+    "feeding": "twofold.feeding/1",
+    "peers": "twofold.peers/1",
+    "targets": "twofold.targets/1",
 }
+"""The kinds of results, each with the beginning of its files' names."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Parity, timing and training results, each in the order of their file names."""
+    """The results of each kind, in the order of their file names.
+
+    The main job writes the first three; the further studies add the others.
+    """
 
     parity: tuple[Result, ...] = ()
     timing: tuple[Result, ...] = ()
     training: tuple[Result, ...] = ()
+    outcome: tuple[Result, ...] = ()
+    divergence: tuple[Result, ...] = ()
+    feeding: tuple[Result, ...] = ()
+    peers: tuple[Result, ...] = ()
+    targets: tuple[Result, ...] = ()
 
-    @property
-    def environments(self) -> tuple[dict[str, Any], ...]:
-        """The environment of every result."""
-        everything = (*self.parity, *self.timing, *self.training)
-        return tuple(result["environment"] for result in everything)
+    def of_kind(self, kind: str) -> tuple[Result, ...]:
+        """The results of one kind, a key of `SCHEMAS`."""
+        found: tuple[Result, ...] = getattr(self, kind)
+        return found
 
 
 def file_name(kind: str, *parts: str) -> str:
@@ -39,7 +52,7 @@ def file_name(kind: str, *parts: str) -> str:
 
 
 def load(folder: Path) -> Evidence:
-    """Read `parity-*.json`, `timing-*.json` and `training-*.json`.
+    """Read the files of every kind: `parity-*.json`, `timing-*.json` and so on.
 
     Raises ResultError when there is none, or one cannot be read or has another schema.
     """

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from twofold.report import advice, figures, wording
+from twofold.report import advice, divergence_chart, figures, wording
 from twofold.report.environments import describe_environments
-from twofold.report.evidence import Evidence, load
+from twofold.report.evidence import SCHEMAS, Evidence, experiment_name, load
 from twofold.report.page import render_page
 from twofold.report.parity_findings import ParityFindings, Tally, find_parity, unique
+from twofold.report.study_findings import StudyFindings, find_studies
 from twofold.report.style import Chart, to_svg
 from twofold.report.timing_findings import Comparison, ExperimentTiming, find_timing
 from twofold.report.training_findings import ExperimentTraining, find_training
@@ -30,6 +31,7 @@ class Findings:
     parity: ParityFindings | None
     timing: tuple[ExperimentTiming, ...]
     training: tuple[ExperimentTraining, ...]
+    studies: StudyFindings
     advice: tuple[str, ...]
     environments: dict[str, tuple[str, ...]]
 
@@ -47,15 +49,15 @@ def find(evidence: Evidence) -> Findings:
     parity = find_parity(evidence.parity)
     timing = tuple(find_timing(result) for result in evidence.timing)
     training = find_training(evidence.training, _engines(parity, timing))
-    kinds = {"parity": evidence.parity, "timing": evidence.timing, "training": evidence.training}
     return Findings(
         parity=parity,
         timing=timing,
         training=training,
+        studies=find_studies(evidence),
         advice=advice.advise(parity, timing, training),
         environments={
-            kind: describe_environments(result["environment"] for result in results)
-            for kind, results in kinds.items()
+            kind: describe_environments(result["environment"] for result in evidence.of_kind(kind))
+            for kind in SCHEMAS
         },
     )
 
@@ -71,7 +73,7 @@ def _engines(
 def compose(evidence: Evidence) -> Guide:
     """The guide of stored results: a pure function of them."""
     findings = find(evidence)
-    charts = _charts(findings)
+    charts = _charts(findings, evidence)
     template = _templates().get_template("guide.md.jinja")
     markdown = template.render(
         findings=findings,
@@ -100,11 +102,15 @@ def write_guide(results: Path, out: Path | None = None) -> Path:
     return folder / "GUIDE.md"
 
 
-def _charts(findings: Findings) -> dict[str, Chart]:
+def _charts(findings: Findings, evidence: Evidence) -> dict[str, Chart]:
     drawn = {
         "parity": figures.parity_chart(findings.parity) if findings.parity else None,
         "step-time": figures.step_time_chart(findings.timing),
         "time-to-result": figures.time_to_result_chart(findings.timing, findings.training),
+    }
+    drawn |= {
+        f"divergence-{experiment_name(result)}": divergence_chart.chart(result)
+        for result in evidence.divergence
     }
     return {name: chart for name, chart in drawn.items() if chart is not None}
 
