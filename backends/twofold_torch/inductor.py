@@ -74,12 +74,12 @@ class ComputeOnce(CustomGraphPass):
 
     def __call__(self, graph: torch.fx.Graph) -> None:
         for node in graph.nodes:
-            if _is_number_for_a_loop(node) or _is_mask(node):
+            if _is_number_for_a_loop(node) or _is_draw(node):
                 node.meta["inductor_realize_to_strides"] = True  # read by GraphLowering.run_node
 
     def uuid(self) -> str:
         """Names this pass in the key of Inductor's cache."""
-        return "twofold-compute-once-2"
+        return "twofold-compute-once-3"
 
 
 def _is_number_for_a_loop(node: torch.fx.Node) -> bool:
@@ -89,9 +89,21 @@ def _is_number_for_a_loop(node: torch.fx.Node) -> bool:
     return any(_dimensions(user) > 0 for user in node.users)
 
 
-def _is_mask(node: torch.fx.Node) -> bool:
-    """A comparison of integers with a number, as the dropout masks are made."""
-    return node.target is torch.ops.aten.lt.Scalar and _dimensions(node) > 0
+def _is_draw(node: torch.fx.Node) -> bool:
+    """Integers that are compared with a number: the draws of which the dropout masks are made.
+
+    They are stored, and not the masks: Inductor's vectors write and read Booleans one by one
+    (PyTorch 2.13, `ATen/cpu/vec/vec_mask.h`), which took longer than the cipher itself.
+    """
+    if _dimensions(node) <= 0 or _is_floating(node):
+        return False
+    return any(user.target is torch.ops.aten.lt.Scalar for user in node.users)
+
+
+def _is_floating(node: torch.fx.Node) -> bool:
+    """Whether the node's value is a tensor of floating-point numbers."""
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _dimensions(node: torch.fx.Node) -> int:
