@@ -15,6 +15,8 @@ from jax import Array
 from twofold.experiment import Activation, Experiment
 from twofold_flax.masks import SharedMasks
 
+Masks = tuple[Array, ...]
+
 
 def identity(hidden: Array) -> Array:
     """The hidden values as they are."""
@@ -63,24 +65,28 @@ class Mlp(nnx.Module):
         self.native = experiment.rng == "native"
         self.dropout = nnx.Dropout(model.dropout)
 
-    def __call__(self, inputs: Array, key: Array | None = None) -> Array:
+    def __call__(
+        self, inputs: Array, key: Array | None = None, masks: Masks | None = None
+    ) -> Array:
         """Logits (batch, out_features) of `inputs` (batch, in_features).
 
-        `key` is that of the step when training with dropout.
+        `key` is that of the step when training with dropout; or the step's `masks`, bool
+        (batch, hidden) for each hidden layer, are given ready.
         """
         *hidden_layers, output_layer = self.layers
         hidden = inputs  # (batch, in_features)
-        if key is None:
-            for layer in hidden_layers:
+        if key is not None and not self.native:
+            masks = self.masks(key, inputs.shape[0])
+        if masks is not None:
+            for layer, mask in zip(hidden_layers, masks, strict=True):
                 hidden = self.activation(layer(hidden))  # (batch, hidden)
-        elif self.native:
+                hidden = hidden * mask / self.keep_probability
+        elif key is not None:
             rngs = nnx.Rngs(dropout=key)
             for layer in hidden_layers:
                 hidden = self.dropout(self.activation(layer(hidden)), rngs=rngs)
         else:
-            masks = self.masks(key, inputs.shape[0])
-            for layer, mask in zip(hidden_layers, masks, strict=True):
+            for layer in hidden_layers:
                 hidden = self.activation(layer(hidden))  # (batch, hidden)
-                hidden = hidden * mask / self.keep_probability
         logits: Array = output_layer(hidden)  # (batch, out_features)
         return logits

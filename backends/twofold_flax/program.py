@@ -14,6 +14,7 @@ from flax import nnx
 from jax import Array
 
 from twofold.problem import Problem
+from twofold_flax.accumulation import MicroBatch, accumulated, cut
 from twofold_flax.feed import Steps
 from twofold_flax.loss import LossFunction, build_loss
 from twofold_flax.masks import dropout_key, root_key, step_key
@@ -30,6 +31,7 @@ class Program:
     loss: LossFunction
     optimizer: optax.GradientTransformation
     dropout: Array | None  # the key of the dropout stream; None without dropout
+    micro_batches: int = 1
 
     def logits(self, state: State, inputs: Array) -> Array:
         """Logits (batch, out_features) in evaluation mode."""
@@ -46,14 +48,24 @@ class Program:
     def loss_and_gradients(
         self, state: State, inputs: Array, targets: Array
     ) -> tuple[Array, Params]:
-        """The loss in training mode, and its gradients with the structure of the parameters."""
-        key = self.key(state.step)
+        """The loss in training mode, and its gradients with the structure of the parameters.
+
+        Of several micro-batches a compiled program holds one after the other, and may compute them
+        in any order.
+        """
+        model = nnx.merge(self.graph, state.params)
+        parts = cut(model, inputs, targets, self.key(state.step), self.micro_batches)
+        return accumulated([self.gradients_of(state.params, part) for part in parts])
+
+    def gradients_of(self, params: Params, part: MicroBatch) -> tuple[Array, Params]:
+        """A part's share of the loss and of the gradients."""
 
         def loss_of(params: Params) -> Array:
-            logits = self._forward(params, inputs, key)  # (batch, out_features)
-            return self.loss(logits, targets)  # ()
+            model = nnx.merge(self.graph, params)
+            logits = model(part.inputs, part.key, part.masks)  # (rows, out_features)
+            return part.weighted(self.loss(logits, part.targets))  # ()
 
-        return jax.value_and_grad(loss_of)(state.params)
+        return jax.value_and_grad(loss_of)(params)
 
     def train_step(self, state: State, inputs: Array, targets: Array) -> tuple[State, Array]:
         """One training step; returns the loss before the update."""
@@ -84,7 +96,8 @@ def build_program(problem: Problem) -> tuple[Program, Params]:
     graph, params = nnx.split(model)
     dropout = dropout_key(experiment.seed) if experiment.model.dropout > 0 else None
     optimizer = build_optimizer(experiment.optimizer, jnp.dtype(problem.dtype))
-    return Program(graph, build_loss(experiment.loss), optimizer, dropout), params
+    parts = experiment.training.micro_batches
+    return Program(graph, build_loss(experiment.loss), optimizer, dropout, parts), params
 
 
 def never() -> int:

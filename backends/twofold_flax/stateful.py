@@ -8,6 +8,7 @@ import jax
 from flax import nnx
 from jax import Array
 
+from twofold_flax.accumulation import MicroBatch, accumulated, cut
 from twofold_flax.counting import CountingJit
 from twofold_flax.model import Mlp
 from twofold_flax.program import Execution, Program, python_loop, take
@@ -34,16 +35,19 @@ def nnx_jit(program: Program) -> Execution:
     """
     compiled, calls = CountingJit(nnx.jit), CountingJit()
 
-    def training_loss(
-        model: Mlp, optimizer: nnx.Optimizer[Mlp], inputs: Array, targets: Array
-    ) -> Array:
-        logits = model(inputs, program.key(optimizer.step[...]))  # (batch, out_features)
-        return program.loss(logits, targets)  # ()
+    def gradients_of(model: Mlp, part: MicroBatch) -> tuple[Array, Params]:
+        def loss_of(model: Mlp) -> Array:
+            logits = model(part.inputs, part.key, part.masks)  # (rows, out_features)
+            return part.weighted(program.loss(logits, part.targets))  # ()
+
+        return nnx.value_and_grad(loss_of)(model)  # type: ignore[no-any-return]
 
     def loss_and_gradients(
         model: Mlp, optimizer: nnx.Optimizer[Mlp], inputs: Array, targets: Array
     ) -> tuple[Array, Params]:
-        return nnx.value_and_grad(training_loss)(model, optimizer, inputs, targets)  # type: ignore[no-any-return]
+        key = program.key(optimizer.step[...])
+        parts = cut(model, inputs, targets, key, program.micro_batches)
+        return accumulated([gradients_of(model, part) for part in parts])
 
     def train_step(
         model: Mlp, optimizer: nnx.Optimizer[Mlp], inputs: Array, targets: Array

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from twofold.problem import Problem
+from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
 from twofold_torch.loss import LossFunction, build_loss
 from twofold_torch.model import Mlp
@@ -24,17 +27,29 @@ class Program:
     """What a session computes. `model` owns the parameters; `forward` is the way to call it."""
 
     model: Mlp
-    forward: Forward
+    forward: Callable[..., Tensor]
     loss: LossFunction
     optimizer: torch.optim.Optimizer
     schedule: LambdaLR | None
     clip_norm: float | None
+    micro_batches: int = 1
 
     def backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
-        """The loss in training mode; leaves the gradients in the parameters' `grad`."""
+        """The loss in training mode; leaves the gradients in the parameters' `grad`.
+
+        With micro-batches each part's intermediate results are gone before the next part's come.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.forward(inputs, keys)  # (batch, out_features)
-        loss = self.loss(logits, targets)  # ()
+        masks = None
+        if self.micro_batches > 1 and keys is not None:  # one draw for all rows
+            masks, keys = self.model.masks(keys, inputs.shape[0]), None
+        parts = cut(inputs, targets, masks, self.micro_batches)
+        return reduce(operator.add, [self.add_gradients(part, keys) for part in parts])
+
+    def add_gradients(self, part: MicroBatch, keys: Tensor | None) -> Tensor:
+        """A part's share of the loss; adds its share of the gradients to `grad`."""
+        logits = self.forward(part.inputs, keys, part.masks)  # (rows, out_features)
+        loss = part.weighted(self.loss(logits, part.targets))  # ()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         return loss.detach()
 
@@ -83,6 +98,7 @@ def build_program(problem: Problem, device: torch.device) -> Program:
         optimizer=optimizer,
         schedule=build_schedule(experiment.optimizer, optimizer),
         clip_norm=experiment.optimizer.clip_norm,
+        micro_batches=experiment.training.micro_batches,
     )
 
 

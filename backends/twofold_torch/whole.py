@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, Final, Protocol, final
 
 import torch
 from torch import Tensor, nn
 
+from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
 from twofold_torch.flat import FlatState, flatten, pieces_of, update_rule
 from twofold_torch.model import Masks
@@ -94,13 +97,26 @@ class WholeStep:
     def _gradient(
         self, inputs: Tensor, targets: Tensor, masks: Masks | None
     ) -> tuple[Tensor, Tensor]:
-        """Loss () and gradient (elements,) with respect to the flat parameters."""
+        """Loss () and gradient (elements,) with respect to the flat parameters.
+
+        Of several micro-batches the graph holds one after the other, and may compute them in any
+        order.
+        """
+        parts = [
+            self._gradient_of(part)
+            for part in cut(inputs, targets, masks, self._program.micro_batches)
+        ]
+        losses, gradients = zip(*parts, strict=True)
+        return reduce(operator.add, losses), reduce(operator.add, gradients)
+
+    def _gradient_of(self, part: MicroBatch) -> tuple[Tensor, Tensor]:
+        """A part's share of the loss () and of the gradient (elements,)."""
         program = self._program
 
         def loss_of(parameters: dict[str, Tensor]) -> Tensor:
-            arguments = (inputs, None, masks)
+            arguments = (part.inputs, None, part.masks)
             logits = torch.func.functional_call(program.model, parameters, arguments)
-            return program.loss(logits, targets)
+            return part.weighted(program.loss(logits, part.targets))
 
         pieces = pieces_of(self._state.parameters, program.model)
         parameters = dict(zip(self._names, pieces, strict=True))

@@ -93,7 +93,8 @@ class Host:
         """Replace the model's forward pass; the rule gets (host, model, inputs, key or keys)."""
         method = "forward" if self.is_torch else "__call__"
 
-        def replaced(model: Any, inputs: Tensor, keys: Any = None) -> Tensor:
+        def replaced(model: Any, inputs: Tensor, keys: Any = None, masks: Any = None) -> Tensor:
+            assert masks is None, "rules draw their own masks; use a base without micro-batches"
             return rule(self, model, inputs, keys)
 
         return patch.object(self.module("model").Mlp, method, replaced)

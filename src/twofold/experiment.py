@@ -173,10 +173,15 @@ class Data(Section):
 
 
 class Training(Section):
-    """How long to train: `epochs` or `steps`, not both."""
+    """How long to train: `epochs` or `steps`, not both; and in how many parts a batch is computed.
+
+    With `micro_batches` above 1 each batch goes through the model in so many parts, whose gradients
+    add up to the gradient of the batch: the same step in less memory (`twofold.micro_batches`).
+    """
 
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
+    micro_batches: PositiveInt = 1
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -207,6 +212,15 @@ class Experiment(Section):
     optimizer: Optimizer = AdamW()
     data: Data = Data()
     training: Training = Training(epochs=10)
+
+    @model_validator(mode="after")
+    def _a_row_for_each_micro_batch(self) -> Self:
+        given, rows = self.training.micro_batches, self.data.batch_size
+        if given > rows:
+            raise ValueError(
+                f"training.micro_batches: {given} given; allowed is 1 to data.batch_size = {rows}"
+            )
+        return self
 
     @classmethod
     def load(cls, name_or_path: str, overrides: tuple[str, ...] = ()) -> Experiment:

@@ -14,6 +14,7 @@ from twofold.experiment import (
     Optimizer,
     Precision,
     Rng,
+    Training,
 )
 from twofold.problem import Batch, Problem, initial_state
 from twofold.state import Array, TrainState
@@ -31,6 +32,7 @@ def make_problem(
     batch_size: int = 8,
     drop_last: bool = False,
     device: str = "cpu",
+    micro_batches: int = 1,
 ) -> Problem:
     """A problem whose last batch is partial: 22 rows in batches of 8, unless told otherwise."""
     model = model or Mlp(in_features=5, hidden=(7, 6), out_features=3, dropout=0.3)
@@ -43,6 +45,7 @@ def make_problem(
         loss=loss or CrossEntropy(),
         optimizer=optimizer or AdamW(),
         data=Data(batch_size=batch_size, drop_last=drop_last),
+        training=Training(epochs=10, micro_batches=micro_batches),
     )
     return Problem(experiment, random_batch(experiment, rows, 1), random_batch(experiment, 9, 2))
 

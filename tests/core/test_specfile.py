@@ -89,7 +89,7 @@ def test_writing_and_parsing_gives_the_experiment_back(experiment):
 def test_none_is_left_out_and_lists_of_numbers_stand_on_a_line():
     table = tomllib.loads(specfile.dump(Experiment()))
     assert "in_features" not in table["model"]
-    assert table["training"] == {"epochs": 10}
+    assert table["training"] == {"epochs": 10, "micro_batches": 1}
     assert "hidden = [128, 128]\n" in specfile.dump(Experiment())
 
 

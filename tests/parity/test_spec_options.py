@@ -32,6 +32,15 @@ def test_every_option_is_certified_or_explained(changes: tuple[str, ...]) -> Non
     assert report.passed
 
 
+@pytest.mark.parametrize("name", ["lesson", "diabetes"])
+def test_micro_batches_are_certified_against_the_large_batch(name: str) -> None:
+    """The oracle computes the whole batch at once: 7 rows, in parts of 3, 2 and 2."""
+    changes = ("data.batch_size=7", "training.micro_batches=3", "device=cpu", "model.dropout=0.2")
+    experiment = Experiment.load(name, (*changes, "model.hidden=[16, 8]"))
+    report = certify(experiment, engines=["torch:eager", "flax:jit"], steps=5)
+    assert report.passed
+
+
 def test_the_eps_of_clipping_is_explained_in_float64() -> None:
     experiment = Experiment.load("diabetes", ("optimizer.clip_norm=0.1",))
     report = certify(experiment, engines=["torch:eager", "flax:jit"], precisions=["float64"])

@@ -73,8 +73,15 @@ def _rendered(summary: ModelSummary) -> list[str]:
 
 
 def _sizes(problem: Problem) -> list[str]:
+    from twofold.micro_batches import parts_of
+
     steps = problem.steps_per_epoch
-    return [
+    lines = [
         f"{problem.train.rows:,} training rows, {problem.test.rows:,} test rows",
         f"{steps:,} steps an epoch, {problem.total_steps:,} steps in all",
     ]
+    count, rows = problem.experiment.training.micro_batches, problem.experiment.data.batch_size
+    if count > 1:
+        most = parts_of(rows, count)[0]
+        lines.append(f"batches of {rows:,} rows in {count:,} parts of {most.stop:,} or fewer")
+    return lines

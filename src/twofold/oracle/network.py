@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.experiment import Experiment
+from twofold.micro_batches import parts_of
+from twofold.oracle.accumulation import added, weighted
 from twofold.oracle.activations import activate
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded, affine, exact, matmul, multiply, rounded, total
@@ -99,9 +101,15 @@ def loss_and_gradients(
     masks: Masks,
     arithmetic: Arithmetic,
 ) -> LossAndGradients:
-    """Loss of a batch and the gradient of every parameter by reverse differentiation."""
+    """Loss of a batch and the gradient of every parameter by reverse differentiation.
+
+    With micro-batches the values are those of the whole batch, for which the sum over its parts
+    stands; the bounds leave room for that sum (`twofold.oracle.accumulation`).
+    """
+    parts = len(parts_of(batch.rows, experiment.training.micro_batches))
     trace = forward(experiment, parameters, batch.inputs, masks, arithmetic)
     result = evaluate_loss(experiment.loss, trace.logits, batch.targets, arithmetic)
+    result = weighted(result, parts, arithmetic)
     gradients: dict[str, Bounded] = {}
     delta = result.logits_gradient  # (batch, out)
     for layer in range(len(experiment.model.hidden), -1, -1):
@@ -115,5 +123,5 @@ def loss_and_gradients(
             if masks:
                 delta = _drop(delta, masks[layer - 1], experiment.model.dropout, arithmetic)
             delta = multiply(delta, trace.derivatives[layer - 1], arithmetic)
-    ordered = {name: gradients[name] for name in parameters}
+    ordered = {name: added(gradients[name], parts, arithmetic) for name in parameters}
     return LossAndGradients(trace.logits, result.loss, ordered)
