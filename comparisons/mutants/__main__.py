@@ -40,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run_host(name: str, mutants: tuple[Mutant, ...], folder: Path) -> None:
+    """Run mutants and store their rows; those of other mutants stay as they are stored."""
+    path = folder / f"{name}.json"
+    kept = read_json(path, SCHEMA)["mutants"] if path.exists() else []
     rows: list[dict[str, Any]] = []
     for mutant in mutants:
         outcome = run(mutant, HOSTS[name])
@@ -49,15 +52,25 @@ def _run_host(name: str, mutants: tuple[Mutant, ...], folder: Path) -> None:
         if len(rows) % 10 == 0 or len(rows) == len(mutants):
             folder.mkdir(parents=True, exist_ok=True)
             write_json(
-                folder / f"{name}.json",
+                path,
                 {
                     "schema": SCHEMA,
                     "host": name,
                     "engine": HOSTS[name].engine,
                     "environment": environment.describe(),
-                    "mutants": rows,
+                    "mutants": together(kept, rows),
                 },
             )
+
+
+def together(kept: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Stored and new rows in the order of the catalogue; new ones take the place of stored ones.
+
+    A stored row whose mutant is no longer in the catalogue is dropped.
+    """
+    by_name = {row["name"]: row for row in (*kept, *rows)}
+    names = [mutant.name for mutant in (*catalogue.MUTANTS, *catalogue.CONTROLS)]
+    return [by_name[name] for name in names if name in by_name]
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:

@@ -53,6 +53,9 @@ EXPERIMENTS: Final = {
             "name": "classes, scheduled",
         }
     ),
+    "classes, in parts": _CLASSES.with_values(  # of 3, 3 and 2 rows, the last batch's of 2
+        name="classes, in parts", training__micro_batches=3
+    ),
     "outputs": Experiment(
         name="outputs",
         device="cpu",

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from comparisons.mutants import feed_bugs, loss_bugs, model_bugs, optimizer_bugs
+from comparisons.mutants import (
+    accumulation_bugs,
+    feed_bugs,
+    loss_bugs,
+    model_bugs,
+    optimizer_bugs,
+)
 from comparisons.mutants.mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
@@ -12,9 +18,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *loss_bugs.MUTANTS,
     *optimizer_bugs.MUTANTS,
     *feed_bugs.MUTANTS,
+    *accumulation_bugs.MUTANTS,
 )
 CONTROLS: Final[tuple[Mutant, ...]] = (
     Mutant("control", "control", "no bug at all", "classes"),
+    Mutant("control-in-parts", "control", "no bug at all, micro-batches", "classes, in parts"),
     *optimizer_bugs.CONTROLS,
 )
 

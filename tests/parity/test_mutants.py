@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from comparisons.mutants.__main__ import together
 from comparisons.mutants.catalogue import CONTROLS, MUTANTS
 from comparisons.mutants.hosts import HOSTS
 from comparisons.mutants.mutant import Mutant
@@ -21,6 +22,9 @@ QUICK = (
     "decay-after-update",
     "momentum-forgotten",
     "clipped-one-by-one",
+    "parts-weighted-equally",
+    "gradients-cleared-between-parts",
+    "same-masks-for-each-part",
     "with-replacement",
     "init-zero-bias",
     "slots-not-restored",
@@ -50,7 +54,7 @@ def test_a_mutant_of_each_theme_is_caught(name: str) -> None:
     assert seen(named(name), "torch")
 
 
-@pytest.mark.parametrize("name", ["gelu-tanh", "decay-after-update"])
+@pytest.mark.parametrize("name", ["gelu-tanh", "decay-after-update", "parts-not-scaled"])
 def test_mutants_are_caught_in_flax_as_well(name: str) -> None:
     assert seen(named(name), "flax")
 
@@ -65,6 +69,13 @@ def test_a_precision_of_float32_is_seen_in_float64_alone() -> None:
 def test_correct_code_written_out_passes(control: Mutant) -> None:
     """The seams themselves add nothing that the ladder would see."""
     assert not seen(control, "torch")
+
+
+def test_new_rows_take_their_place_among_stored_ones() -> None:
+    first, second, third = ({"name": mutant.name, "run": 1} for mutant in MUTANTS[:3])
+    again = {**second, "run": 2}
+    gone = {"name": "no longer in the catalogue", "run": 1}
+    assert together([first, second, gone], [again, third]) == [first, again, third]
 
 
 @pytest.mark.slow
