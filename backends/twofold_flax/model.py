@@ -46,14 +46,15 @@ class Mlp(nnx.Module):
         self, experiment: Experiment, layer_sizes: tuple[int, ...], *, rngs: nnx.Rngs
     ) -> None:
         model = experiment.model
-        dtype = jnp.dtype(experiment.precision)
+        self.dtype = jnp.dtype(experiment.parameter_dtype)
+        mixed = experiment.precision == "mixed_bfloat16"
         self.layers = nnx.List(
             nnx.Linear(
                 fan_in,
                 fan_out,
                 use_bias=model.bias,
-                dtype=dtype,
-                param_dtype=dtype,
+                dtype=jnp.bfloat16 if mixed else self.dtype,
+                param_dtype=self.dtype,
                 precision=jax.lax.Precision.HIGHEST,
                 rngs=rngs,
             )
@@ -72,6 +73,10 @@ class Mlp(nnx.Module):
 
         `key` is that of the step when training with dropout; or the step's `masks`, bool
         (batch, hidden) for each hidden layer, are given ready.
+
+        In mixed precision `nnx.Linear` casts inputs, kernel and bias to its `dtype`, bfloat16, and
+        activations and dropout compute in what they are given (Flax 0.12,
+        `flax/nnx/nn/linear.py`).
         """
         *hidden_layers, output_layer = self.layers
         hidden = inputs  # (batch, in_features)
@@ -89,4 +94,4 @@ class Mlp(nnx.Module):
             for layer in hidden_layers:
                 hidden = self.activation(layer(hidden))  # (batch, hidden)
         logits: Array = output_layer(hidden)  # (batch, out_features)
-        return logits
+        return logits.astype(self.dtype)

@@ -57,12 +57,13 @@ def choose_device(experiment: Experiment, engine: EngineDescription | None = Non
 
 
 def pin_matmul_precision() -> None:
-    """Full float32 in matrix products: no TF32, no bfloat16 passes.
+    """Full float32 in matrix products: no TF32, no bfloat16 passes; float32 sums of bfloat16.
 
     The only global settings of PyTorch that this backend changes.
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
 
 def synchronize(device: torch.device) -> None:

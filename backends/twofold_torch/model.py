@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,6 +43,7 @@ class Mlp(nn.Module):
     def __init__(self, experiment: Experiment, layer_sizes: tuple[int, ...]) -> None:
         super().__init__()
         model = experiment.model
+        self.mixed = experiment.precision == "mixed_bfloat16"
         self.layers = nn.ModuleList(
             nn.Linear(fan_in, fan_out, bias=model.bias)
             for fan_in, fan_out in itertools.pairwise(layer_sizes)
@@ -58,7 +60,17 @@ class Mlp(nn.Module):
 
         When training with shared masks, `keys` (hidden layers, 2) are those of the step; or the
         step's `masks`, bool (batch, hidden) for each hidden layer, are given ready.
+
+        In mixed precision `torch.autocast` casts inputs, weights and biases of linear layers to
+        bfloat16, and activations and dropout compute in what they are given (PyTorch 2.13,
+        `aten/src/ATen/autocast_mode.cpp`). No weight is used twice, so its cache is of no use.
         """
+        if not self.mixed:
+            return self._logits(inputs, keys, masks)
+        with torch.autocast(inputs.device.type, torch.bfloat16, cache_enabled=False):
+            return self._logits(inputs, keys, masks).float()
+
+    def _logits(self, inputs: Tensor, keys: Tensor | None, masks: Masks | None) -> Tensor:
         *hidden_layers, output_layer = self.layers
         hidden = inputs  # (batch, in_features)
         if keys is not None:

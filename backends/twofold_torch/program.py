@@ -85,7 +85,7 @@ def loop(
 def build_program(problem: Problem, device: torch.device) -> Program:
     """The program of a problem, parameters as PyTorch initialises them from the seed."""
     experiment = problem.experiment
-    dtype = torch.float64 if experiment.precision == "float64" else torch.float32
+    dtype = torch.float64 if experiment.parameter_dtype == "float64" else torch.float32
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)
         model = Mlp(experiment, problem.layer_sizes)

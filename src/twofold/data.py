@@ -196,11 +196,11 @@ def _standardized(values: Array, train_rows: Array) -> Array:
 def _cast(values: Array, experiment: Experiment, what: str) -> Array:
     """Values in the experiment's precision. Raises DataError for what overflows."""
     with np.errstate(over="ignore"):
-        cast = values.astype(experiment.precision)
+        cast = values.astype(experiment.parameter_dtype)
     if not np.all(np.isfinite(cast)):
         row, column = (int(i) for i in np.argwhere(~np.isfinite(cast))[0])
         raise DataError(
-            f"{what}[{row}, {column}]: too large for {experiment.precision}; "
+            f"{what}[{row}, {column}]: too large for {experiment.parameter_dtype}; "
             "scale the data down or use precision = 'float64'"
         )
     return cast

@@ -6,14 +6,22 @@ differently stands here.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
 Activation = Literal["relu", "tanh", "gelu", "gelu_tanh", "silu", "sigmoid", "identity"]
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "mixed_bfloat16"]
+"""`mixed_bfloat16`: parameters, optimizer, logits and loss in float32; layers in bfloat16."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Rng = Literal["shared", "native"]
+
+PARAMETER_DTYPES: Final[Mapping[Precision, Literal["float32", "float64"]]] = {
+    "float32": "float32",
+    "float64": "float64",
+    "mixed_bfloat16": "float32",
+}
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -198,6 +206,9 @@ Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="kind")]
 class Experiment(Section):
     """One experiment: model, loss, optimizer, data, training, precision, device, rng and seed.
 
+    `precision = "mixed_bfloat16"` keeps parameters, optimizer slots, logits and loss in float32;
+    linear layers, activations and dropout compute in bfloat16.
+
     `rng = "shared"` gives both frameworks the same initial values and dropout masks, bit for bit;
     `"native"` leaves both to each framework.
     """
@@ -221,6 +232,11 @@ class Experiment(Section):
                 f"training.micro_batches: {given} given; allowed is 1 to data.batch_size = {rows}"
             )
         return self
+
+    @property
+    def parameter_dtype(self) -> Literal["float32", "float64"]:
+        """The floating-point type of parameters, slots, inputs, logits and loss."""
+        return PARAMETER_DTYPES[self.precision]
 
     @classmethod
     def load(cls, name_or_path: str, overrides: tuple[str, ...] = ()) -> Experiment:

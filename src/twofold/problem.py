@@ -57,7 +57,7 @@ class Problem:
     @property
     def dtype(self) -> np.dtype[np.floating]:
         """The floating-point type of parameters, inputs and real-valued targets."""
-        return np.dtype(self.experiment.precision)
+        return np.dtype(self.experiment.parameter_dtype)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

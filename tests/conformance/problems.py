@@ -56,10 +56,10 @@ def random_batch(experiment: Experiment, rows: int, seed: int) -> Batch:
     features, outputs = experiment.model.in_features, experiment.model.out_features
     assert features is not None
     assert outputs is not None
-    inputs = random.standard_normal((rows, features)).astype(experiment.precision)
+    inputs = random.standard_normal((rows, features)).astype(experiment.parameter_dtype)
     if experiment.loss.kind == "cross_entropy":
         return Batch(inputs, random.integers(0, outputs, rows))
-    return Batch(inputs, random.random((rows, outputs)).astype(experiment.precision))
+    return Batch(inputs, random.random((rows, outputs)).astype(experiment.parameter_dtype))
 
 
 def random_state(problem: Problem, step: int = 12, seed: int = 3) -> TrainState:

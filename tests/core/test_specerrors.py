@@ -18,7 +18,10 @@ BAD_FIELDS = [
     ("seed=true", "seed: true given; allowed is a whole number"),
     ('seed="1"', "seed: '1' given; allowed is a whole number"),
     ("name=", "name: '' given; allowed is a text of 1 or more characters, at most 100"),
-    ("precision=float23", "precision: 'float23' given; allowed is float32, float64; did you mean"),
+    (
+        "precision=float23",
+        "precision: 'float23' given; allowed is float32, float64, mixed_bfloat16; did you mean",
+    ),
     ("device=tpu", "device: 'tpu' given; allowed is auto, cpu, cuda, mps"),
     ("rng=1", "rng: 1 given; allowed is shared, native"),
     ("model.kind=cnn", "model.kind: 'cnn' given; allowed is mlp"),

@@ -23,7 +23,11 @@ def parity(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="float32, float64 or both, comma-separated; default both."),
+        typer.Option(
+            help="Of float32, float64, mixed_bfloat16, comma-separated; default the first two, "
+            "and the spec's own.",
+            metavar="LIST",
+        ),
     ] = None,
     steps: Annotated[
         int | None,
@@ -63,12 +67,12 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _precisions(text: str | None) -> tuple[Precision, ...]:
+def _precisions(text: str | None) -> tuple[Precision, ...] | None:
     from twofold.errors import SpecError
     from twofold.parity.certify import PRECISIONS
 
     if text is None:
-        return PRECISIONS
+        return None
     asked = _listed(text)
     unknown = [name for name in asked if name not in PRECISIONS]
     if unknown or not asked:
@@ -87,7 +91,7 @@ def _require_writable(path: Path) -> None:
 def _certify(
     experiment: Experiment,
     engines: tuple[str, ...],
-    precisions: tuple[Precision, ...],
+    precisions: tuple[Precision, ...] | None,
     steps: int | None,
 ) -> ParityReport:
     from rich.console import Console

@@ -14,11 +14,7 @@ import numpy as np
 
 from twofold.experiment import Activation
 from twofold.oracle.arithmetic import (
-    ERF_ULPS,
-    EXP_ULPS,
-    SIGMOID_ULPS,
     TANH_SATURATES,
-    TANH_ULPS,
     Arithmetic,
     FloatArray,
 )
@@ -27,6 +23,10 @@ from twofold.oracle.special import normal_cdf, normal_pdf
 from twofold.state import Array
 
 GELU_CUBIC: Final = 0.044715  # Hendrycks and Gimpel, 2016
+
+
+# Of one formula; their errors multiply, so that n roundings are off by gamma_n, not n gamma_1.
+MOST_ROUNDINGS: Final = 24
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ def _smooth(f: Smooth, z: Bounded, arithmetic: Arithmetic) -> tuple[Bounded, Bou
     slope = np.minimum(f.slope, magnitude(at.derivative) + f.curvature * z.bound)
     # Silu multiplies a flushed sigmoid by its argument.
     flushed = underflow(z.reach, 4, arithmetic) * (1.0 + z.reach)
-    value_rounding = _at_engine_argument(at.value_roundings, z) * arithmetic.gamma(1)
-    derivative_rounding = _at_engine_argument(at.derivative_roundings, z) * arithmetic.gamma(1)
+    one = arithmetic.gamma(MOST_ROUNDINGS) / MOST_ROUNDINGS
+    value_rounding = _at_engine_argument(at.value_roundings, z) * one
+    derivative_rounding = _at_engine_argument(at.derivative_roundings, z) * one
     return (
         Bounded(at.value, slope * z.bound + value_rounding + flushed),
         Bounded(at.derivative, f.curvature * z.bound + derivative_rounding + flushed),
@@ -107,14 +108,14 @@ def _tanh(z: Array, arithmetic: Arithmetic) -> Evaluated:
 
 def _tanh_ulps(argument: Array, arithmetic: Arithmetic) -> FloatArray:
     saturated = np.abs(argument) > TANH_SATURATES[arithmetic.precision]
-    return np.where(saturated, 0.0, float(TANH_ULPS))
+    return np.where(saturated, 0.0, arithmetic.ulps.tanh)
 
 
-def _sigmoid(z: Array, _: Arithmetic) -> Evaluated:
+def _sigmoid(z: Array, arithmetic: Arithmetic) -> Evaluated:
     """1 / (1 + exp(-z)); its derivative is s (1 - s)."""
     s = _stable_sigmoid(z)
     size = _float(s)
-    error = 2.0 * SIGMOID_ULPS * size
+    error = 2.0 * arithmetic.ulps.sigmoid * size
     return Evaluated(s, s * _stable_sigmoid(-z), error, error + size * (error + 1.0) + size)
 
 
@@ -123,24 +124,24 @@ def _stable_sigmoid(z: Array) -> Array:
     return np.where(z >= 0, 1 / (1 + decay), decay / (1 + decay))
 
 
-def _silu(z: Array, _: Arithmetic) -> Evaluated:
+def _silu(z: Array, arithmetic: Arithmetic) -> Evaluated:
     """z s(z); its derivative is s (1 + z (1 - s))."""
     s, s_minus = _stable_sigmoid(z), _stable_sigmoid(-z)
     size, away = _float(s), np.abs(_float(z))
-    error = 2.0 * SIGMOID_ULPS * size + 1.0 * size
+    error = 2.0 * arithmetic.ulps.sigmoid * size + 1.0 * size
     inner = away * (error + 1.0 + 2.0 * _float(s_minus)) + 1.0 + away * _float(s_minus)
     derivative = s * (1 + z * s_minus)
     derivative_error = error * (1.0 + away * _float(s_minus)) + size * inner
     return Evaluated(z * s, derivative, away * error + away * size, derivative_error + 2.0 * size)
 
 
-def _gelu(z: Array, _: Arithmetic) -> Evaluated:
+def _gelu(z: Array, arithmetic: Arithmetic) -> Evaluated:
     """z Phi(z), Phi by erf or erfc; its derivative is Phi(z) + z phi(z)."""
     cdf, pdf = normal_cdf(z), normal_pdf(z)
     away, density = np.abs(_float(z)), _float(pdf)
-    # erf is off by ERF_ULPS near one, its argument by two roundings, 1 + erf by one more.
-    cdf_error = ERF_ULPS + 2.0 + 2.0 * away * density
-    tail_error = away * density * (2.0 * away * away + 2.0 * EXP_ULPS + 5.0)
+    # erf is off by its ulps near one, its argument by two roundings, 1 + erf by one more.
+    cdf_error = arithmetic.ulps.erf + 2.0 + 2.0 * away * density
+    tail_error = away * density * (2.0 * away * away + 2.0 * arithmetic.ulps.exp + 5.0)
     value_error = away * (cdf_error + 2.0 * _float(cdf))
     return Evaluated(z * cdf, cdf + z * pdf, value_error, cdf_error + tail_error + 2.0)
 

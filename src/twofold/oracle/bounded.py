@@ -39,6 +39,41 @@ def exact(value: Array, arithmetic: Arithmetic) -> Bounded:
     return Bounded(value.astype(arithmetic.oracle_dtype), np.zeros(value.shape))
 
 
+def narrowed(value: Array, arithmetic: Arithmetic) -> Bounded:
+    """A given array as a layer reads it: in mixed precision cast to bfloat16.
+
+    A compiler may leave the cast out (XLA: `xla_allow_excess_precision`), so the array itself is
+    the value, and what the cast changes the bound.
+    """
+    given = exact(value, arithmetic)
+    if arithmetic.stored_roundoff == 0.0:
+        return given
+    cast = to_bfloat16(value).astype(np.float64)
+    flushed = underflow(magnitude(given.value), 1, arithmetic)
+    return Bounded(given.value, np.abs(cast - given.value) + flushed)
+
+
+def to_bfloat16(value: Array) -> Array:
+    """Float32 numbers rounded to the nearest bfloat16, ties to even, still as float32.
+
+    A bfloat16 is the upper half of a float32; adding just under half of its last place, and one
+    more where it is odd, carries where the lower half rounds up.
+    """
+    bits = np.ascontiguousarray(value, np.float32).view(np.uint32)
+    odd = (bits >> np.uint32(16)) & np.uint32(1)
+    nearest = (bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)
+    return np.asarray(np.where(np.isfinite(value), nearest.view(np.float32), value))
+
+
+def stored(array: Bounded, arithmetic: Arithmetic) -> Bounded:
+    """What a layer writes down: in mixed precision rounded to bfloat16."""
+    if arithmetic.stored_roundoff == 0.0:
+        return array
+    written = rounded(array.value, array.bound, 1, arithmetic.layers)
+    beyond = written.reach > arithmetic.layers.largest
+    return Bounded(written.value, np.where(beyond, np.inf, written.bound))
+
+
 def rounded(value: Array, bound: FloatArray, roundings: float, arithmetic: Arithmetic) -> Bounded:
     """A value with an inherited bound that was rounded `roundings` times on the way."""
     size = magnitude(value) + bound
@@ -85,16 +120,19 @@ def affine(
 ) -> Bounded:
     """A linear layer, x W^T + b: (batch, in), (out, in), (out,) -> (batch, out).
 
-    A sum of in + 1 terms, each with at most in + 1 roundings: gamma_{in+1} (|x||W|^T + |b|).
+    A sum of in + 1 terms, each with at most in + 1 roundings: gamma_{in+1} (|x||W|^T + |b|). Both
+    frameworks sum products of bfloat16 in float32; the product may be stored before the bias is
+    added (Flax) or not (PyTorch).
     """
     product = matmul(inputs, weight.transposed(), arithmetic)
     if bias is None:
-        return product
+        return stored(product, arithmetic)
     length = inputs.value.shape[1]
     step = arithmetic.gamma(length + 1) - arithmetic.gamma(length)
     spread = inputs.reach @ weight.reach.T  # (batch, out)
     bound = product.bound + step * spread + arithmetic.gamma(length + 1) * bias.reach + bias.bound
-    return Bounded(product.value + bias.value, bound)
+    bound = np.maximum(bound, stored(product, arithmetic).bound + bias.bound)
+    return stored(Bounded(product.value + bias.value, bound), arithmetic)
 
 
 def multiply(left: Bounded, right: Bounded, arithmetic: Arithmetic) -> Bounded:
@@ -123,10 +161,10 @@ def subtract(left: Bounded, right: Bounded, arithmetic: Arithmetic) -> Bounded:
 
 
 def total(array: Bounded, axis: int | None, arithmetic: Arithmetic) -> Bounded:
-    """Sum over one axis, or over all, in any order: gamma_{n-1} of the sum of magnitudes."""
+    """Sum over one axis, or over all, in any order: n - 1 roundings of the sum of magnitudes."""
     reach = array.reach
     terms = array.value.size if axis is None else array.value.shape[axis]
-    own = arithmetic.gamma(max(terms - 1, 0)) * reach.sum(axis=axis)
+    own = arithmetic.sum_error(max(terms - 1, 0)) * reach.sum(axis=axis)
     flushed = underflow(reach.sum(axis=axis), terms, arithmetic)
     return Bounded(
         np.asarray(array.value.sum(axis=axis)),

@@ -12,7 +12,16 @@ from twofold.micro_batches import parts_of
 from twofold.oracle.accumulation import added, weighted
 from twofold.oracle.activations import activate
 from twofold.oracle.arithmetic import Arithmetic
-from twofold.oracle.bounded import Bounded, affine, exact, matmul, multiply, rounded, total
+from twofold.oracle.bounded import (
+    Bounded,
+    affine,
+    matmul,
+    multiply,
+    narrowed,
+    rounded,
+    stored,
+    total,
+)
 from twofold.oracle.losses import evaluate_loss
 from twofold.problem import Batch
 from twofold.state import Parameters, bias_name, weight_name
@@ -54,15 +63,15 @@ def forward(
 ) -> ForwardPass:
     """Logits of inputs (batch, in_features); empty `masks` mean evaluation mode."""
     layers = len(experiment.model.hidden)
-    hidden = exact(inputs, arithmetic)
+    hidden = narrowed(inputs, arithmetic)
     layer_inputs, derivatives = [], []
     for layer in range(layers):
         layer_inputs.append(hidden)
         z = _linear(experiment, parameters, hidden, layer, arithmetic)  # (batch, hidden)
-        hidden, derivative = activate(experiment.model.activation, z, arithmetic)
+        hidden, derivative = activate(experiment.model.activation, z, arithmetic.layers)
         derivatives.append(derivative)
         if masks:
-            hidden = _drop(hidden, masks[layer], experiment.model.dropout, arithmetic)
+            hidden = _drop(hidden, masks[layer], experiment.model.dropout, arithmetic.layers)
     layer_inputs.append(hidden)
     logits = _linear(experiment, parameters, hidden, layers, arithmetic)
     return ForwardPass(tuple(layer_inputs), tuple(derivatives), logits)
@@ -75,8 +84,8 @@ def _linear(
     layer: int,
     arithmetic: Arithmetic,
 ) -> Bounded:
-    weight = exact(parameters[weight_name(layer)], arithmetic)
-    bias = exact(parameters[bias_name(layer)], arithmetic) if experiment.model.bias else None
+    weight = narrowed(parameters[weight_name(layer)], arithmetic)
+    bias = narrowed(parameters[bias_name(layer)], arithmetic) if experiment.model.bias else None
     return affine(inputs, weight, bias, arithmetic)
 
 
@@ -111,17 +120,31 @@ def loss_and_gradients(
     result = evaluate_loss(experiment.loss, trace.logits, batch.targets, arithmetic)
     result = weighted(result, parts, arithmetic)
     gradients: dict[str, Bounded] = {}
-    delta = result.logits_gradient  # (batch, out)
+    layers = arithmetic.layers
+    delta = stored(result.logits_gradient, arithmetic)  # (batch, out)
     for layer in range(len(experiment.model.hidden), -1, -1):
         if experiment.model.bias:
-            gradients[bias_name(layer)] = total(delta, 0, arithmetic)  # (out,)
-        weight_gradient = matmul(delta.transposed(), trace.layer_inputs[layer], arithmetic)
-        gradients[weight_name(layer)] = weight_gradient  # (out, in)
+            # In mixed precision PyTorch sums in float32, XLA on the CPU in bfloat16.
+            gradients[bias_name(layer)] = total(delta, 0, layers)  # (out,)
+        inputs = trace.layer_inputs[layer]
+        gradients[weight_name(layer)] = _weight_gradient(delta, inputs, parts, arithmetic)
         if layer > 0:
-            weight = exact(parameters[weight_name(layer)], arithmetic)
-            delta = matmul(delta, weight, arithmetic)  # (batch, in)
+            weight = narrowed(parameters[weight_name(layer)], arithmetic)
+            delta = stored(matmul(delta, weight, arithmetic), arithmetic)  # (batch, in)
             if masks:
-                delta = _drop(delta, masks[layer - 1], experiment.model.dropout, arithmetic)
-            delta = multiply(delta, trace.derivatives[layer - 1], arithmetic)
+                delta = _drop(delta, masks[layer - 1], experiment.model.dropout, layers)
+            delta = multiply(delta, trace.derivatives[layer - 1], layers)
     ordered = {name: added(gradients[name], parts, arithmetic) for name in parameters}
     return LossAndGradients(trace.logits, result.loss, ordered)
+
+
+def _weight_gradient(
+    delta: Bounded, inputs: Bounded, parts: int, arithmetic: Arithmetic
+) -> Bounded:
+    """delta^T x, (out, in); each part of the batch stores its own, however much of it cancels."""
+    gradient = matmul(delta.transposed(), inputs, arithmetic)
+    if parts == 1:
+        return stored(gradient, arithmetic)
+    spread = delta.reach.T @ inputs.reach
+    of_parts = stored(Bounded(spread, np.zeros(spread.shape)), arithmetic)
+    return Bounded(gradient.value, gradient.bound + of_parts.bound)

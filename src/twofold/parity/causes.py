@@ -224,6 +224,7 @@ def _of_adam(optimizer: Adam | AdamW) -> Iterator[Cause]:
 
 MANTISSAS: Final = {
     "float32": {"TF32 (11 bits)": 11, "bfloat16 (8 bits)": 8},
+    "mixed_bfloat16": {},
     "float64": {"float32 (24 bits)": 24, "TF32 (11 bits)": 11, "bfloat16 (8 bits)": 8},
 }
 

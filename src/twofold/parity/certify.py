@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from twofold import backends, environment
 from twofold.data import prepare
@@ -15,7 +15,7 @@ from twofold.parity.rungs import LADDER
 from twofold.parity.subject import DEFAULT_STEPS, Subject
 from twofold.parity.verdict import ParityReport, Rung
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FLOAT64_SHARE: Final = 4
 Ladder = tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]
 OnRung = Callable[[Rung], None]
@@ -29,7 +29,9 @@ def certify(
     steps: int = DEFAULT_STEPS,
     on_rung: OnRung | None = None,
 ) -> ParityReport:
-    """Climb the ladder with every engine (default: all) in every precision (default: both).
+    """Climb the ladder with every engine (default: all) in every precision.
+
+    By default float32 and float64, and the experiment's own where that is mixed.
 
     `steps` is the number of steps of step-locked training in float32; float64 takes a quarter of
     them, rounded up, for its oracle works in slow longdouble arithmetic.
@@ -47,7 +49,7 @@ def certify(
         raise SpecError(f"steps: {steps} given; allowed is 1 or more")
     _require_shared_draws(experiment)
     rungs: list[Rung] = []
-    for precision in precisions or PRECISIONS:
+    for precision in precisions or default_precisions(experiment):
         problem = prepare(experiment.model_copy(update={"precision": precision}))
         reference = build_reference(problem)
         for name in names:
@@ -58,9 +60,14 @@ def certify(
     return ParityReport(experiment, describe_environment(names), tuple(rungs))
 
 
+def default_precisions(experiment: Experiment) -> tuple[Precision, ...]:
+    """Float32, float64, and the experiment's own precision if it is neither."""
+    return tuple(p for p in PRECISIONS if p in ("float32", "float64", experiment.precision))
+
+
 def steps_in(precision: Precision, steps: int) -> int:
-    """Steps of step-locked training in a precision, of those asked for in float32."""
-    return steps if precision == "float32" else -(-steps // FLOAT64_SHARE)
+    """Steps of step-locked training in a precision, of those asked for."""
+    return -(-steps // FLOAT64_SHARE) if precision == "float64" else steps
 
 
 def _require_shared_draws(experiment: Experiment) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from twofold.errors import TwofoldError
-from twofold.experiment import Experiment
+from twofold.experiment import PARAMETER_DTYPES, Experiment, Precision
 from twofold.parity.causes import Cause, causes_of
 from twofold.parity.rungs import LADDER
 from twofold.parity.subject import Subject
@@ -59,12 +59,12 @@ def _lines(subject: Subject, rung: Rung) -> list[str]:
     return lines
 
 
-def _distance(worst: Worst, precision: str) -> str:
+def _distance(worst: Worst, precision: Precision) -> str:
     """The difference in units in the last place of the oracle's value."""
-    kind = np.dtype(precision).type
+    kind = np.dtype(PARAMETER_DTYPES[precision]).type
     ulps = abs(worst.computed - worst.oracle) / float(np.spacing(kind(abs(worst.oracle))))
     relative = abs(worst.computed - worst.oracle) / max(abs(worst.oracle), 1e-300)
-    return f"{ulps:,.0f} ulp of {precision}, {relative:.1e} relative"
+    return f"{ulps:,.0f} ulp of {PARAMETER_DTYPES[precision]}, {relative:.1e} relative"
 
 
 def ranked(subject: Subject, rung: Rung) -> list[Fit]:

@@ -176,7 +176,7 @@ def _roofline(plan: _Plan, engines: Sequence[EngineTiming]) -> Roofline | None:
     plan.progress(Progress("limits", None, 0.0))
     worker = ProcessWorker("limits", "{}", plan.cpus)
     try:
-        return worker.roofline(plan.experiment.precision)
+        return worker.roofline(plan.experiment.parameter_dtype)
     except EngineFailed:
         return None
     finally:
