@@ -94,7 +94,7 @@ class LoopWorker:
         from twofold.timing import clock, subject
 
         system = clock.SystemClock()
-        block = subject.timed_block(self._opened(), steps, system)
+        block = subject.timed_block(self._opened(), steps, system, subject.lead_in_of(steps))
         return {
             "steps": block.steps,
             "seconds": block.seconds,

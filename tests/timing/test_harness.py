@@ -14,7 +14,7 @@ from twofold.timing.harness import INTERRUPTED, Rounds, measure_rounds
 from twofold.timing.protocol import Progress
 from twofold.timing.result import EngineTiming, Ratio
 from twofold.timing.statistics import outcome_of, paired_ratio
-from twofold.timing.subject import Block, timed_block
+from twofold.timing.subject import Block, lead_in_of, timed_block
 
 # All calibration runs, A/A and slow-downs alike, get what two engines of four get of the default
 # 20 s. Power depends on it: with 4 s and this noise, 5 % was found in 31 of 40 runs only.
@@ -453,3 +453,50 @@ def test_changing_batch_sizes_are_timed_in_whole_turns() -> None:
     assert found.step_s.median == pytest.approx(1e-3)
     assert found.cold_start is not None
     assert found.cold_start.first_step_s == pytest.approx(0.504)
+
+
+class _ColdAtFirst(FakeWorker):
+    """The first 8 steps after any pause take half as long again: cold caches, sleeping threads."""
+
+    def block(self, steps: int) -> Block:
+        waking = _Waking(self.session)
+        return timed_block(waking, steps, self.clock, lead_in_of(steps))
+
+
+class _Waking:
+    def __init__(self, session: FakeSession) -> None:
+        self.session, self.cold = session, 8
+
+    def run(self, steps: int, /) -> object:
+        cold = min(self.cold, steps)
+        self.cold -= cold
+        return self.session.run(steps + cold // 2)
+
+    def synchronize(self) -> None:
+        self.session.synchronize()
+
+    def compilations(self) -> int:
+        return self.session.compilations()
+
+
+def test_steps_that_wake_the_machine_are_not_timed() -> None:
+    clock = FakeClock()
+    found = timings(measure(clock, _ColdAtFirst("a", clock, session(clock, noise=0.0))))["a"]
+    assert found.step_s is not None
+    assert found.steps_per_block is not None
+    assert lead_in_of(found.steps_per_block) >= 8  # 25 ms of 1 ms steps
+    assert found.step_s.median == pytest.approx(1e-3)
+    assert found.step_s.high == pytest.approx(1e-3)
+
+
+def test_what_the_lead_in_compiles_is_counted() -> None:
+    clock = FakeClock()
+    steps = session(clock, noise=0.0, compiles=lambda call: call == 0)
+    block = timed_block(steps, 6, clock, lead_in=2)
+    assert (block.steps, block.compilations) == (6, 1)
+    assert block.seconds == pytest.approx(6e-3)
+
+
+@pytest.mark.parametrize(("steps", "turn", "lead_in"), [(1, 1, 1), (3, 1, 1), (7, 1, 3), (8, 4, 4)])
+def test_the_lead_in_is_a_third_in_whole_turns(steps: int, turn: int, lead_in: int) -> None:
+    assert lead_in_of(steps, turn) == lead_in

@@ -118,7 +118,8 @@ class Worker:
         }
 
     def block(self, steps: int, slow_down: float = 0.0) -> Answer:
-        """Time some steps together, then wait until the framework's threads are at rest.
+        """Time some steps together, after a lead-in that is not timed, then wait until the
+        framework's threads are at rest.
 
         Rounded up to whole turns through the batch sizes. `slow_down` makes them take longer by
         that share, to try out the harness.
@@ -131,7 +132,7 @@ class Worker:
         if slow_down:
             given = subject.SlowedDown(given, slow_down, system)
         whole = -(-steps // self._turn) * self._turn
-        block = subject.timed_block(given, whole, system)
+        block = subject.timed_block(given, whole, system, subject.lead_in_of(whole, self._turn))
         return {
             "steps": block.steps,
             "seconds": block.seconds,
