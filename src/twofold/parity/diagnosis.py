@@ -6,37 +6,19 @@ judged again by the changed oracle, within its ordinary bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from twofold.errors import TwofoldError
 from twofold.experiment import PARAMETER_DTYPES, Experiment, Precision
-from twofold.parity.causes import Cause, causes_of
-from twofold.parity.rungs import LADDER
+from twofold.parity.ranking import Fit, ranked
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung, Worst
 
 SHOWN: Final = 3  # causes that fit only in part
-MOMENT_RUNGS: Final = frozenset(
-    {"init", "data order", "dropout masks", "forward", "loss", "gradients"}
-    | {f"{what} ({when})" for what in ("slots", "update") for when in ("fresh", "warm")}
-)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How well the oracle fits with a cause: the worst ratio that is left."""
-
-    cause: Cause
-    ratio: float
-
-    @property
-    def whole(self) -> bool:
-        """Whether the cause accounts for every element."""
-        return self.ratio <= self.cause.largest_ratio
 
 
 def diagnose(subject: Subject, rungs: Sequence[Rung]) -> list[Rung]:
@@ -67,51 +49,30 @@ def _distance(worst: Worst, precision: Precision) -> str:
     return f"{ulps:,.0f} ulp of {PARAMETER_DTYPES[precision]}, {relative:.1e} relative"
 
 
-def ranked(subject: Subject, rung: Rung) -> list[Fit]:
-    """Every known cause with what it leaves, the best fit first."""
-    if rung.rung not in MOMENT_RUNGS:
-        return []
-    experiment = subject.reference.problem.experiment
-    fits = []
-    for cause in causes_of(experiment, rung.rung):
-        ratio = _ratio_with(subject, rung, cause)
-        if ratio is not None:
-            fits.append(Fit(cause, ratio))
-    # Of those that fit, coarser arithmetic says least, and comes last in the catalogue.
-    return sorted(fits, key=lambda fit: 0.0 if fit.whole else fit.ratio)
-
-
-def _ratio_with(subject: Subject, rung: Rung, cause: Cause) -> float | None:
-    """What the rung's worst ratio would be with a cause; None where it cannot be told."""
-    changed = replace(subject, reference=cause.change(subject.reference))
-    try:
-        judged = [again for _, judge in _judges(rung.rung) for again in judge(changed)]
-    except Exception:  # an engine that is already wrong may fail in any way
-        return None
-    same = [again for again in judged if again.rung == rung.rung]
-    if not same or same[0].verdict == "not run":
-        return None
-    if same[0].verdict in ("certified", "explained"):
-        return same[0].worst_ratio or 0.0
-    return same[0].worst_ratio
-
-
-def _judges(rung: str) -> list[tuple[str, Callable[[Subject], tuple[Rung, ...]]]]:
-    place = rung.replace("slots", "update")
-    return [entry for entry in LADDER if entry[0] == place]
-
-
 def _causes(fits: list[Fit]) -> list[str]:
-    whole = [fit for fit in fits if fit.whole]
-    whole = [fit for fit in whole if fit.cause.largest_ratio == 1] or whole  # precision says least
+    """Those that fit; where coarser arithmetic alone does, its wide bounds may hide another."""
+    formulas = [fit for fit in fits if fit.cause.largest_ratio == 1]
+    whole = [fit for fit in formulas if fit.whole]
     if whole:
-        best = [f"likely cause   {whole[0].cause.words}: it accounts for every element"]
-        return best + [f"  or           {fit.cause.words}" for fit in whole[1:]]
-    part = [fit for fit in fits if np.isfinite(fit.ratio) and fit.cause.largest_ratio == 1][:SHOWN]
-    if not part:
+        return _fitting(whole)
+    coarse = [fit for fit in fits if fit.whole]
+    nearest = [
+        f"  left over    ratio {fit.ratio:.3g} with {fit.cause.words}"
+        for fit in formulas
+        if np.isfinite(fit.ratio)
+    ][:SHOWN]
+    if coarse:
+        return [*_fitting(coarse), *nearest]
+    if not nearest:
         return []
-    lines = [f"likely cause   none of {len(fits)} known differences accounts for it; the nearest:"]
-    return lines + [f"  left over    ratio {fit.ratio:.3g} with {fit.cause.words}" for fit in part]
+    words = f"none of {len(fits)} known differences accounts for it; the nearest:"
+    return [f"likely cause   {words}", *nearest]
+
+
+def _fitting(fits: list[Fit]) -> list[str]:
+    first, *others = (fit.cause.words for fit in fits)
+    lines = [f"likely cause   {first}: it accounts for every element"]
+    return lines + [f"  or           {words}" for words in others]
 
 
 def command(experiment: Experiment, rung: Rung) -> str:

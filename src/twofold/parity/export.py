@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from twofold import backends, checkpoint
+from twofold.oracle.arithmetic import Arithmetic
+from twofold.oracle.bounded import Bounded
 from twofold.oracle.network import forward
-from twofold.parity.comparison import compare, compare_exactly
+from twofold.parity.comparison import Comparison, compare, compare_exactly
 from twofold.parity.steplocked import worse_of
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
@@ -20,40 +22,73 @@ from twofold.state import Array, TrainState
 NAME: Final = "export and import"
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """A state on its way: as it was, in the other engine, and back; and what the other makes of it.
+
+    `logits` are the other engine's, in evaluation mode, on the warm moment's inputs.
+    """
+
+    elsewhere: str
+    original: TrainState
+    imported: TrainState
+    returned: TrainState
+    logits: Array
+
+    def arrived(self) -> dict[str, Array]:
+        """Every tensor at both places, by name."""
+        elsewhere = flat(self.imported, f"in {self.elsewhere}")
+        return {**elsewhere, **flat(self.returned, "and back")}
+
+    def sent(self, state: TrainState) -> dict[str, Array]:
+        """What `arrived` answers if a state arrives as it is at both places."""
+        return {**flat(state, f"in {self.elsewhere}"), **flat(state, "and back")}
+
+
 def export_and_import_rung(subject: Subject) -> Rung:
     """This engine's state, written and read, imported elsewhere, exported there, and back here.
 
     Elsewhere is the first engine of the other backend if its framework is installed, else a fresh
     session of this one. Its logits are certified; every state on the way is equal in all bits.
     """
-    reference, session = subject.reference, subject.session
+    reference = subject.reference
+    transfer = transferred(subject)
+    elsewhere = transfer.elsewhere
+    equal = compare_exactly(transfer.arrived(), transfer.sent(transfer.original))
+    if not equal.within:
+        return subject.rung(NAME, equal)
+    allowed = forward(
+        reference.problem.experiment,
+        transfer.original.parameters,
+        reference.warm.batch.inputs,
+        (),
+        reference.arithmetic,
+    )
+    logits = compare_logits(transfer, allowed.logits, reference.arithmetic)
+    if not logits.within:
+        note = f"{elsewhere} with the imported parameters: {logits.note}"
+        return subject.rung(NAME, replace(logits, note=note))
+    note = f"{equal.elements:,} elements equal bit for bit in {elsewhere} and back, logits there"
+    return subject.rung(NAME, replace(worse_of(logits, equal), note=note))
+
+
+def transferred(subject: Subject) -> Transfer:
+    """Send the session's state through a file into the other engine and back."""
+    session, reference = subject.session, subject.reference
     original = session.state()
     elsewhere = partner_of(subject)
     partner = backends.open_session(reference.problem, elsewhere)
     partner.load_state(_through_a_file(original))
     imported = partner.state()
     session.load_state(_through_a_file(imported))
-    returned = session.state()
-    equal = compare_exactly(
-        {**flat(imported, f"in {elsewhere}"), **flat(returned, "and back")},
-        {**flat(original, f"in {elsewhere}"), **flat(original, "and back")},
-    )
-    if not equal.within:
-        return subject.rung(NAME, equal)
-    inputs = reference.warm.batch.inputs
-    allowed = forward(
-        reference.problem.experiment, original.parameters, inputs, (), reference.arithmetic
-    )
-    logits = compare(
-        {f"logits in {elsewhere}": partner.logits(inputs)},
-        {f"logits in {elsewhere}": allowed.logits},
-        reference.arithmetic,
-    )
-    if not logits.within:
-        note = f"{elsewhere} with the imported parameters: {logits.note}"
-        return subject.rung(NAME, replace(logits, note=note))
-    note = f"{equal.elements:,} elements equal bit for bit in {elsewhere} and back, logits there"
-    return subject.rung(NAME, replace(worse_of(logits, equal), note=note))
+    logits = partner.logits(reference.warm.batch.inputs)
+    return Transfer(elsewhere, original, imported, session.state(), logits)
+
+
+def compare_logits(transfer: Transfer, allowed: Bounded, arithmetic: Arithmetic) -> Comparison:
+    """The other engine's logits and what the oracle allows."""
+    name = f"logits in {transfer.elsewhere}"
+    return compare({name: transfer.logits}, {name: allowed}, arithmetic)
 
 
 def partner_of(subject: Subject) -> str:

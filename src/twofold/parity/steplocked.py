@@ -17,11 +17,12 @@ from twofold.oracle.bounded import Bounded
 from twofold.parity.comparison import Comparison, compare
 from twofold.parity.known_differences import (
     Explained,
+    Seen,
     explain_slots,
     explain_update,
     named_slots,
 )
-from twofold.parity.reference import TrainingStep, training_step
+from twofold.parity.reference import training_step
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Explanation, Rung
 from twofold.problem import initial_state
@@ -31,10 +32,24 @@ NAME = "step-locked training"
 
 
 @dataclass(frozen=True)
+class TakenStep:
+    """What an engine did in one step: its state before, the loss it told, its state after."""
+
+    before: TrainState
+    loss: float
+    after: TrainState
+
+    @property
+    def counted(self) -> bool:
+        """Whether the count of steps went up by one."""
+        return self.after.step == self.before.step + 1
+
+
+@dataclass(frozen=True)
 class JudgedStep:
     """One step's comparison, after a known difference was modelled if one was needed."""
 
-    step: int
+    taken: TakenStep
     comparison: Comparison
     explanation: Explanation | None = None
 
@@ -44,6 +59,11 @@ def step_locked_rung(subject: Subject) -> Rung:
 
     Stops at the first step that is not within its bounds.
     """
+    return _rung(subject, judge_steps(subject))
+
+
+def judge_steps(subject: Subject) -> list[JudgedStep]:
+    """The steps from the initial state, up to the first that is not within its bounds."""
     session = subject.session
     session.load_state(initial_state(subject.reference.problem))
     before = session.state()
@@ -51,26 +71,30 @@ def step_locked_rung(subject: Subject) -> Rung:
     for _ in range(subject.steps):
         loss = float(session.run(1)[0])
         after = session.state()
-        judged.append(judge_step(subject, before, loss, after))
+        judged.append(judge_step(subject, TakenStep(before, loss, after)))
         if not judged[-1].comparison.within:
             break
         before = after
-    return _rung(subject, judged)
+    return judged
 
 
-def judge_step(subject: Subject, before: TrainState, loss: float, after: TrainState) -> JudgedStep:
+def judge_step(subject: Subject, taken: TakenStep) -> JudgedStep:
     """One step of an engine, from its state before to its state after."""
     reference = subject.reference
-    arithmetic = reference.arithmetic
-    if after.step != before.step + 1:
-        note = f"step: {after.step} after a step from {before.step}"
-        return JudgedStep(before.step, Comparison(np.inf, None, 1, 1, note))
-    expected = training_step(reference.problem, before, arithmetic)
-    parts = [_loss_part(loss, expected, arithmetic)]
-    parts += _state_parts(subject, expected, after)
+    if not taken.counted:
+        note = f"step: {taken.after.step} after a step from {taken.before.step}"
+        return JudgedStep(taken, Comparison(np.inf, None, 1, 1, note))
+    expected = training_step(reference.problem, taken.before, reference.arithmetic)
+    return compare_step(subject, taken, expected)
+
+
+def compare_step(subject: Subject, taken: TakenStep, expected: Seen) -> JudgedStep:
+    """A step that was taken and the one that the oracle expects."""
+    parts = [_loss_part(taken.loss, expected, subject.reference.arithmetic)]
+    parts += _state_parts(subject, expected, taken.after)
     comparison = reduce(worse_of, (part.comparison for part in parts))
     explanations = [part.explanation for part in parts if part.explanation is not None]
-    return JudgedStep(before.step, comparison, _largest(explanations))
+    return JudgedStep(taken, comparison, _largest(explanations))
 
 
 @dataclass(frozen=True)
@@ -79,13 +103,13 @@ class _Part:
     explanation: Explanation | None = None
 
 
-def _loss_part(loss: float, expected: TrainingStep, arithmetic: Arithmetic) -> _Part:
+def _loss_part(loss: float, expected: Seen, arithmetic: Arithmetic) -> _Part:
     name = "step loss"
     computed = {name: np.asarray(loss, arithmetic.dtype)}
     return _Part(compare(computed, {name: expected.training.loss}, arithmetic))
 
 
-def _state_parts(subject: Subject, expected: TrainingStep, after: TrainState) -> Iterator[_Part]:
+def _state_parts(subject: Subject, expected: Seen, after: TrainState) -> Iterator[_Part]:
     """Slots, if there are any, and parameters."""
     if expected.state.slots:
         slots = {
@@ -100,7 +124,7 @@ def _state_parts(subject: Subject, expected: TrainingStep, after: TrainState) ->
 
 def _explained(
     subject: Subject,
-    expected: TrainingStep,
+    expected: Seen,
     computed: dict[str, Array],
     allowed: dict[str, Bounded],
     explain: Callable[..., Explained | None],
@@ -129,7 +153,9 @@ def worse_of(left: Comparison, right: Comparison) -> Comparison:
 def _rung(subject: Subject, judged: list[JudgedStep]) -> Rung:
     last = judged[-1]
     if not last.comparison.within:
-        return subject.rung(NAME, _named(last, f"step {last.step + 1} of {subject.steps}: "))
+        return subject.rung(
+            NAME, _named(last, f"step {last.taken.before.step + 1} of {subject.steps}: ")
+        )
     worst = max(judged, key=lambda step: step.comparison.worst_ratio)
     explained = [step for step in judged if step.explanation is not None]
     elements = sum(step.comparison.elements for step in judged)
@@ -146,7 +172,7 @@ def _named(judged: JudgedStep, prefix: str) -> Comparison:
     comparison = judged.comparison
     worst = comparison.worst
     if worst is not None:
-        worst = replace(worst, tensor=f"{worst.tensor} (step {judged.step + 1})")
+        worst = replace(worst, tensor=f"{worst.tensor} (step {judged.taken.before.step + 1})")
     unusable = comparison.unusable
     return replace(
         comparison,
