@@ -13,35 +13,31 @@ from comparisons.side_by_side.topic import (
     Values,
     show,
 )
-from twofold import Batch, Experiment, open_session, prepare
+from twofold import Experiment, open_session, prepare
 
 INPUTS = np.linspace(-1, 1, 32, dtype=np.float32).reshape(8, 4)
 TARGETS = np.linspace(0, 1, 8, dtype=np.float32)
 WEIGHT = np.array([0.1, -0.2, 0.3, 0.4], np.float32)
-LESSON = prepare(
-    Experiment.load("lesson").with_values(
-        device="cpu", model__dropout=0.0
-    )
-)
+LESSON = Experiment.load("lesson").with_values(device="cpu")
 
 
 def accumulated(engine):
-    """The lesson's network: 4 micro-batches of 16 against 64."""
-    session = open_session(LESSON, engine)
-    batch = session.batch(0)
-    _, whole = session.loss_and_gradients(batch)
-    micro_batches = [
-        Batch(batch.inputs[i : i + 16], batch.targets[i : i + 16])
-        for i in range(0, 64, 16)
-    ]
-    parts = [
-        session.loss_and_gradients(b)[1] for b in micro_batches
-    ]
+    """The lesson's network, with dropout: 22 + 21 + 21 rows."""
+    whole, parts = (
+        open_session(
+            prepare(
+                LESSON.with_values(training__micro_batches=count)
+            ),
+            engine,
+        )
+        for count in (1, 3)
+    )
+    batch = whole.batch(0)
+    _, at_once = whole.loss_and_gradients(batch)
+    _, added_up = parts.loss_and_gradients(batch)
     worst = max(
-        np.abs(
-            sum(part[name] for part in parts) / 4 - gradient
-        ).max()
-        for name, gradient in whole.items()
+        np.abs(added_up[name] - gradient).max()
+        for name, gradient in at_once.items()
     )
     return bool(worst < 1e-7)
 
@@ -110,8 +106,10 @@ TOPIC = Topic(
     of micro-batches and call `backward()` on each, and the sum is the gradient of the large batch
     that did not fit into memory: the feature. JAX's gradient is a return value: nothing adds up
     unless it is added, with a `+`, with `jax.tree.map` over a whole model, or by
-    `optax.MultiSteps`. The micro-batches must be of equal size, or be weighted by it. The lesson's
-    own network is put to the same test in Twofold's sessions.""",
+    `optax.MultiSteps`. The micro-batches must be of equal size, or be weighted by it;
+    `optax.MultiSteps` takes the mean of all. The lesson's own network is put to the same test in
+    Twofold's sessions: `training.micro_batches = 3` cuts 64 rows into 22, 21 and 21, weighted, each
+    with its rows of one draw of dropout masks.""",
     pytorch=with_pytorch,
     jax=with_jax,
     different={
