@@ -21,11 +21,11 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from comparisons.false_alarm_page import page
 from comparisons.false_alarm_tally import FOLDER, Tally
-from comparisons.random_problems import RandomCase, draw
+from comparisons.random_problems import Draws, RandomCase, draw
 from twofold.backends import find_engine, open_session
 from twofold.errors import TwofoldError
 from twofold.parity.certify import climb
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", help="a range A:B, B not included", default="0:20")
     parser.add_argument("--engines", help="comma-separated", default="torch:eager,flax:jit")
     parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--draws", choices=("plain", "wide"), default="wide")
+    parser.add_argument("--draws", choices=get_args(Draws), default="wide")
     parser.add_argument("--variations", type=int, help="of each experiment", default=0)
     parser.add_argument(
         "--whole", type=int, help="every so many seeds the whole ladder", default=WHOLE_EVERY

@@ -4,7 +4,8 @@
 
 The *plain* draws are the first generator, kept so that its stored results can be made again. The
 *wide* draws have the same experiments and add, from a random stream of their own, a schedule,
-clipping, label smoothing and a late warm step.
+clipping, label smoothing and a late warm step. The draws in *parts* are the wide ones, each batch
+of two rows or more computed in micro-batches.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from twofold.parity.reference import Reference, build_reference, moment, rounded
 from twofold.problem import Batch, Problem, initial_state
 from twofold.state import Array, Parameters, TrainState, weight_name
 
-Draws = Literal["plain", "wide"]
+Draws = Literal["plain", "wide", "parts"]
 
 ACTIVATIONS: Final = get_args(Activation)
 MAX_DEPTH: Final = 8
@@ -49,7 +50,9 @@ LAYER_SCALES: Final = (0.2, 5.0)
 LOGIT_SCALES: Final = (1e-2, 1e3)
 SCALED: Final = 0.3  # share of experiments whose warm state has its last layer scaled
 
-OPTIONS_STREAM: Final = 2**32 - 1  # no variation has this number
+OPTIONS_STREAM: Final = 2**32 - 1  # no variation has these numbers
+PARTS_STREAM: Final = 2**32 - 2
+MAX_PARTS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class RandomCase:
     @property
     def draws(self) -> Draws:
         """The generator that this case comes from."""
+        if self.problem.experiment.training.micro_batches > 1:
+            return "parts"
         return "plain" if self.warm_step is None else "wide"
 
     def reference(self) -> Reference:
@@ -116,7 +121,9 @@ def draw(
 ) -> RandomCase:
     """The experiment of a seed: the same numbers in both precisions, but for rounding."""
     plain = _draw_plain(seed, precision, max_size)
-    return plain if draws == "plain" else _with_options(plain)
+    if draws == "plain":
+        return plain
+    return _with_options(plain) if draws == "wide" else _in_parts(_with_options(plain))
 
 
 def _draw_plain(seed: int, precision: Precision, max_size: int) -> RandomCase:
@@ -153,6 +160,17 @@ def _with_options(case: RandomCase) -> RandomCase:
     random = np.random.default_rng([case.seed, OPTIONS_STREAM])
     problem = replace(case.problem, experiment=options_of(random, case.problem))
     return replace(case, problem=problem, warm_step=late_step(random))
+
+
+def _in_parts(case: RandomCase) -> RandomCase:
+    """The same case with 2 to MAX_PARTS micro-batches; a batch of one row stays whole."""
+    random = np.random.default_rng([case.seed, PARTS_STREAM])
+    experiment = case.problem.experiment
+    rows = experiment.data.batch_size
+    parts = count(random, min(2, rows), min(MAX_PARTS, rows))
+    training = experiment.training.model_copy(update={"micro_batches": parts})
+    experiment = experiment.model_copy(update={"training": training})
+    return replace(case, problem=replace(case.problem, experiment=experiment))
 
 
 def _model(random: np.random.Generator, outputs: int, max_width: int) -> Mlp:

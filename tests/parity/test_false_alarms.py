@@ -93,6 +93,25 @@ def test_wide_draws_are_the_plain_ones_with_options() -> None:
         assert bare == plain.problem.experiment.model_dump()
 
 
+def test_draws_in_parts_are_the_wide_ones_in_micro_batches() -> None:
+    counts = []
+    for seed in range(40):
+        wide, parts = (draw(seed, "float32", draws=draws) for draws in ("wide", "parts"))
+        rows = wide.problem.experiment.data.batch_size
+        counts.append(parts.problem.experiment.training.micro_batches)
+        assert min(2, rows) <= counts[-1] <= min(16, rows)
+        bare = parts.problem.experiment.with_values(training__micro_batches=1)
+        assert bare == wide.problem.experiment
+        assert parts.warm_step == wide.warm_step
+    assert {2, 3, 16} <= set(counts)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_micro_batches_raise_no_false_alarm(seed: int, precision: str) -> None:
+    assert alarms(seed, "torch:eager", precision, draws="parts") == []
+
+
 def test_plain_draws_stay_as_they_were_stored() -> None:
     """Seed 998 as the first search stored it: its draws must not move under later generators."""
     (stored,) = read_json(FOLDER / "torch-eager-float32-0.json", SCHEMA)["alarms"][:1]
