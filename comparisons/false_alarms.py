@@ -28,6 +28,7 @@ from comparisons.false_alarm_tally import FOLDER, Tally
 from comparisons.random_problems import Draws, RandomCase, draw
 from twofold.backends import find_engine, open_session
 from twofold.errors import TwofoldError
+from twofold.experiment import Precision
 from twofold.parity.certify import climb
 from twofold.parity.export import NAME as EXPORT_AND_IMPORT
 from twofold.parity.reference import Moment
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m comparisons.false_alarms")
     parser.add_argument("--seeds", help="a range A:B, B not included", default="0:20")
     parser.add_argument("--engines", help="comma-separated", default="torch:eager,flax:jit")
-    parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--draws", choices=get_args(Draws), default="wide")
     parser.add_argument("--variations", type=int, help="of each experiment", default=0)
     parser.add_argument(

@@ -119,7 +119,7 @@ class RandomCase:
 def draw(
     seed: int, precision: Precision, max_size: int = MAX_WIDTH, draws: Draws = "wide"
 ) -> RandomCase:
-    """The experiment of a seed: the same numbers in both precisions, but for rounding."""
+    """The experiment of a seed: the same numbers in every precision, but for rounding."""
     plain = _draw_plain(seed, precision, max_size)
     if draws == "plain":
         return plain
@@ -222,13 +222,13 @@ def _rows(random: np.random.Generator, experiment: Experiment, rows: int) -> Bat
         inputs *= 10.0 ** random.uniform(-4, 2, model.in_features)
     elif odd < 0.5:  # many zeros
         inputs *= random.random(inputs.shape) < 0.2
-    inputs = inputs.astype(np.float32).astype(experiment.precision)
-    return Batch(inputs, _targets(random, loss, rows, model.out_features, experiment.precision))
+    inputs = inputs.astype(np.float32).astype(experiment.parameter_dtype)
+    return Batch(
+        inputs, _targets(random, loss, rows, model.out_features, experiment.parameter_dtype)
+    )
 
 
-def _targets(
-    random: np.random.Generator, loss: str, rows: int, outputs: int, precision: Precision
-) -> Array:
+def _targets(random: np.random.Generator, loss: str, rows: int, outputs: int, dtype: str) -> Array:
     if loss == "cross_entropy":
         return random.integers(0, outputs, rows)
     shape = (rows, outputs)
@@ -238,7 +238,7 @@ def _targets(
         targets = (random.random(shape) < 0.5).astype(np.float64)
     else:
         targets = random.random(shape)
-    return targets.astype(np.float32).astype(precision)
+    return targets.astype(np.float32).astype(dtype)
 
 
 def _scaled_layer(state: TrainState, layer: int, factor: float) -> TrainState:

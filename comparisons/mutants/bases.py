@@ -102,13 +102,13 @@ def _rows(random: np.random.Generator, experiment: Experiment, rows: int) -> Bat
     if experiment.name in LARGE_INPUTS:
         sizes = LARGE * sizes
     inputs = (random.standard_normal((rows, model.in_features)) * sizes).astype(np.float32)
-    inputs = inputs.astype(experiment.precision)
+    inputs = inputs.astype(experiment.parameter_dtype)
     if kind == "cross_entropy":
         return Batch(inputs, random.integers(0, model.out_features, rows))
     targets = random.standard_normal((rows, model.out_features)).astype(np.float32)
     if kind == "bce_with_logits":
         targets = (targets > 0).astype(np.float32)
-    return Batch(inputs, targets.astype(experiment.precision))
+    return Batch(inputs, targets.astype(experiment.parameter_dtype))
 
 
 @cache

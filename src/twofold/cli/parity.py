@@ -69,15 +69,15 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _precisions(text: str | None) -> tuple[Precision, ...] | None:
     from twofold.errors import SpecError
-    from twofold.parity.certify import PRECISIONS
+    from twofold.experiment import PARAMETER_DTYPES
 
     if text is None:
         return None
     asked = _listed(text)
-    unknown = [name for name in asked if name not in PRECISIONS]
+    unknown = [name for name in asked if name not in PARAMETER_DTYPES]
     if unknown or not asked:
-        raise SpecError(f"--precision: {text!r} given; allowed is {', '.join(PRECISIONS)}")
-    return tuple(name for name in PRECISIONS if name in asked)
+        raise SpecError(f"--precision: {text!r} given; allowed is {', '.join(PARAMETER_DTYPES)}")
+    return tuple(name for name in PARAMETER_DTYPES if name in asked)
 
 
 def _require_writable(path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from twofold.experiment import Adam, AdamW
 from twofold.oracle.arithmetic import Arithmetic, FloatArray
-from twofold.oracle.bounded import Bounded, magnitude, rounded, underflow
+from twofold.oracle.bounded import Bounded, magnitude, rounded, underflow, within
 from twofold.oracle.schedule import BoundedRate
 from twofold.state import FIRST_MOMENT, SECOND_MOMENT, Array
 
@@ -58,13 +58,18 @@ def adam_step(
     rate: BoundedRate,
     corrections: BiasCorrections,
     arithmetic: Arithmetic,
+    own: Array | None = None,
 ) -> tuple[Bounded, dict[str, Bounded]]:
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p - lr (m / c1) / (sqrt(v / c2) + eps).
 
-    The gradient already holds Adam's coupled weight decay; AdamW's is subtracted here.
+    The gradient already holds Adam's coupled weight decay; AdamW's is subtracted here. `own` is
+    the engine's first moment after the step, which tells the gradient that it had.
     """
     moments = _Moments(optimizer, slots[FIRST_MOMENT].value, slots[SECOND_MOMENT].value, arithmetic)
-    first, second = moments.first(gradient), moments.second(gradient)
+    first = moments.first(gradient)
+    if own is not None:
+        gradient = within(moments.gradient_of(own), gradient)
+    second = moments.second(gradient)
     direction = _direction(moments, gradient, corrections, rate)
     value = parameter.value - rate.value * direction.value
     bound = rate.reach * direction.bound + rate.bound * direction.reach
@@ -120,6 +125,19 @@ class _Moments:
     def first(self, gradient: Bounded) -> Bounded:
         spread = (1.0 - self.optimizer.betas[0]) * gradient.bound
         return Bounded(self.exact_first(gradient.value), spread + self.first_rounding(gradient))
+
+    def gradient_of(self, first: Array) -> Bounded:
+        """The gradient that made an engine's first moment what it is: (m - b1 m_before) / (1 - b1).
+
+        The engine's moment is rounded as `first_rounding` says of a gradient a little larger.
+        """
+        kind = self.arithmetic.oracle_dtype.type
+        beta = kind(self.optimizer.betas[0])
+        share = kind(1) - beta
+        value = np.asarray((first.astype(kind) - beta * self.first_before) / share)
+        known = Bounded(value, np.zeros(value.shape))
+        known = Bounded(value, 2.0 * self.first_rounding(known) / float(share))
+        return Bounded(value, self.first_rounding(known) / float(share))
 
     def second(self, gradient: Bounded) -> Bounded:
         size = magnitude(gradient.value)

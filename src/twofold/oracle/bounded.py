@@ -172,6 +172,15 @@ def total(array: Bounded, axis: int | None, arithmetic: Arithmetic) -> Bounded:
     )
 
 
+def within(found: Bounded, allowed: Bounded) -> Bounded:
+    """What is known to lie in both intervals: `found` moved into `allowed`, with its own bound.
+
+    The projection onto an interval brings nothing in it further away.
+    """
+    low, high = allowed.value - allowed.bound, allowed.value + allowed.bound
+    return Bounded(np.clip(found.value, low, high), np.minimum(found.bound, 2.0 * allowed.bound))
+
+
 def mean(array: Bounded, arithmetic: Arithmetic) -> Bounded:
     """Mean over all elements: a sum, then a division or a product with a rounded reciprocal."""
     share = np.asarray(arithmetic.oracle_dtype.type(1) / array.value.size)

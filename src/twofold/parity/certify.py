@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from twofold import backends, environment
 from twofold.data import prepare
@@ -15,7 +15,9 @@ from twofold.parity.rungs import LADDER
 from twofold.parity.subject import DEFAULT_STEPS, Subject
 from twofold.parity.verdict import ParityReport, Rung
 
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
+"""What every experiment is certified in by default."""
+
 FLOAT64_SHARE: Final = 4
 Ladder = tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]
 OnRung = Callable[[Rung], None]
@@ -62,7 +64,7 @@ def certify(
 
 def default_precisions(experiment: Experiment) -> tuple[Precision, ...]:
     """Float32, float64, and the experiment's own precision if it is neither."""
-    return tuple(p for p in PRECISIONS if p in ("float32", "float64", experiment.precision))
+    return tuple(dict.fromkeys((*PRECISIONS, experiment.precision)))
 
 
 def steps_in(precision: Precision, steps: int) -> int:

@@ -98,7 +98,14 @@ def _explain(
 ) -> Explained | None:
     for modelled in MODELS[difference.model](problem, moment, arithmetic):
         gradients = moment.training.gradients
-        after = update(problem.experiment, moment.state, gradients, arithmetic, modelled.variant)
+        after = update(
+            problem.experiment,
+            moment.state,
+            gradients,
+            arithmetic,
+            modelled.variant,
+            moment.own_slots,
+        )
         comparison = compare(computed, part(after), arithmetic)
         if comparison.within:
             explanation = Explanation(

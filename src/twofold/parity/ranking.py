@@ -18,7 +18,7 @@ from twofold.parity.evaluation import NAME as EVALUATION_METRIC
 from twofold.parity.evaluation import logits_in_batches, rows_to_evaluate
 from twofold.parity.export import NAME as EXPORT_AND_IMPORT
 from twofold.parity.export import Transfer, compare_logits, flat, transferred
-from twofold.parity.reference import Moment, Reference, moment
+from twofold.parity.reference import Moment, Reference, moment, seen_after
 from twofold.parity.rungs import LADDER
 from twofold.parity.steplocked import NAME as STEP_LOCKED
 from twofold.parity.steplocked import TakenStep, compare_step, judge_steps
@@ -130,9 +130,8 @@ def _trial_of_step(subject: Subject) -> Trial | None:
     given = moment("locked", reference.problem, taken.before, reference.arithmetic)
 
     def ratio(changed: Reference) -> float | None:
-        comparison = compare_step(
-            replace(subject, reference=changed), taken, changed.fresh
-        ).comparison
+        expected = seen_after(changed.fresh, changed.problem, taken.after, changed.arithmetic)
+        comparison = compare_step(replace(subject, reference=changed), taken, expected).comparison
         return None if comparison.unusable is not None else comparison.worst_ratio
 
     causes = causes_of(reference.problem.experiment, STEP_LOCKED)

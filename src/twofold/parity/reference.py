@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from twofold.oracle.arithmetic import Arithmetic, arithmetic_for
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.losses import evaluate_loss
 from twofold.oracle.network import LossAndGradients, forward, loss_and_gradients
-from twofold.oracle.optimizers import BoundedState, update
+from twofold.oracle.optimizers import BoundedState, Slots, update
 from twofold.problem import Batch, Problem, batch_at, dropout_masks, initial_state
 from twofold.state import TrainState
 
@@ -33,6 +34,7 @@ class Moment:
     evaluation_loss: Bounded
     training: LossAndGradients
     after: BoundedState
+    own_slots: Slots | None = None  # the engine's after the step, where it is judged from these
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,25 @@ class TrainingStep:
     batch: Batch
     training: LossAndGradients
     after: BoundedState
+    own_slots: Slots | None = None
+
+
+Step = TypeVar("Step", Moment, TrainingStep)
+
+
+def seen_after(seen: Step, problem: Problem, after: TrainState, arithmetic: Arithmetic) -> Step:
+    """What a step must have made of a state, given the state that an engine made of it.
+
+    In mixed precision a gradient is known to some percent, often not even its sign: an update from
+    all gradients that are allowed could be anything. The optimizer's arithmetic is float32, though.
+    So it is judged from the gradient that the engine's own slots tell. Otherwise, and for SGD
+    without momentum, which has no slots, nothing changes.
+    """
+    if arithmetic.stored_roundoff == 0.0 or not after.slots:
+        return seen
+    gradients = seen.training.gradients
+    expected = update(problem.experiment, seen.state, gradients, arithmetic, own_slots=after.slots)
+    return replace(seen, after=expected, own_slots=after.slots)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # beyond the range a bound is infinite or NaN

@@ -22,7 +22,7 @@ from twofold.parity.known_differences import (
     explain_update,
     named_slots,
 )
-from twofold.parity.reference import Moment
+from twofold.parity.reference import Moment, seen_after
 from twofold.parity.steplocked import NAME as STEP_LOCKED
 from twofold.parity.steplocked import step_locked_rung
 from twofold.parity.subject import Subject
@@ -141,6 +141,7 @@ def warm_step_rungs(subject: Subject) -> tuple[Rung, ...]:
 def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ...]:
     arithmetic = subject.reference.arithmetic
     state = subject.session.state()
+    moment = seen_after(moment, subject.reference.problem, state, arithmetic)
     rungs: list[Rung] = []
     if moment.state.slots:
         computed = {

@@ -22,7 +22,7 @@ from twofold.parity.known_differences import (
     explain_update,
     named_slots,
 )
-from twofold.parity.reference import training_step
+from twofold.parity.reference import seen_after, training_step
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Explanation, Rung
 from twofold.problem import initial_state
@@ -85,6 +85,7 @@ def judge_step(subject: Subject, taken: TakenStep) -> JudgedStep:
         note = f"step: {taken.after.step} after a step from {taken.before.step}"
         return JudgedStep(taken, Comparison(np.inf, None, 1, 1, note))
     expected = training_step(reference.problem, taken.before, reference.arithmetic)
+    expected = seen_after(expected, reference.problem, taken.after, reference.arithmetic)
     return compare_step(subject, taken, expected)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ml_dtypes
@@ -34,22 +34,29 @@ def nearest(array: Array) -> Array:
 
 @dataclass(frozen=True)
 class PlainMixed:
-    """`swap` maps an activation to another one; `wrong` is a set of mistakes by name."""
+    """`swap` maps an activation to another one; `wrong` is a set of mistakes by name.
+
+    `optimizer` maps coefficients of the optimizer to relative errors, as `Plain.wrong` does.
+    """
 
     rounding: str = "every"
     seed: int = 0
     order: str = "sequential"
     swap: Mapping[str, str] = field(default_factory=dict)
     wrong: frozenset[str] = frozenset()
+    optimizer: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_random", np.random.default_rng(self.seed))
-        object.__setattr__(self, "_plain", Plain(np.float32, self.order, seed=self.seed))
+
+    @property
+    def _plain(self) -> Plain:
+        return Plain(np.float32, self.order, seed=self.seed)
 
     def low(self, array: Array, *, handed_on: bool = True) -> Array:
         """The array after a cast that this rounding makes, or does not make."""
         array = array.astype(np.float32)
-        skipped = self.rounding == "some" and self._random.random() < 0.5  # type: ignore[attr-defined]
+        skipped = self.rounding == "some" and self._random.random() < 0.5
         if skipped or (self.rounding == "stored" and not handed_on):
             return array
         return nearest(array)
@@ -59,12 +66,12 @@ class PlainMixed:
         return self.low(array, handed_on=False)
 
     def matmul(self, left: Array, right: Array) -> Array:
-        return np.asarray(self._plain.matmul(left, right))  # type: ignore[attr-defined]
+        return np.asarray(self._plain.matmul(left, right))
 
     def batch_sum(self, delta: Array) -> Array:
         if self.rounding == "stored":
             return self.low(delta.sum(axis=0))
-        rows = delta[self._random.permutation(len(delta))]  # type: ignore[attr-defined]
+        rows = delta[self._random.permutation(len(delta))]
         total = rows[0]
         for row in rows[1:]:
             total = self.low(total + row)
@@ -131,7 +138,7 @@ class PlainMixed:
                 derivatives.append(derivative)
                 if masks:
                     hidden = self.low(hidden * masks[layer] / keep)
-        loss, delta = self._plain.loss(experiment.loss.kind, z, batch.targets)  # type: ignore[attr-defined]
+        loss, delta = self._plain.loss(experiment.loss.kind, z, batch.targets)
         delta = self.low(delta)
         gradients: dict[str, Array] = {}
         for layer in range(layers, -1, -1):
@@ -145,5 +152,5 @@ class PlainMixed:
                 if masks:
                     delta = self.low(delta * masks[layer - 1] / keep)
                 delta = self.low(delta * derivatives[layer - 1])
-        after = self._plain.update(experiment, state, gradients)  # type: ignore[attr-defined]
+        after = replace(self._plain, wrong=self.optimizer).update(experiment, state, gradients)
         return Step(z, loss, gradients, after)

@@ -14,15 +14,16 @@ from judged import (
     batch_of,
     experiment_of,
     masks_of,
-    oracle_step,
     ratios,
     state_of,
 )
 from plain_mixed import ROUNDINGS, PlainMixed
 
-from twofold.experiment import Experiment
+from twofold.experiment import Adam, Experiment
 from twofold.oracle.arithmetic import BFLOAT16_LARGEST, BFLOAT16_ROUNDOFF, arithmetic_for
 from twofold.oracle.bounded import narrowed, stored, to_bfloat16, total
+from twofold.oracle.network import loss_and_gradients
+from twofold.oracle.optimizers import update
 
 MIXED = arithmetic_for("mixed_bfloat16")
 
@@ -34,8 +35,10 @@ def judge(
     state = state_of(experiment, seed, np.float32, warm=True, gain=gain)
     batch = batch_of(experiment, seed, np.float32, rows)
     masks = masks_of(experiment, seed, rows)
-    result, after = oracle_step(experiment, state, batch, masks, MIXED)
-    return ratios(plain.step(experiment, state, batch, masks), result, after)
+    step = plain.step(experiment, state, batch, masks)
+    result = loss_and_gradients(experiment, state.parameters, batch, masks, MIXED)
+    after = update(experiment, state, result.gradients, MIXED, own_slots=step.state.slots)
+    return ratios(step, result, after)
 
 
 def test_bfloat16_is_that_of_ml_dtypes() -> None:
@@ -120,3 +123,78 @@ def test_mistakes_fall_outside(
     experiment = experiment_of((8, 16, 5), **given)
     assert judge(PlainMixed(seed=seed, **mistake), experiment, seed, 16, gain=2.0)[where] > 1
     assert judge(PlainMixed(seed=seed), experiment, seed, 16, gain=2.0)[where] <= 1
+
+
+COEFFICIENTS = [
+    (name, coefficient)
+    for name, spec in OPTIMIZERS.items()
+    for coefficient in (
+        "learning_rate",
+        *(["weight_decay"] if spec.weight_decay > 0 else []),
+        *(["momentum"] if getattr(spec, "momentum", 0) > 0 else []),
+        *(["nesterov"] if getattr(spec, "nesterov", False) else []),
+        *([] if spec.kind == "sgd" else ["beta_1", "beta_2", "correction_1", "correction_2"]),
+    )
+]
+
+UNSEEN = {
+    # A gradient known to some percent hides what is added to it, and all that SGD makes of it.
+    ("sgd", "learning_rate"),
+    ("sgd with weight decay", "learning_rate"),
+    ("sgd with weight decay", "weight_decay"),
+    ("momentum", "weight_decay"),
+    ("nesterov", "weight_decay"),
+    ("adam with weight decay", "weight_decay"),
+    ("momentum", "momentum"),  # seen where the momentum is large beside the gradient
+}
+
+
+@pytest.mark.parametrize(("name", "coefficient"), COEFFICIENTS)
+def test_what_the_optimizer_makes_of_its_gradient_is_judged_in_float32(
+    name: str, coefficient: str
+) -> None:
+    experiment = experiment_of((8, 16, 5), optimizer=OPTIMIZERS[name])
+    off = 0.1 if coefficient == "weight_decay" else 0.01
+    wrong = PlainMixed(seed=0, optimizer={coefficient: -off})
+    seen = max(judge(wrong, experiment, 0, 16).values()) > 1
+    assert seen == ((name, coefficient) not in UNSEEN)
+
+
+def test_coupled_weight_decay_falls_outside() -> None:
+    spec = OPTIMIZERS["adamw"]
+    experiment = experiment_of((8, 16, 5), optimizer=spec)
+    coupled = experiment.model_copy(
+        update={"optimizer": Adam(learning_rate=1e-3, weight_decay=spec.weight_decay)}
+    )
+    state = state_of(experiment, 0, np.float32, warm=True)
+    batch = batch_of(experiment, 0, np.float32, 16)
+    step = PlainMixed().step(coupled, state, batch, ())
+    result = loss_and_gradients(experiment, state.parameters, batch, (), MIXED)
+    after = update(experiment, state, result.gradients, MIXED, own_slots=step.state.slots)
+    found = ratios(step, result, after)
+    assert found["gradients"] <= 1
+    assert found["parameters"] > 10
+
+
+@pytest.mark.parametrize("spoil", ["missing", "not finite", "another shape"])
+def test_slots_that_cannot_be_used_leave_the_bounds_wide(spoil: str) -> None:
+    experiment = experiment_of((4, 3), optimizer=OPTIMIZERS["adamw"])
+    state = state_of(experiment, 0, np.float32, warm=True)
+    batch = batch_of(experiment, 0, np.float32, 5)
+    slots = {
+        s: dict(arrays)
+        for s, arrays in PlainMixed().step(experiment, state, batch, ()).state.slots.items()
+    }
+    gradients = loss_and_gradients(experiment, state.parameters, batch, (), MIXED).gradients
+    wide = update(experiment, state, gradients, MIXED)
+    name = "layers.0.weight"
+    if spoil == "missing":
+        del slots["first_moment"][name]
+    elif spoil == "not finite":
+        slots["first_moment"][name] = np.full((3, 4), np.nan, np.float32)
+    else:
+        slots["first_moment"][name] = slots["first_moment"][name].T
+    after = update(experiment, state, gradients, MIXED, own_slots=slots)
+    np.testing.assert_array_equal(after.parameters[name].bound, wide.parameters[name].bound)
+    narrow = after.parameters["layers.0.bias"].bound
+    assert (narrow < wide.parameters["layers.0.bias"].bound).all()
