@@ -20,7 +20,8 @@ GOVERNOR: Final = "/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"
 def describe() -> dict[str, Any]:
     """Processor, cores, threads, memory, system, versions, load and time; None where unknown.
 
-    Memory in bytes, load as the mean number of runnable processes over 1, 5 and 15 minutes.
+    Threads are those that OMP_NUM_THREADS asks for, else one for each usable processor. Memory in
+    bytes, load as the mean number of runnable processes over 1, 5 and 15 minutes.
     Versions come from the installed packages' metadata: no framework is imported.
     """
     cpus = usable_cpus()
@@ -29,7 +30,7 @@ def describe() -> dict[str, Any]:
         "architecture": platform.machine(),
         "cores_total": os.cpu_count(),
         "cores_usable": len(cpus),
-        "threads": len(cpus),
+        "threads": threads_asked_for() or len(cpus),
         "memory_bytes": memory_bytes(),
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -45,6 +46,15 @@ def usable_cpus() -> tuple[int, ...]:
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
+
+
+def threads_asked_for() -> int | None:
+    """What OMP_NUM_THREADS asks for, None where it does not.
+
+    PyTorch and BLAS follow it; XLA takes a thread for each usable processor whatever it says.
+    """
+    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(outermost) if outermost.isdigit() and int(outermost) > 0 else None
 
 
 def processor_name() -> str:

@@ -90,6 +90,19 @@ def test_the_environment_names_no_person_host_or_path() -> None:
         assert f'"{private}"' not in text
 
 
+@pytest.mark.parametrize(
+    ("asked", "threads"), [("1", 1), ("3,2", 3), ("0", None), ("many", None), (None, None)]
+)
+def test_threads_are_those_that_were_asked_for(
+    asked: str | None, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    usable = len(environment.usable_cpus())
+    assert environment.describe()["threads"] == (threads or usable)
+
+
 def test_describing_the_environment_imports_no_framework() -> None:
     code = (
         "import sys; from twofold import environment; environment.describe(); "
