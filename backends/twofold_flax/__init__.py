@@ -15,6 +15,7 @@ BACKEND = Backend(
     ),
     opener="twofold_flax.engines:open_executor",
     prober="twofold_flax.device:probe",
+    seeds="twofold_flax.seeds:FlaxSeeds",
     known_differences=(
         KnownDifference(
             model="bias correction in the engine's precision",

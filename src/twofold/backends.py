@@ -56,7 +56,8 @@ class Backend:
 
     `frameworks` are the modules it needs, `extra` the extra of this distribution that installs
     them. `opener` takes (engine name, problem) and returns an Executor; `prober` takes nothing and
-    returns what `twofold doctor` prints: versions, devices, threads, precision flags.
+    returns what `twofold doctor` prints: versions, devices, threads, precision flags; `seeds` takes
+    problems that differ in their seeds and returns a `twofold.seeds.SeedsTogether`.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Backend:
     engines: tuple[EngineDescription, ...]
     opener: str
     prober: str
+    seeds: str = ""
     known_differences: tuple[KnownDifference, ...] = ()
 
     def missing_frameworks(self) -> tuple[str, ...]:
@@ -72,7 +74,8 @@ class Backend:
         return tuple(name for name in self.frameworks if importlib.util.find_spec(name) is None)
 
 
-def _load(target: str) -> Any:
+def load_part(target: str) -> Any:
+    """A part of a backend by its "module:name"."""
     module, attribute = target.split(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -81,7 +84,7 @@ def backend(name: str) -> Backend:
     """The description of a backend. Raises UnknownEngine."""
     if name not in BACKENDS:
         raise UnknownEngine(f"backend: {name!r} given; allowed is {', '.join(BACKENDS)}")
-    return cast(Backend, _load(BACKENDS[name]))
+    return cast(Backend, load_part(BACKENDS[name]))
 
 
 def engine_names() -> tuple[str, ...]:
@@ -137,11 +140,11 @@ def open_session(problem: Problem, engine: str) -> Session:
     """
     owner, description = find_engine(engine)
     require_framework(owner)
-    opener = cast("Callable[[str, Problem], Executor]", _load(owner.opener))
+    opener = cast("Callable[[str, Problem], Executor]", load_part(owner.opener))
     return Session(engine, problem, opener(description.name, problem))
 
 
 def probe(owner: Backend) -> dict[str, Any]:
     """What the backend says about its framework here. Raises FrameworkMissing."""
     require_framework(owner)
-    return cast("dict[str, Any]", _load(owner.prober)())
+    return cast("dict[str, Any]", load_part(owner.prober)())

@@ -3,7 +3,9 @@
 Every run has `rng = "native"`: each framework's own initial values and dropout. The data and its
 split are those of the experiment's own seed throughout; what varies is initial values, dropout and
 the order of the rows. No two runs share a seed, so the samples are independent, as the test
-assumes. Seeds are trained one after another, each in a session of its own.
+assumes. Seeds are trained one after another, each in a session of its own; or together, all in one
+step by the framework's own vmap (`twofold.seeds`), which is several times as fast with many seeds
+(`comparisons/seeds_together.py` measures it; with two seeds PyTorch's is slower).
 """
 
 from __future__ import annotations
@@ -13,14 +15,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+import numpy as np
+
 from twofold import backends, environment, equivalence
 from twofold.data import prepare
 from twofold.equivalence import Comparison, Verdict
 from twofold.errors import SpecError
 from twofold.experiment import Experiment
-from twofold.metrics import METRIC_OF_LOSS, MetricName
-from twofold.problem import Problem
-from twofold.training import train
+from twofold.metrics import METRIC_OF_LOSS, MetricName, metric_of
+from twofold.problem import Problem, slot_names
+from twofold.seeds import open_seeds
+from twofold.state import fresh_state
+from twofold.training import evaluate, train
 
 SCHEMA: Final = "twofold.outcome/1"
 ENGINES: Final = ("torch:eager", "flax:jit")
@@ -84,19 +90,25 @@ def measure(
     seeds: int,
     margin: float | None = None,
     engines: Sequence[str] = ENGINES,
+    together: bool = False,
     on_progress: Callable[[str, int], None] | None = None,
 ) -> OutcomeResult:
     """Train `seeds` seeds in each engine and compare the final test metrics.
 
     `margin` is the largest difference that does not matter, stated before the runs; by default
-    MARGINS. `on_progress` is called with the engine and the run, counted from 1. Raises BadInput
-    for fewer than two seeds or engines, or an experiment without test rows.
+    MARGINS. With `together` each engine's backend trains all seeds in one step, and the engine
+    evaluates them; such a sample is named `torch:vmap`. `on_progress` is called with the engine and
+    the run, counted from 1. Raises BadInput for fewer than two seeds or engines, an experiment
+    without test rows, or one that cannot be trained together.
     """
     metric = METRIC_OF_LOSS[experiment.loss.kind]
     stated = MARGINS[metric] if margin is None else margin
     problem = _checked_problem(experiment, seeds, stated, engines)
+    if together:
+        _require_one_of_each_backend(engines)
+    sample = _sample_together if together else _sample
     samples = tuple(
-        _sample(engine, problem, _seeds_of(experiment.seed, place, seeds), on_progress)
+        sample(engine, problem, _seeds_of(experiment.seed, place, seeds), on_progress)
         for place, engine in enumerate(engines)
     )
     pairs = tuple(
@@ -151,6 +163,39 @@ def _sample(
         score = train(session).score
         values.append(None if score is None else score.value)
     return Sample(engine, seeds, tuple(values))
+
+
+def _require_one_of_each_backend(engines: Sequence[str]) -> None:
+    if len({engine.partition(":")[0] for engine in engines}) < len(engines):
+        raise SpecError(
+            f"engines: {', '.join(engines)} given; allowed is one of each backend where the seeds "
+            "are trained together"
+        )
+
+
+def _sample_together(
+    engine: str,
+    problem: Problem,
+    seeds: tuple[int, ...],
+    on_progress: Callable[[str, int], None] | None,
+) -> Sample:
+    """All seeds trained in one step by the engine's backend, evaluated in the engine."""
+    backend = engine.partition(":")[0]
+    if on_progress is not None:
+        on_progress(f"{backend}:vmap", len(seeds))
+    trained = open_seeds(problem, seeds, backend)
+    losses = trained.run(problem.total_steps)  # (steps, seeds)
+    session = backends.open_session(problem, engine)
+    loss, test = problem.experiment.loss.kind, problem.test
+    values: list[float | None] = []
+    for number in range(len(seeds)):
+        if not np.isfinite(losses[:, number]).all():
+            values.append(None)
+            continue
+        slots = slot_names(problem.experiment)
+        session.load_state(fresh_state(trained.parameters(number), slots))
+        values.append(metric_of(loss, evaluate(session, test.inputs), test.targets))
+    return Sample(f"{backend}:vmap", seeds, tuple(values))
 
 
 def compare_samples(left: Sample, right: Sample, margin: float) -> Pair:

@@ -35,6 +35,10 @@ def outcome(
             help="Engines, comma-separated; default torch:eager,flax:jit.", metavar="LIST"
         ),
     ] = None,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="Train all seeds of an engine in one step, by vmap."),
+    ] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
@@ -56,7 +60,7 @@ def outcome(
     experiment = specfile.load(spec, tuple(changes or ()))
     require_writable("--json", json)
     asked = listed(engines)
-    result = _measure(experiment, seeds, margin, ENGINES if asked is None else asked)
+    result = _measure(experiment, seeds, margin, ENGINES if asked is None else asked, together)
     print_result(result, Console(highlight=False))
     if json is not None:
         write_json(json, result.to_json(), non_finite="refuse")
@@ -64,7 +68,11 @@ def outcome(
 
 
 def _measure(
-    experiment: Experiment, seeds: int, margin: float | None, engines: tuple[str, ...]
+    experiment: Experiment,
+    seeds: int,
+    margin: float | None,
+    engines: tuple[str, ...],
+    together: bool,
 ) -> OutcomeResult:
     from rich.console import Console
 
@@ -77,6 +85,7 @@ def _measure(
             seeds=seeds,
             margin=margin,
             engines=engines,
+            together=together,
             on_progress=lambda engine, number: status.update(
                 f"{experiment.name}: {engine}, seed {number} of {seeds}"
             ),

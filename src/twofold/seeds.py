@@ -1,0 +1,62 @@
+"""Problems that differ in their seeds alone, trained together: one step of all at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+from twofold import backends
+from twofold.errors import SpecError
+from twofold.experiment import Experiment
+from twofold.problem import Problem
+from twofold.state import Array, Parameters
+
+
+class SeedsTogether(ABC):
+    """What a backend makes of such problems; losses and parameters come out in NumPy."""
+
+    @abstractmethod
+    def run(self, steps: int) -> Array:
+        """Take steps on each problem's own batches; returns the losses (steps, seeds)."""
+
+    @abstractmethod
+    def parameters(self, seed: int) -> Parameters:
+        """The parameters of one of the seeds, counted from 0."""
+
+
+def open_seeds(problem: Problem, seeds: Sequence[int], backend: str) -> SeedsTogether:
+    """Open a problem with each of some seeds in a backend such as `torch`.
+
+    Raises UnknownEngine, FrameworkMissing, or SpecError for an experiment that cannot be trained
+    so: see `require_together`.
+    """
+    require_together(problem.experiment)
+    owner = backends.backend(backend)
+    backends.require_framework(owner)
+    problems = [
+        replace(problem, experiment=problem.experiment.model_copy(update={"seed": seed}))
+        for seed in seeds
+    ]
+    opened: SeedsTogether = backends.load_part(owner.seeds)(problems)
+    return opened
+
+
+def require_together(experiment: Experiment) -> None:
+    """Refuse what one step of many seeds cannot do, or has not been shown to do."""
+    hint = "train the seeds one by one"
+    if experiment.optimizer.clip_norm is not None:
+        # PyTorch's clip_grad_norm_ would take the norm of all seeds together.
+        raise SpecError(f"optimizer.clip_norm: given; many seeds in one step allow none; {hint}")
+    if experiment.training.micro_batches > 1:
+        raise SpecError(f"training.micro_batches: above 1; many seeds in one step allow 1; {hint}")
+    if experiment.precision == "mixed_bfloat16":
+        raise SpecError(
+            f'precision: "mixed_bfloat16"; allowed is "float32" or "float64" for many seeds in one '
+            f"step; {hint}"
+        )
+    if experiment.rng == "shared" and experiment.model.dropout > 0:
+        raise SpecError(
+            'rng: "shared" with dropout; many seeds in one step allow rng = "native" or '
+            f"model.dropout = 0; {hint}"
+        )
