@@ -197,8 +197,9 @@ def test_other_words() -> None:
 def test_environments_are_told_apart_by_machine_not_by_load(evidence: Evidence) -> None:
     one = evidence.parity[0]["environment"]
     later = {**one, "load_average": [1.5, 1, 1], "time_utc": "2026-02-02T00:00:00+00:00"}
-    other = {**one, "processor": "Testonium 1"}
+    other = {**one, "processor": "Testonium 1", "threads": 1}
     lines = describe_environments([one, later, other])
     assert len(lines) == 2
     assert lines[0].endswith("2026-01-31 to 2026-02-02; load average 0.2 to 1.5")
     assert "2 of 4 cores, 2 threads, 8.00 GiB" in lines[0]
+    assert "2 of 4 cores, 1 thread, 8.00 GiB" in lines[1]

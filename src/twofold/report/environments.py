@@ -23,7 +23,7 @@ def _machine(environment: Environment) -> str:
     parts = [
         str(environment.get("processor") or "unknown processor"),
         f"{usable} of {total} cores",
-        f"{environment.get('threads')} threads" if environment.get("threads") else "",
+        wording.counted(environment["threads"], "thread") if environment.get("threads") else "",
         _memory(environment.get("memory_bytes")),
         str(environment.get("system") or ""),
         str(environment.get("python") or ""),
