@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from twofold_torch.flat import FlatState
-from twofold_torch.inductor import ComputeOnce, CountingInductor
+from twofold_torch.inductor import ComputeOnce, CountingInductor, own_code
 
 WARM_UP_CALLS: Final = 3  # what PyTorch's documentation of `torch.cuda.graph` asks for
 
@@ -34,11 +34,11 @@ class CudaGraphs:
 
     def __init__(self, is_training: Callable[[], bool], state: FlatState) -> None:
         self.graphs = 0
-        self._state = state.tensors
+        self._state = state
         self._is_training = is_training
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, captured at the first call with a shape and replayed at all others."""
+        """The function of this state, captured at the first call with a shape, then replayed."""
         captures: dict[tuple[object, ...], _Capture] = {}
 
         def replay(*arguments: Tensor | None) -> Any:
@@ -60,18 +60,18 @@ class CudaGraphs:
     ) -> _Capture:
         self.graphs += 1
         places = tuple(None if each is None else each.clone() for each in arguments)
-        kept = [tensor.clone() for tensor in self._state]
+        kept = [tensor.clone() for tensor in self._state.tensors]
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_CALLS):
-                function(*places)
+                function(self._state, *places)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            result = function(*places)
+            result = function(self._state, *places)
         with torch.no_grad():
-            for tensor, before in zip(self._state, kept, strict=True):
+            for tensor, before in zip(self._state.tensors, kept, strict=True):
                 tensor.copy_(before)
         return _Capture(graph, places, result)
 
@@ -82,15 +82,38 @@ def _copy(result: Any) -> Any:
     return tuple(_copy(each) for each in result)
 
 
-def inductor_mode(mode: str, state: FlatState) -> CountingInductor:
-    """Inductor in a mode of `torch.compile` such as `reduce-overhead`.
+@final
+class CompiledByMode:
+    """Inductor in a mode of `torch.compile` such as `reduce-overhead`, on functions of a state."""
 
-    The tensors that a step changes keep their addresses; CUDA graphs need to be told.
-    """
-    for tensor in state.tensors:
-        torch._dynamo.mark_static_address(tensor)
-    options = {
-        **torch._inductor.list_mode_options(mode),
-        "post_grad_custom_post_pass": ComputeOnce(),
-    }
-    return CountingInductor(options)
+    def __init__(self, mode: str, state: FlatState) -> None:
+        """The tensors of `state` keep their addresses; CUDA graphs need to be told."""
+        for tensor in state.tensors:
+            torch._dynamo.mark_static_address(tensor)
+        self._state = state
+        self._inductor = CountingInductor(
+            {
+                **torch._inductor.list_mode_options(mode),
+                "post_grad_custom_post_pass": ComputeOnce(),
+            }
+        )
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs it has made so far."""
+        return self._inductor.graphs
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function compiled whole: with `fullgraph=True` a graph break is an error.
+
+        A new shape makes a new graph (`dynamic=False`); more graphs than
+        `torch._dynamo.config.recompile_limit` are an error, never a silent return to eager mode.
+        """
+
+        def of_state(*arguments: Tensor | None) -> Any:
+            return function(self._state, *arguments)
+
+        compiled: Callable[..., Any] = torch.compile(
+            own_code(of_state), backend=self._inductor, dynamic=False, fullgraph=True
+        )
+        return compiled

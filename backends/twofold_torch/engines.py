@@ -107,12 +107,13 @@ def compile_step(program: Program) -> Execution:
     trains for more than a minute: a step costs little more than its arithmetic. It costs the
     longest cold start of all (once for each batch shape; the smaller last batch of an epoch is
     one), and a functional style: `loss.backward()` and hooks have no place in the graph. Without
-    them there is no autograd at run time and one set of guards. Inductor's C++ wrapper calls the
-    kernels without Python.
+    them there is no autograd at run time. The graph is traced without Dynamo and called without its
+    checks; Inductor's C++ wrapper calls the kernels without Python.
     """
     from twofold_torch.inductor import whole_step_compiler
 
-    return WholeStep(program, whole_step_compiler).execution()
+    compiler = partial(whole_step_compiler, lambda: program.model.training)
+    return WholeStep(program, compiler).execution()
 
 
 def compile_epoch(program: Program) -> Execution:
@@ -128,7 +129,8 @@ def compile_epoch(program: Program) -> Execution:
     """
     from twofold_torch.inductor import whole_step_compiler
 
-    return WholeStep(program, whole_step_compiler).execution(steps_per_call=STEPS_PER_CALL)
+    compiler = partial(whole_step_compiler, lambda: program.model.training)
+    return WholeStep(program, compiler).execution(steps_per_call=STEPS_PER_CALL)
 
 
 def cuda_graph(program: Program) -> Execution:
@@ -155,9 +157,9 @@ def reduce_overhead(program: Program) -> Execution:
     and results that the next step overwrites: the session copies each loss. Parameters and slots
     are declared to stay where they are; otherwise PyTorch would copy them or not record at all.
     """
-    from twofold_torch.cuda import inductor_mode
+    from twofold_torch.cuda import CompiledByMode
 
-    return WholeStep(program, partial(inductor_mode, "reduce-overhead")).execution()
+    return WholeStep(program, partial(CompiledByMode, "reduce-overhead")).execution()
 
 
 def max_autotune(program: Program) -> Execution:
@@ -169,9 +171,9 @@ def max_autotune(program: Program) -> Execution:
     for each further batch shape, and a choice that other load on the GPU during the measurement
     may spoil. For common shapes the vendor's kernel usually wins and nothing is gained.
     """
-    from twofold_torch.cuda import inductor_mode
+    from twofold_torch.cuda import CompiledByMode
 
-    return WholeStep(program, partial(inductor_mode, "max-autotune")).execution()
+    return WholeStep(program, partial(CompiledByMode, "max-autotune")).execution()
 
 
 ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {

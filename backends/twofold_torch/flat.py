@@ -129,7 +129,7 @@ def _sgd(values: Mapping[str, Any], state: FlatState, gradient: Tensor, rate: Te
         [gradient],
         list(state.slots) or [None],
         has_sparse_grad=False,
-        foreach=False,
+        foreach=torch.compiler.is_compiling(),  # the other form takes its rate as a Python number
         fused=False,
         grad_scale=None,
         found_inf=None,

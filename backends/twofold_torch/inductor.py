@@ -1,8 +1,9 @@
-"""The default compiler of `torch.compile`: counted, and told what not to compute twice."""
+"""The default compiler of `torch.compile`: counted, and told what to compute once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, Final, final
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch._dynamo import lookup_backend
 from torch._inductor.custom_graph_pass import CustomGraphPass
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from twofold_torch.flat import FlatState
 
@@ -29,18 +31,6 @@ class CountingInductor:
         inductor: Any = lookup_backend("inductor")  # takes more than its type says
         compiled = inductor(graph, inputs, config_patches=self._options)
         self.graphs += 1  # not before: Dynamo may stop Inductor and hand over the graph again
-        return compiled
-
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function compiled whole: with `fullgraph=True` a graph break is an error.
-
-        A new shape makes a new graph (`dynamic=False`); more graphs than
-        `torch._dynamo.config.recompile_limit` are an error, never a silent return to eager mode.
-        """
-        own = own_code(function)
-        compiled: Callable[..., Any] = torch.compile(
-            own, backend=self, dynamic=False, fullgraph=True
-        )
         return compiled
 
 
@@ -121,6 +111,78 @@ WHOLE_STEP: Final[Mapping[str, Any]] = {
 """Options for graphs that hold a whole training step."""
 
 
-def whole_step_compiler(_: FlatState) -> CountingInductor:
-    """The compiler of whole steps, whatever state they change."""
-    return CountingInductor(WHOLE_STEP)
+@final
+class TracedGraphs:
+    """Inductor on functions that are traced whole, without Dynamo.
+
+    Dynamo checks before every call whether its graph still holds: arguments, the model's
+    attributes, the optimizer's values. On small models that and what else it does for a call took
+    as long as the arithmetic. Here all that a graph depends on is known: the shapes and strides of
+    the arguments, and whether the model is in training mode. A graph's inputs are the tensors of
+    the state and the arguments, nothing else.
+    """
+
+    def __init__(
+        self, options: Mapping[str, Any], is_training: Callable[[], bool], state: FlatState
+    ) -> None:
+        self.graphs = 0
+        self._options = {"config_patches": dict(options)}
+        self._is_training = is_training
+        self._state = state
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function of this state, traced and compiled at the first call with a shape."""
+        made: dict[tuple[object, ...], Callable[..., Any]] = {}
+        state = self._state.tensors
+
+        def call(*arguments: Tensor | None) -> Any:
+            layouts = [None if each is None else (each.shape, each.stride()) for each in arguments]
+            key = (self._is_training(), *layouts)
+            given = [each for each in arguments if each is not None]
+            if key not in made:
+                made[key] = self._make(function, arguments, (*state, *given))
+            return made[key](*state, *given)
+
+        return call
+
+    def _make(
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[Tensor | None],
+        tensors: Sequence[Tensor],
+    ) -> Callable[..., Any]:
+        """One graph on `tensors`: those of the state, then the arguments that are not None."""
+
+        def on_tensors(*given: Tensor) -> Any:
+            parameters, *slots, step = given[: len(self._state.tensors)]
+            rest = iter(given[len(self._state.tensors) :])
+            own = [None if each is None else next(rest) for each in arguments]
+            return function(FlatState(parameters, tuple(slots), step), *own)
+
+        with _compiling():
+            graph = make_fx(on_tensors, tracing_mode="fake")(*tensors)
+        made: Callable[..., Any] = torch._inductor.standalone_compile(
+            graph, list(tensors), dynamic_shapes="from_example_inputs", options=self._options
+        )
+        self.graphs += 1
+        return made
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    """Let `torch.compiler.is_compiling()` be true, as `torch.export` does where it traces so.
+
+    PyTorch's optimizers then keep the step and the learning rate in tensors (PyTorch 2.13,
+    `torch/_export/utils.py`, `torch/optim/adam.py`).
+    """
+    before = torch.compiler._is_compiling_flag
+    torch.compiler._is_compiling_flag = True
+    try:
+        yield
+    finally:
+        torch.compiler._is_compiling_flag = before
+
+
+def whole_step_compiler(is_training: Callable[[], bool], state: FlatState) -> TracedGraphs:
+    """The compiler of whole steps that change a state."""
+    return TracedGraphs(WHOLE_STEP, is_training, state)

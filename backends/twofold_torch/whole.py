@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, final
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
@@ -21,14 +22,17 @@ STEPS_PER_CALL: Final = 4
 
 
 class Compiler(Protocol):
-    """What turns a function into one graph for each shape of its arguments."""
+    """What turns a function of a state into one graph for each shape of its other arguments."""
 
     @property
     def graphs(self) -> int:
         """How many graphs it has made so far."""
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as one graph for each shape, made when it is first called."""
+        """The function of its own state as one graph for each shape, made when first called.
+
+        `function` takes that `FlatState` first, what is returned does not.
+        """
 
 
 @final
@@ -42,27 +46,27 @@ class WholeStep:
         self._compiler = compiler(self._state)
         self._constant_rates: dict[int, Tensor] = {}
         compiled = self._compiler.compile
-        model, state = program.model, self._state
+        model, parameters_of = program.model, self._parameters_of
         gradient, clip = self._gradient, self._clipped
         update = update_rule(program.optimizer)
 
-        def forward(inputs: Tensor, keys: Tensor | None) -> Tensor:
-            logits: Tensor = model(inputs, keys)
+        def forward(state: FlatState, inputs: Tensor, keys: Tensor | None) -> Tensor:
+            logits: Tensor = functional_call(model, parameters_of(state), (inputs, keys))
             return logits
 
         def loss_and_gradient(
-            inputs: Tensor, targets: Tensor, keys: Tensor | None
+            state: FlatState, inputs: Tensor, targets: Tensor, keys: Tensor | None
         ) -> tuple[Tensor, Tensor]:
             masks = None if keys is None else model.masks(keys, inputs.shape[0])
-            return gradient(inputs, targets, masks)
-
-        def step(inputs: Tensor, targets: Tensor, keys: Tensor | None, rate: Tensor) -> Tensor:
-            loss, flat_gradient = loss_and_gradient(inputs, targets, keys)
-            update(state, clip(flat_gradient), rate)
-            return loss
+            return gradient(state, inputs, targets, masks)
 
         def several(
-            inputs: Tensor, targets: Tensor, rows: Tensor, keys: Tensor | None, rates: Tensor
+            state: FlatState,
+            inputs: Tensor,
+            targets: Tensor,
+            rows: Tensor,
+            keys: Tensor | None,
+            rates: Tensor,
         ) -> Tensor:
             """As many steps as `rows` (steps, batch) says; the losses (steps,)."""
             masks = () if keys is None else model.masks(keys, rows.shape[1])  # one cipher for all
@@ -70,14 +74,13 @@ class WholeStep:
             for index in range(rows.shape[0]):
                 own = tuple(mask[index] for mask in masks) or None
                 batch = rows[index]
-                loss, flat_gradient = gradient(inputs[batch], targets[batch], own)
+                loss, flat_gradient = gradient(state, inputs[batch], targets[batch], own)
                 update(state, clip(flat_gradient), rates[index])
                 losses.append(loss)
             return torch.stack(losses)
 
         self._forward = compiled(forward)
         self._loss_and_gradient = compiled(loss_and_gradient)
-        self._step = compiled(step)
         self._several = compiled(several)
 
     def execution(self, *, steps_per_call: int = 1) -> Execution:
@@ -87,15 +90,19 @@ class WholeStep:
             return self._run(inputs, targets, steps, steps_per_call)
 
         return Execution(
-            self._forward,
+            self._logits,
             self._backward,
             self._train_step,
             train_steps,
             lambda: self._compiler.graphs,
         )
 
+    def _parameters_of(self, state: FlatState) -> dict[str, Tensor]:
+        pieces = pieces_of(state.parameters, self._program.model)
+        return dict(zip(self._names, pieces, strict=True))
+
     def _gradient(
-        self, inputs: Tensor, targets: Tensor, masks: Masks | None
+        self, state: FlatState, inputs: Tensor, targets: Tensor, masks: Masks | None
     ) -> tuple[Tensor, Tensor]:
         """Loss () and gradient (elements,) with respect to the flat parameters.
 
@@ -103,25 +110,28 @@ class WholeStep:
         order.
         """
         parts = [
-            self._gradient_of(part)
+            self._gradient_of(state, part)
             for part in cut(inputs, targets, masks, self._program.micro_batches)
         ]
         losses, gradients = zip(*parts, strict=True)
         return reduce(operator.add, losses), reduce(operator.add, gradients)
 
-    def _gradient_of(self, part: MicroBatch) -> tuple[Tensor, Tensor]:
+    def _gradient_of(self, state: FlatState, part: MicroBatch) -> tuple[Tensor, Tensor]:
         """A part's share of the loss () and of the gradient (elements,)."""
         program = self._program
 
         def loss_of(parameters: dict[str, Tensor]) -> Tensor:
             arguments = (part.inputs, None, part.masks)
-            logits = torch.func.functional_call(program.model, parameters, arguments)
+            logits = functional_call(program.model, parameters, arguments)
             return part.weighted(program.loss(logits, part.targets))
 
-        pieces = pieces_of(self._state.parameters, program.model)
-        parameters = dict(zip(self._names, pieces, strict=True))
-        gradients, loss = torch.func.grad_and_value(loss_of)(parameters)
+        gradients, loss = torch.func.grad_and_value(loss_of)(self._parameters_of(state))
         return loss, torch.cat([gradients[name].reshape(-1) for name in self._names])
+
+    def _logits(self, inputs: Tensor, keys: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = self._forward(inputs, keys)
+        return logits
 
     def _backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         with torch.no_grad():
@@ -160,9 +170,17 @@ class WholeStep:
         return torch.tensor(rates, dtype=torch.float64, device=self._state.step.device)
 
     def _train_step(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
+        """A step of `several` that takes all rows of a batch, in their order."""
+        rows = torch.arange(len(inputs), device=inputs.device)
         with torch.no_grad():
-            loss: Tensor = self._step(inputs, targets, keys, self._rates(1)[0])
-        return loss
+            return self._one_step(inputs, targets, rows, keys)[0]
+
+    def _one_step(
+        self, inputs: Tensor, targets: Tensor, rows: Tensor, keys: Tensor | None
+    ) -> Tensor:
+        own = None if keys is None else keys[None]
+        losses: Tensor = self._several(inputs, targets, rows[None], own, self._rates(1))
+        return losses.clone()  # a CUDA graph overwrites what it gave
 
     def _run(self, inputs: Tensor, targets: Tensor, steps: Steps, at_once: int) -> Tensor:
         """Groups of whole batches in one call each, then what is left step by step."""
@@ -176,8 +194,7 @@ class WholeStep:
                 keys = None if steps.all_keys is None else steps.all_keys[part]
                 rates = self._rates(at_once)
                 taken = self._several(inputs, targets, steps.whole[part], keys, rates)
-                losses.append(taken.clone())  # a CUDA graph overwrites what it gave
+                losses.append(taken.clone())
             for rows, key in zip(steps.rows[grouped:], steps.keys[grouped:], strict=True):
-                rate = self._rates(1)[0]
-                losses.append(self._step(inputs[rows], targets[rows], key, rate).clone()[None])
+                losses.append(self._one_step(inputs, targets, rows, key))
         return torch.cat(losses)
