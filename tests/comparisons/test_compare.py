@@ -22,6 +22,13 @@ from twofold.training import Epoch, Score, TrainingResult
 ENGINE = "torch:eager"
 
 
+def expected_engines(experiment: Experiment) -> tuple[str, ...]:
+    """Four everywhere; on the lesson each framework at its best as well."""
+    usual = ("torch:eager", "torch:compile", "flax:op-by-op", "flax:jit")
+    best = ("torch:compile-step", "flax:scan")
+    return (*usual, *best) if experiment.name == "lesson" else usual
+
+
 def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
     def certify(
         experiment: Experiment,
@@ -30,7 +37,7 @@ def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
         steps: int,
         on_rung: Callable[[Rung], None],
     ) -> ParityReport:
-        assert engines == compare.ENGINES
+        assert engines == expected_engines(experiment)
         assert steps == compare.LOCKED_STEPS
         rungs = tuple(
             Rung(f"rung {i}", ENGINE, "float32", verdict, 0.5, None, "noted")  # type: ignore[arg-type]
@@ -46,7 +53,7 @@ def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
 def fake_measure(*engines: dict[str, Any], interrupted: bool = False) -> Callable[..., Any]:
     def measure(experiment: Experiment, **options: Any) -> Any:
         assert options["parity"].experiment == experiment
-        assert options["engines"] == compare.ENGINES
+        assert options["engines"] == expected_engines(experiment)
         options["on_progress"](SimpleNamespace(phase="rounds", engine=None, fraction=0.5))
         result = timing_result(experiment.name, list(engines), []) | {"interrupted": interrupted}
         return SimpleNamespace(to_json=lambda: result)
@@ -88,7 +95,7 @@ def test_all_well(house: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> Non
     assert {"GUIDE.md", "guide.html", "figures"} <= names
     said = capsys.readouterr().out
     assert "test accuracy 0.9500 (ignoring the inputs: 0.2500), 600 steps in 1.5 s" in said
-    assert "torch:eager    step 1.00 ms (900 µs to 1.10 ms), cold start 100 ms" in said
+    assert "torch:eager        step 1.00 ms (900 µs to 1.10 ms), cold start 100 ms" in said
     assert "Yes: all 8 rungs hold" in said
     assert str(tmp_path / "GUIDE.md") in said
 
@@ -150,6 +157,11 @@ def test_bad_input_is_code_2_without_a_traceback(
     said = capsys.readouterr().out
     assert f"error: {error}" in said
     assert "Traceback" not in said
+
+
+def test_engines_that_are_named_run_every_experiment(tmp_path: Path) -> None:
+    plan = compare.make_plan(["--engines", "flax:jit,torch:eager", "--out", str(tmp_path)])
+    assert {plan.engines_on(name) for name in compare.EXPERIMENTS} == {("torch:eager", "flax:jit")}
 
 
 def test_a_file_as_folder_is_refused(tmp_path: Path, capsys: Any) -> None:
