@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from comparisons.false_alarm_tally import FOLDER, SCHEMA, Tally
 from comparisons.false_alarms import SHORTER, Search, main, search
 from comparisons.random_problems import Draws, draw
 from twofold.errors import ResultError
+from twofold.experiment import Precision
 from twofold.parity.certify import climb
 from twofold.results import read_json
 
@@ -39,14 +42,14 @@ def alarms(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(seed=st.integers(10**6, 2 * 10**6), precision=st.sampled_from(["float32", "float64"]))
+@given(seed=st.integers(10**6, 2 * 10**6), precision=st.sampled_from(get_args(Precision)))
 def test_pytorch_raises_no_false_alarm(seed: int, precision: str) -> None:
     assert alarms(seed, "torch:eager", precision) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_flax_raises_no_false_alarm(seed: int) -> None:
-    assert alarms(seed, "flax:jit", "float32") == []
+@pytest.mark.parametrize(("seed", "precision"), [(1, "float32"), (2, "mixed_bfloat16")])
+def test_flax_raises_no_false_alarm(seed: int, precision: str) -> None:
+    assert alarms(seed, "flax:jit", precision) == []
 
 
 def test_overflow_on_the_way_is_no_alarm() -> None:

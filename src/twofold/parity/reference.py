@@ -69,10 +69,10 @@ Step = TypeVar("Step", Moment, TrainingStep)
 def seen_after(seen: Step, problem: Problem, after: TrainState, arithmetic: Arithmetic) -> Step:
     """What a step must have made of a state, given the state that an engine made of it.
 
-    In mixed precision a gradient is known to some percent, often not even its sign: an update from
-    all gradients that are allowed could be anything. The optimizer's arithmetic is float32, though.
-    So it is judged from the gradient that the engine's own slots tell. Otherwise, and for SGD
-    without momentum, which has no slots, nothing changes.
+    In mixed precision the bound of a gradient may exceed the gradient, so that not even its sign is
+    known: an update from all gradients that are allowed could be anything. The optimizer's
+    arithmetic is float32, though. So it is judged from the gradient that the engine's own slots
+    tell. Otherwise, and for SGD without momentum, which has no slots, nothing changes.
     """
     if arithmetic.stored_roundoff == 0.0 or not after.slots:
         return seen

@@ -138,7 +138,7 @@ COEFFICIENTS = [
 ]
 
 UNSEEN = {
-    # A gradient known to some percent hides what is added to it, and all that SGD makes of it.
+    # A gradient's wide bound hides what is added to it, and all that SGD without slots makes of it.
     ("sgd", "learning_rate"),
     ("sgd with weight decay", "learning_rate"),
     ("sgd with weight decay", "weight_decay"),
