@@ -24,6 +24,7 @@ from twofold.advice.score import Truth, score, score_all
 from twofold.advice.workload import TERMS, Workload, workload_of
 from twofold.data import prepare
 from twofold.errors import ResultError
+from twofold.timing.protocol import Opened
 
 ENGINES = tuple(LAWS)
 
@@ -173,6 +174,28 @@ def test_processes_live_on_and_only_their_first_workload_pays_for_imports() -> N
         (False, 0.0),
         (False, 0.0),
     ]
+
+
+def test_what_a_busy_neighbour_spoilt_is_measured_again() -> None:
+    clock, busy_until = FakeClock(), 6.0
+
+    class Disturbed(LawfulWorker):
+        def open(self) -> Opened:
+            opened = super().open()
+            self.session.drift = lambda now: 100.0 if now < busy_until else 1.0
+            return opened
+
+    fleet = Fleet(
+        lambda engine: Disturbed(engine, clock, 0.01),
+        clock,
+        lambda: min(clock.now / 1e9, busy_until),
+        2,
+    )
+    experiment = experiment_of(DESIGN[0], "cpu")
+    (point,) = fleet.measure(experiment, ["torch:eager"], 0.3).values()
+    assert clock.now / 1e9 > busy_until
+    assert point.step_s == pytest.approx(LAWS["torch:eager"].step_s(point.workload), rel=0.05)
+    assert (point.first, point.import_s) == (True, 2.0)  # what the first start took
 
 
 def test_advice_depends_on_the_number_of_steps(known: Calibration) -> None:

@@ -500,3 +500,13 @@ def test_what_the_lead_in_compiles_is_counted() -> None:
 @pytest.mark.parametrize(("steps", "turn", "lead_in"), [(1, 1, 1), (3, 1, 1), (7, 1, 3), (8, 4, 4)])
 def test_the_lead_in_is_a_third_in_whole_turns(steps: int, turn: int, lead_in: int) -> None:
     assert lead_in_of(steps, turn) == lead_in
+
+
+def test_blocks_sized_while_something_slowed_the_engine_down_grow_later() -> None:
+    clock = FakeClock()
+    steps = session(clock, noise=0.0, drift=lambda now: 50.0 if now < 3.0 else 1.0)
+    found = timings(measure(clock, FakeWorker("a", clock, steps), seconds=10.0))["a"]
+    assert found.step_s is not None
+    assert found.steps_per_block is not None
+    assert found.steps_per_block * 1e-3 >= 0.0125  # at least half of the shortest block
+    assert found.step_s.median == pytest.approx(1e-3)

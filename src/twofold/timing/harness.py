@@ -14,7 +14,7 @@ from twofold.errors import BadInput, EngineFailed
 from twofold.timing.clock import Clock, seconds_since
 from twofold.timing.protocol import EngineWorker, OnProgress, Opened, Progress
 from twofold.timing.quiet import Watch
-from twofold.timing.steady import WARM_UP_LIMIT_S, WarmUp, shortest_block, warm_up
+from twofold.timing.steady import WARM_UP_LIMIT_S, WarmUp, longer, shortest_block, warm_up
 from twofold.timing.subject import Block
 
 Status = Literal["measured", "failed", "unavailable", "diverges"]
@@ -176,6 +176,19 @@ class Measurement:
             self._attempt(worker, run, take)
         for run, block in done:
             run.blocks.append(block)
+            self._lengthen(run, block)
+
+    def _lengthen(self, run: Run, block: Block) -> None:
+        """Let an engine's later blocks be longer if one was far too short.
+
+        Blocks are sized in the warm-up; where something slowed the engine down at that time, they
+        come out too short, and a block of one step is no steady state.
+        """
+        assert run.steps_per_block is not None  # set by the warm-up
+        assert run.opened is not None
+        shortest = shortest_block(run.opened.clock_reading_s)
+        if block.seconds < shortest / 2:
+            run.steps_per_block = longer(run.steps_per_block, block.seconds, shortest)
 
     def _used_by_others(self) -> float | None:
         """Processor time used so far by all that is not measured here."""

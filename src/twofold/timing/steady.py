@@ -71,11 +71,16 @@ def steps_per_block(worker: EngineWorker, steps: int, shortest_s: float) -> tupl
             continue
         if block.seconds >= shortest_s:
             return steps, blocks
-        growth = 1.2 * shortest_s / max(block.seconds, 1e-9)
-        steps = math.ceil(block.steps * min(10.0, max(1.2, growth)))
+        steps = longer(block.steps, block.seconds, shortest_s)
     raise EngineFailed(
         f"no steady block in {MOST_BLOCKS_TO_CALIBRATE}: it compiles again and again"
     )
+
+
+def longer(steps: int, seconds: float, shortest_s: float) -> int:
+    """How many steps to try next when some took too little time."""
+    growth = 1.2 * shortest_s / max(seconds, 1e-9)
+    return math.ceil(steps * min(10.0, max(1.2, growth)))
 
 
 def is_steady(blocks: Sequence[Block]) -> bool:
