@@ -1,0 +1,72 @@
+"""What the ladder sees of planted bugs in mixed precision, and what hides behind its bounds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from comparisons.mutants.catalogue import CONTROLS, MUTANTS
+from comparisons.mutants.hosts import HOSTS
+from comparisons.mutants.mutant import Mutant
+from comparisons.mutants.trial import sight
+
+NOT_A_BUG_HERE: Final = frozenset(  # layers and gradients are bfloat16, slots float32
+    {
+        "bfloat16-products",
+        "tf32-products",
+        "three-bfloat16-passes",
+        "float32-inside-float64",
+        "bfloat16-gradients",
+        "float32-moments",
+    }
+)
+UNSEEN: Final = frozenset(
+    {
+        # smaller than the bound of a logit or of the loss
+        "gelu-tanh",
+        "gelu-exact",
+        "quick-gelu",
+        "swish-with-beta",
+        "dropout-before-activation",
+        "label-smoothing",
+        "smoothing-over-the-others",
+        "no-label-smoothing",
+        "log-with-eps",
+        "temperature",
+        # smaller than the bound of a gradient behind two hidden layers
+        "bias-without-gradient",
+        "weight-without-gradient",
+        "detached-layer",
+        "configured-batch-size",
+        "parts-weighted-equally",
+        "parts-weighted-by-the-first",
+        # added to a gradient, or a factor on it, before a slot sees it
+        "sgd-without-decay",
+        "sgd-no-decay-of-biases",
+        "clipped-one-by-one",
+        "clip-norm-doubled",
+        "no-clipping",
+    }
+)
+FEW: Final = (
+    *("unscaled-dropout", "leaky-relu", "missing-bias", "l2-for-decoupled", "decay-1e-4"),
+    *("gelu-tanh", "no-clipping"),
+    *("control", "control-adamw", "control-sgd"),
+)
+
+
+def test_the_lists_name_mutants() -> None:
+    assert {mutant.name for mutant in MUTANTS} >= NOT_A_BUG_HERE | UNSEEN
+
+
+def marked(mutant: Mutant) -> object:
+    marks = [] if mutant.name in FEW else [pytest.mark.slow]
+    return pytest.param(mutant, id=mutant.name, marks=marks)
+
+
+@pytest.mark.parametrize("mutant", [marked(each) for each in (*MUTANTS, *CONTROLS)])
+def test_what_is_seen(mutant: Mutant) -> None:
+    sighting = sight(mutant, HOSTS["torch"], "mixed_bfloat16")
+    silent = mutant in CONTROLS or mutant.name in NOT_A_BUG_HERE | UNSEEN
+    assert (sighting.rung is None) == silent, sighting
