@@ -761,3 +761,15 @@ def test_paired_ratio_of_the_ledger_is_that_of_the_timing() -> None:
     samples = {"a": [1.0, 1.1, 1.2, 1.3, 1.4], "b": [2.0, 2.1, 2.2, 2.3, 2.4]}
     expected = paired_ratio(samples["a"], samples["b"], seed=0)
     assert paired({"samples_s": samples}, "a", "b") == expected
+
+
+@pytest.mark.parametrize(("name", "policy"), [("engines by size", None), ("threads", "PASSIVE")])
+def test_only_studies_that_share_a_process_forbid_threads_to_spin(
+    name: str, policy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # so that the end of the test takes it away
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setattr(
+        studies, "study", lambda _: lambda __: {"policy": os.environ.get("OMP_WAIT_POLICY")}
+    )
+    assert studies.run_here(name, quick=True).findings["policy"] == policy
