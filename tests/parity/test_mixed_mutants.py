@@ -49,23 +49,13 @@ UNSEEN: Final = frozenset(
         "no-clipping",
     }
 )
-FEW: Final = (
-    *("unscaled-dropout", "leaky-relu", "missing-bias", "l2-for-decoupled", "decay-1e-4"),
-    *("gelu-tanh", "no-clipping"),
-    *("control", "control-adamw", "control-sgd"),
-)
 
 
 def test_the_lists_name_mutants() -> None:
     assert {mutant.name for mutant in MUTANTS} >= NOT_A_BUG_HERE | UNSEEN
 
 
-def marked(mutant: Mutant) -> object:
-    marks = [] if mutant.name in FEW else [pytest.mark.slow]
-    return pytest.param(mutant, id=mutant.name, marks=marks)
-
-
-@pytest.mark.parametrize("mutant", [marked(each) for each in (*MUTANTS, *CONTROLS)])
+@pytest.mark.parametrize("mutant", (*MUTANTS, *CONTROLS), ids=lambda each: each.name)
 def test_what_is_seen(mutant: Mutant) -> None:
     sighting = sight(mutant, HOSTS["torch"], "mixed_bfloat16")
     silent = mutant in CONTROLS or mutant.name in NOT_A_BUG_HERE | UNSEEN
