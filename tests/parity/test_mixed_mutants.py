@@ -55,7 +55,7 @@ def test_the_lists_name_mutants() -> None:
     assert {mutant.name for mutant in MUTANTS} >= NOT_A_BUG_HERE | UNSEEN
 
 
-@pytest.mark.parametrize("mutant", (*MUTANTS, *CONTROLS), ids=lambda each: each.name)
+@pytest.mark.parametrize("mutant", [*MUTANTS, *CONTROLS], ids=lambda each: each.name)
 def test_what_is_seen(mutant: Mutant) -> None:
     sighting = sight(mutant, HOSTS["torch"], "mixed_bfloat16")
     silent = mutant in CONTROLS or mutant.name in NOT_A_BUG_HERE | UNSEEN
