@@ -22,13 +22,6 @@ from twofold.training import Epoch, Score, TrainingResult
 ENGINE = "torch:eager"
 
 
-def expected_engines(experiment: Experiment) -> tuple[str, ...]:
-    """Four everywhere; on the lesson each framework at its best as well."""
-    usual = ("torch:eager", "torch:compile", "flax:op-by-op", "flax:jit")
-    best = ("torch:compile-step", "flax:scan")
-    return (*usual, *best) if experiment.name == "lesson" else usual
-
-
 def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
     def certify(
         experiment: Experiment,
@@ -37,7 +30,7 @@ def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
         steps: int,
         on_rung: Callable[[Rung], None],
     ) -> ParityReport:
-        assert engines == expected_engines(experiment)
+        assert engines == compare.ENGINES
         assert steps == compare.LOCKED_STEPS
         rungs = tuple(
             Rung(f"rung {i}", ENGINE, "float32", verdict, 0.5, None, "noted")  # type: ignore[arg-type]
@@ -53,7 +46,7 @@ def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
 def fake_measure(*engines: dict[str, Any], interrupted: bool = False) -> Callable[..., Any]:
     def measure(experiment: Experiment, **options: Any) -> Any:
         assert options["parity"].experiment == experiment
-        assert options["engines"] == expected_engines(experiment)
+        assert options["engines"] == compare.ENGINES
         options["on_progress"](SimpleNamespace(phase="rounds", engine=None, fraction=0.5))
         result = timing_result(experiment.name, list(engines), []) | {"interrupted": interrupted}
         return SimpleNamespace(to_json=lambda: result)
@@ -157,6 +150,14 @@ def test_bad_input_is_code_2_without_a_traceback(
     said = capsys.readouterr().out
     assert f"error: {error}" in said
     assert "Traceback" not in said
+
+
+def test_each_framework_at_its_best_runs_on_the_lesson_if_asked_for(tmp_path: Path) -> None:
+    plan = compare.make_plan(["--best", "--out", str(tmp_path)])
+    usual = ("torch:eager", "torch:compile", "flax:op-by-op", "flax:jit")
+    assert plan.engines_on("lesson") == (*usual, "torch:compile-step", "flax:scan")
+    assert plan.engines_on("digits") == usual
+    assert compare.make_plan(["--out", str(tmp_path)]).engines_on("lesson") == usual
 
 
 def test_engines_that_are_named_run_every_experiment(tmp_path: Path) -> None:
