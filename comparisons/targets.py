@@ -15,14 +15,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
-from comparisons.compare import default_folder
-from comparisons.loops.interleaved import describe, measure_loops, parse, say_timing, show
+from comparisons.loops.interleaved import describe, measure_loops, run_script, say_timing, show
 from comparisons.narrator import Narrator
-from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
-from twofold.results import write_json
 from twofold.timing import summary
-from twofold.timing.measure import checked_cpus, measure
+from twofold.timing.measure import measure
 from twofold.timing.result import EngineTiming, Ratio, TimingResult
 
 SCHEMA: Final = "twofold.targets/1"
@@ -68,22 +65,13 @@ class Target:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure all targets; returns the exit code."""
-    narrator = Narrator()
-    try:
-        given = parse(arguments, "python -m comparisons.targets", "The engines' speed targets.")
-        cpus = checked_cpus(given.threads)
-        report = measure_all(cpus, given.seconds, narrator)
-        folder = given.out or default_folder(given.quick)
-        path = write_json(folder / f"targets-{len(cpus)}-threads.json", report)
-    except TwofoldError as error:
-        narrator.fail(f"error: {error}")
-        return error.exit_code
-    except KeyboardInterrupt:
-        narrator.fail("interrupted; nothing is stored")
-        return 130
+    return run_script(arguments, "targets", "The engines' speed targets.", measure_all, judge)
+
+
+def judge(report: dict[str, Any], narrator: Narrator) -> int:
+    """Say what came of each target; 0 if all are met, else 1."""
     for target in report["targets"]:
         narrator.say(line_of(target))
-    narrator.say(f"Results: {path}")
     return 0 if all(target["outcome"] == "met" for target in report["targets"]) else 1
 
 

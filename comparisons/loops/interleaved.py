@@ -99,8 +99,12 @@ def run_script(
     name: str,
     description: str,
     report: Callable[[Sequence[int], float, Narrator], dict[str, Any]],
+    judge: Callable[[dict[str, Any], Narrator], int] = lambda _, __: 0,
 ) -> int:
-    """Run `comparisons.NAME`: measure, write `NAME-N-threads.json`; returns the exit code."""
+    """Run `comparisons.NAME`: measure, write `NAME-N-threads.json`; returns the exit code.
+
+    `judge` says what the stored report means and gives the code.
+    """
     narrator = Narrator()
     try:
         given = parse(arguments, f"python -m comparisons.{name}", description)
@@ -114,8 +118,9 @@ def run_script(
     except KeyboardInterrupt:
         narrator.fail("interrupted; nothing is stored")
         return 130
+    code = judge(result, narrator)
     narrator.say(f"Results: {path}")
-    return 0
+    return code
 
 
 def describe(cpus: Sequence[int], rounds: Rounds) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from comparisons import targets
+from comparisons.narrator import Narrator
 from twofold.timing.result import EngineTiming, Ratio
 from twofold.timing.statistics import Interval
 
@@ -80,3 +81,10 @@ def test_a_line_says_the_figure_and_its_limit() -> None:
     assert line == "met     0.50 (0.50 to 0.50), at most 1.00   as fast (torch:eager)"
     missing = targets.line_of(vars(replace(target, figure=None, outcome="could not be measured")))
     assert missing == "could not be measured: as fast: too busy"
+
+
+@pytest.mark.parametrize(("limit", "code"), [(1.0, 0), (0.4, 1)])
+def test_one_missed_target_is_code_1(limit: float, code: int) -> None:
+    met = targets.ratio_target("met", ratio(0.5), 1.0)
+    other = targets.ratio_target("other", ratio(0.5), limit)
+    assert targets.judge({"targets": [vars(met), vars(other)]}, Narrator()) == code
