@@ -103,7 +103,18 @@ def _dimensions(node: torch.fx.Node) -> int:
     return max((each.dim() for each in values if isinstance(each, Tensor)), default=-1)
 
 
+SHORT_EXPRESSIONS: Final[Mapping[str, Any]] = {"realize_opcount_threshold": 30}
+"""Options for graphs that draw dropout masks: values of more than 30 operations are not inlined.
+
+Each round of the cipher reads its words two or three times, and while Inductor inlines it walks
+through every path of that tree: its time grows about threefold with each round between two stored
+values. PyTorch 2.13 stores from 50 operations on for CPUs and from 30 on elsewhere
+(`torch/_inductor/ir.py`, `Loops.has_large_inner_fn`). With 30 a step of `lesson` comes out with the
+same loops and compiles in about half the time; with 20 its loops no longer fuse.
+"""
+
 WHOLE_STEP: Final[Mapping[str, Any]] = {
+    **SHORT_EXPRESSIONS,
     "post_grad_custom_post_pass": ComputeOnce(),
     # The calls between kernels in C++ instead of Python; on small steps most of what is left.
     "cpp_wrapper": True,
