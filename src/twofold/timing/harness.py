@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from twofold.errors import BadInput, EngineFailed
 from twofold.timing.clock import Clock, seconds_since
+from twofold.timing.decided import LOOKS, all_decided
 from twofold.timing.protocol import EngineWorker, OnProgress, Opened, Progress
 from twofold.timing.quiet import Watch
 from twofold.timing.steady import WARM_UP_LIMIT_S, WarmUp, longer, shortest_block, warm_up
@@ -21,8 +22,9 @@ Status = Literal["measured", "failed", "unavailable", "diverges"]
 Restart = Callable[[str], EngineWorker]
 
 FEWEST_ROUNDS: Final = 10
-LONGEST_STRETCH: Final = 2.0
-"""Rounds go on for up to this many times the seconds asked for, until they are enough and quiet."""
+LONGEST_STRETCH: Final = LOOKS[-1]
+"""Rounds go on for up to this many times the seconds asked for, until they are enough, quiet and
+say of every pair of engines whether they differ."""
 INTERRUPTED: Final = "interrupted before it was measured"
 
 
@@ -99,17 +101,22 @@ class Measurement:
     def run_rounds(self, seconds: float, seed: int) -> None:
         """Rounds of one block for each engine, in random order, until the time is spent.
 
-        Fewer than FEWEST_ROUNDS, or time in which others disturbed, is made up for, up to
-        LONGEST_STRETCH times the seconds.
+        Fewer than FEWEST_ROUNDS, time in which others disturbed, or a pair of engines that is
+        undecided, is made up for, up to LONGEST_STRETCH times the seconds.
         """
         order, start, rounds = random.Random(seed), self.clock.nanoseconds(), 0
         watch = Watch(self._used_by_others, self.clock, self.cores)
+        looks = iter(LOOKS)
+        look = next(looks) * seconds
         try:
             while self.alive:
                 spent = seconds_since(self.clock, start)
-                enough = rounds >= FEWEST_ROUNDS and watch.quiet_s >= seconds
-                if enough or (rounds and spent >= LONGEST_STRETCH * seconds):
+                if rounds and spent >= LONGEST_STRETCH * seconds:
                     break
+                if rounds >= FEWEST_ROUNDS and watch.quiet_s >= look:
+                    if self._all_decided(seed):
+                        break
+                    look = next(looks, LONGEST_STRETCH) * seconds
                 self.on_progress(Progress("rounds", None, min(1.0, spent / seconds)))
                 self._run_round(order)
                 watch.round_done()
@@ -177,6 +184,9 @@ class Measurement:
         for run, block in done:
             run.blocks.append(block)
             self._lengthen(run, block)
+
+    def _all_decided(self, seed: int) -> bool:
+        return all_decided([[block.step_s for block in run.blocks] for _, run in self.alive], seed)
 
     def _lengthen(self, run: Run, block: Block) -> None:
         """Let an engine's later blocks be longer if one was far too short.

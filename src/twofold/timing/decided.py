@@ -1,0 +1,33 @@
+"""Whether rounds say enough: every pair of engines told apart, or known to be alike.
+
+An engine whose blocks scatter needs more rounds than one whose blocks do not. So rounds go on while
+a pair is undecided: its interval reaches beyond the resolution, and does not lie beyond it. That is
+looked at a few times only, since an interval that is looked at again and again until it excludes
+one does so in the end by chance.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Final
+
+from twofold.timing.statistics import RESOLUTION, Interval, Samples, outcome_of, paired_ratio
+
+LOOKS: Final = (1.0, 1.25, 1.5, 2.0)
+"""When to look, in multiples of the seconds asked for; after the last the rounds end."""
+
+
+def is_decided(ratio: Interval, resolution: float = RESOLUTION) -> bool:
+    """Whether more rounds could not change what a ratio's interval says, but by chance."""
+    if outcome_of(ratio, resolution) != "not distinguishable":
+        return True
+    return 1 / (1 + resolution) <= ratio.low and ratio.high <= 1 + resolution
+
+
+def all_decided(samples: Sequence[Samples], seed: int) -> bool:
+    """Whether every pair of engines is; `samples` are their step times, round by round."""
+    return all(
+        is_decided(paired_ratio(one, other, seed))
+        for one, other in itertools.combinations(samples, 2)
+    )
