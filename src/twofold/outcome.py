@@ -23,9 +23,8 @@ from twofold.equivalence import Comparison, Verdict
 from twofold.errors import SpecError
 from twofold.experiment import Experiment
 from twofold.metrics import METRIC_OF_LOSS, MetricName, metric_of
-from twofold.problem import Problem, slot_names
+from twofold.problem import Problem
 from twofold.seeds import open_seeds
-from twofold.state import fresh_state
 from twofold.training import evaluate, train
 
 SCHEMA: Final = "twofold.outcome/1"
@@ -192,8 +191,7 @@ def _sample_together(
         if not np.isfinite(losses[:, number]).all():
             values.append(None)
             continue
-        slots = slot_names(problem.experiment)
-        session.load_state(fresh_state(trained.parameters(number), slots))
+        session.load_state(trained.state(number))
         values.append(metric_of(loss, evaluate(session, test.inputs), test.targets))
     return Sample(f"{backend}:vmap", seeds, tuple(values))
 
