@@ -13,7 +13,7 @@ import numpy as np
 
 from twofold.problem import Problem, batch_indices, initial_parameters, slot_names
 from twofold.seeds import SeedsTogether
-from twofold.state import Array, Parameters, fresh_state
+from twofold.state import Array, TrainState, fresh_state
 from twofold_flax import convert, device
 from twofold_flax.feed import Feed
 from twofold_flax.program import Program, build_program
@@ -57,11 +57,11 @@ class FlaxSeeds(SeedsTogether):
                 self._step += 1
             return convert.to_array(jnp.stack(losses))
 
-    def parameters(self, seed: int) -> Parameters:
-        """The parameters of one of the seeds, counted from 0."""
+    def state(self, seed: int) -> TrainState:
+        """A copy of the train state of one of the seeds, counted from 0."""
         with self._arithmetic():
-            own = jax.tree.map(lambda stacked: stacked[seed], self._state.params)
-            return convert.parameters_to_numpy(own)
+            own = jax.tree.map(lambda stacked: stacked[seed], self._state)
+            return convert.state_to_numpy(own, slot_names(self._problems[0].experiment))
 
     def _built(self, problem: Problem) -> tuple[Program, State]:
         """One seed's program and initial state."""

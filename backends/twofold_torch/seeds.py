@@ -11,12 +11,14 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
 from twofold import threefry
-from twofold.problem import Problem, batch_indices, initial_parameters
+from twofold.problem import Problem, batch_indices, initial_parameters, slot_names
 from twofold.seeds import SeedsTogether
-from twofold.state import Array, Parameters
+from twofold.state import Array, TrainState, fresh_state
 from twofold_torch import convert, device
 from twofold_torch.feed import Feed
-from twofold_torch.optimizer import build_optimizer, build_schedule
+from twofold_torch.masks import dropout_keys
+from twofold_torch.model import Masks
+from twofold_torch.optimizer import SLOT_KEYS, build_optimizer, build_schedule
 from twofold_torch.program import build_program
 
 
@@ -25,7 +27,8 @@ class TorchSeeds(SeedsTogether):
     """The model is called with each seed's parameters in turn, by vmap in one go.
 
     The optimizers of `torch.optim` work element by element, so that they take stacked parameters
-    as they are. With dropout each seed draws its own masks (`randomness="different"`).
+    as they are. With dropout each seed has its own masks: drawn by `nn.Dropout`
+    (`randomness="different"`) or, with `rng = "shared"`, from its keys before the model is called.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -52,9 +55,20 @@ class TorchSeeds(SeedsTogether):
         with self._random.drawing():
             return convert.to_array(torch.stack([self._train_step() for _ in range(steps)]))
 
-    def parameters(self, seed: int) -> Parameters:
-        """The parameters of one of the seeds, counted from 0."""
-        return {name: convert.to_array(a[seed]) for name, a in self._parameters.items()}
+    def state(self, seed: int) -> TrainState:
+        """A copy of the train state of one of the seeds, counted from 0."""
+        parameters = {name: convert.to_array(a[seed]) for name, a in self._parameters.items()}
+        names = slot_names(self._problems[0].experiment)
+        if self._step == 0:  # PyTorch makes slots at the first step
+            return fresh_state(parameters, names)
+        slots = {
+            slot: {
+                name: convert.to_array(self._optimizer.state[stacked][SLOT_KEYS[slot]][seed])
+                for name, stacked in self._parameters.items()
+            }
+            for slot in names
+        }
+        return TrainState(parameters, slots, self._step)
 
     def _train_step(self) -> Tensor:
         rows = torch.stack(
@@ -62,7 +76,8 @@ class TorchSeeds(SeedsTogether):
         ).to(self._device)  # (seeds, batch)
         self._optimizer.zero_grad(set_to_none=True)
         inputs, targets = self._feed.inputs[rows], self._feed.targets[rows]
-        losses: Tensor = self._losses(self._parameters, inputs, targets)  # (seeds,)
+        masks = self._masks(rows.shape[1])
+        losses: Tensor = self._losses(self._parameters, inputs, targets, masks)  # (seeds,)
         losses.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         self._optimizer.step()
         if self._schedule is not None:
@@ -70,9 +85,22 @@ class TorchSeeds(SeedsTogether):
         self._step += 1
         return losses.detach()
 
-    def _loss_of(self, parameters: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        """One seed's loss on its own batch."""
-        logits: Tensor = functional_call(self._model, parameters, (inputs,))
+    def _masks(self, rows: int) -> Masks:
+        """The step's shared masks, (seeds, batch, hidden) for each hidden layer, if there are."""
+        spec = self._problems[0].experiment
+        hidden_layers = len(spec.model.hidden)
+        if not (spec.rng == "shared" and spec.model.dropout > 0 and hidden_layers):
+            return ()
+        step = torch.tensor(self._step, dtype=torch.int32, device=self._device)
+        seeds = [problem.experiment.seed for problem in self._problems]
+        keys = torch.stack([dropout_keys(seed, step, hidden_layers) for seed in seeds])
+        return self._model.masks(keys, rows)
+
+    def _loss_of(
+        self, parameters: dict[str, Tensor], inputs: Tensor, targets: Tensor, masks: Masks
+    ) -> Tensor:
+        """One seed's loss on its own batch, with its own masks if they are shared."""
+        logits: Tensor = functional_call(self._model, parameters, (inputs, None, masks or None))
         return self._loss(logits, targets)
 
     def _load_initial_parameters(self) -> None:

@@ -5,7 +5,9 @@ split are those of the experiment's own seed throughout; what varies is initial 
 the order of the rows. No two runs share a seed, so the samples are independent, as the test
 assumes. Seeds are trained one after another, each in a session of its own; or together, all in one
 step by the framework's own vmap (`twofold.seeds`), which is several times as fast with many seeds
-(`comparisons/seeds_together.py` measures it; with two seeds PyTorch's is slower).
+(`comparisons/seeds_together.py` measures it; with two seeds PyTorch's is slower). No rung of the
+ladder sees that step, so before they are trained its first steps are certified, seed by seed
+(`twofold.parity.together`).
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from twofold.equivalence import Comparison, Verdict
 from twofold.errors import SpecError
 from twofold.experiment import Experiment
 from twofold.metrics import METRIC_OF_LOSS, MetricName, metric_of
-from twofold.problem import Problem, slot_names
+from twofold.parity.together import certify_together
+from twofold.problem import Problem
 from twofold.seeds import open_seeds
-from twofold.state import fresh_state
 from twofold.training import evaluate, train
 
 SCHEMA: Final = "twofold.outcome/1"
@@ -36,11 +38,15 @@ SEED_LIMIT: Final = 2**32
 
 @dataclass(frozen=True)
 class Sample:
-    """One engine's test metric for each of its seeds; None where training diverged."""
+    """One engine's test metric for each of its seeds; None where training diverged.
+
+    `certified` says what the oracle found of the first steps, where seeds were trained together.
+    """
 
     engine: str
     seeds: tuple[int, ...]
     values: tuple[float | None, ...]
+    certified: str | None = None
 
     @property
     def finished(self) -> tuple[float, ...]:
@@ -99,7 +105,8 @@ def measure(
     MARGINS. With `together` each engine's backend trains all seeds in one step, and the engine
     evaluates them; such a sample is named `torch:vmap`. `on_progress` is called with the engine and
     the run, counted from 1. Raises BadInput for fewer than two seeds or engines, an experiment
-    without test rows, or one that cannot be trained together.
+    without test rows, or one that cannot be trained together; ParityDiverges where a step of all
+    seeds is not what the oracle says.
     """
     metric = METRIC_OF_LOSS[experiment.loss.kind]
     stated = MARGINS[metric] if margin is None else margin
@@ -183,6 +190,7 @@ def _sample_together(
     backend = engine.partition(":")[0]
     if on_progress is not None:
         on_progress(f"{backend}:vmap", len(seeds))
+    certificate = certify_together(problem, seeds, backend)
     trained = open_seeds(problem, seeds, backend)
     losses = trained.run(problem.total_steps)  # (steps, seeds)
     session = backends.open_session(problem, engine)
@@ -192,10 +200,9 @@ def _sample_together(
         if not np.isfinite(losses[:, number]).all():
             values.append(None)
             continue
-        slots = slot_names(problem.experiment)
-        session.load_state(fresh_state(trained.parameters(number), slots))
+        session.load_state(trained.state(number))
         values.append(metric_of(loss, evaluate(session, test.inputs), test.targets))
-    return Sample(f"{backend}:vmap", seeds, tuple(values))
+    return Sample(f"{backend}:vmap", seeds, tuple(values), certificate.words)
 
 
 def compare_samples(left: Sample, right: Sample, margin: float) -> Pair:

@@ -1,4 +1,7 @@
-"""Problems that differ in their seeds alone, trained together: one step of all at a time."""
+"""Problems that differ in their seeds alone, trained together: one step of all at a time.
+
+`twofold.parity.together` certifies such steps.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ from twofold import backends
 from twofold.errors import SpecError
 from twofold.experiment import Experiment
 from twofold.problem import Problem
-from twofold.state import Array, Parameters
+from twofold.state import Array, TrainState
 
 
 class SeedsTogether(ABC):
-    """What a backend makes of such problems; losses and parameters come out in NumPy."""
+    """What a backend makes of such problems; losses and states come out in NumPy."""
 
     @abstractmethod
     def run(self, steps: int) -> Array:
         """Take steps on each problem's own batches; returns the losses (steps, seeds)."""
 
     @abstractmethod
-    def parameters(self, seed: int) -> Parameters:
-        """The parameters of one of the seeds, counted from 0."""
+    def state(self, seed: int) -> TrainState:
+        """A copy of the train state of one of the seeds, counted from 0."""
 
 
 def open_seeds(problem: Problem, seeds: Sequence[int], backend: str) -> SeedsTogether:
@@ -34,12 +37,16 @@ def open_seeds(problem: Problem, seeds: Sequence[int], backend: str) -> SeedsTog
     require_together(problem.experiment)
     owner = backends.backend(backend)
     backends.require_framework(owner)
-    problems = [
+    opened: SeedsTogether = backends.load_part(owner.seeds)(with_seeds(problem, seeds))
+    return opened
+
+
+def with_seeds(problem: Problem, seeds: Sequence[int]) -> list[Problem]:
+    """The problem with each of some seeds, on the same rows."""
+    return [
         replace(problem, experiment=problem.experiment.model_copy(update={"seed": seed}))
         for seed in seeds
     ]
-    opened: SeedsTogether = backends.load_part(owner.seeds)(problems)
-    return opened
 
 
 def require_together(experiment: Experiment) -> None:
@@ -54,9 +61,4 @@ def require_together(experiment: Experiment) -> None:
         raise SpecError(
             f'precision: "mixed_bfloat16"; allowed is "float32" or "float64" for many seeds in one '
             f"step; {hint}"
-        )
-    if experiment.rng == "shared" and experiment.model.dropout > 0:
-        raise SpecError(
-            'rng: "shared" with dropout; many seeds in one step allow rng = "native" or '
-            f"model.dropout = 0; {hint}"
         )

@@ -47,6 +47,17 @@ def test_outcome_prints_a_verdict_and_writes_json(tmp_path: Path) -> None:
     assert json.loads(stored.read_text())["schema"] == "twofold.outcome/1"
 
 
+def test_outcome_of_seeds_together_says_what_was_certified(tmp_path: Path) -> None:
+    stored = tmp_path / "outcome.json"
+    out = run(
+        *("outcome", "diabetes", "--seeds", "2", "--together", "--set", "training.epochs=1"),
+        *("--json", str(stored)),
+    )
+    assert out.count("first 3 steps of 2 seeds certified") == 2
+    for sample in json.loads(stored.read_text())["samples"]:
+        assert sample["certified"].startswith("first 3 steps")
+
+
 @pytest.mark.parametrize("option", ["--json", "--chart"])
 def test_a_target_without_a_folder_is_refused_before_any_work(option: str, tmp_path: Path) -> None:
     with pytest.raises(ResultError, match=option):

@@ -105,6 +105,8 @@ def print_result(result: OutcomeResult, console: Console) -> None:
         if len(values) > 1:
             words += f", mean {fmean(values):.4f}, standard deviation {stdev(values):.4f}"
         console.print(f"  {sample.engine:14} {words}" + (f", {lost} diverged" if lost else ""))
+        if sample.certified is not None:
+            console.print(f"    {sample.certified}")
     for pair in result.pairs:
         console.print(f"{pair.left} and {pair.right}: [bold]{pair.verdict}[/]: {pair.reason}")
         if pair.comparison is not None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from twofold.experiment import Experiment
 from twofold.parity.cause import Cause
+from twofold.parity.causes_of_accumulation import (
+    of_accumulated_gradients,
+    of_accumulation,
+    of_told_loss,
+)
 from twofold.parity.causes_of_draws import of_draws
 from twofold.parity.causes_of_loss import of_loss
 from twofold.parity.causes_of_model import of_model, of_precision
@@ -19,10 +24,12 @@ def causes_of(experiment: Experiment, rung: str) -> tuple[Cause, ...]:
     if rung == "forward":
         return (*of_model(experiment), *of_masks(experiment), *precision)
     if rung == "loss":
-        return (*of_loss(experiment), *precision)
+        return (*of_loss(experiment), *of_accumulation(experiment), *precision)
+    of_gradient = (*of_gradients(experiment), *of_accumulated_gradients(experiment))
     if rung == "gradients":
-        return (*of_gradients(experiment), *precision)
-    of_step = (*of_optimizer(experiment), *of_gradients(experiment))
+        return (*of_gradient, *precision)
+    of_parts = (*of_accumulation(experiment), *of_told_loss(experiment))
+    of_step = (*of_optimizer(experiment), *of_gradient, *of_parts)
     if rung in ("slots (fresh)", "update (fresh)"):
         return (*of_step, *precision)
     of_step = (*of_time(experiment), *of_step)

@@ -21,7 +21,7 @@ from twofold.parity.export import Transfer, compare_logits, flat, transferred
 from twofold.parity.reference import Moment, Reference, moment, seen_after
 from twofold.parity.rungs import LADDER
 from twofold.parity.steplocked import NAME as STEP_LOCKED
-from twofold.parity.steplocked import TakenStep, compare_step, judge_steps
+from twofold.parity.steplocked import Standard, TakenStep, compare_step, judge_steps
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
 from twofold.problem import Batch, Problem, dropout_masks, initial_parameters
@@ -131,7 +131,8 @@ def _trial_of_step(subject: Subject) -> Trial | None:
 
     def ratio(changed: Reference) -> float | None:
         expected = seen_after(changed.fresh, changed.problem, taken.after, changed.arithmetic)
-        comparison = compare_step(replace(subject, reference=changed), taken, expected).comparison
+        standard = Standard.of(replace(subject, reference=changed))
+        comparison = compare_step(standard, taken, expected).comparison
         return None if comparison.unusable is not None else comparison.worst_ratio
 
     causes = causes_of(reference.problem.experiment, STEP_LOCKED)

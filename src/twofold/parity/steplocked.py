@@ -12,6 +12,7 @@ from functools import reduce
 
 import numpy as np
 
+from twofold.backends import KnownDifference
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
 from twofold.parity.comparison import Comparison, compare
@@ -25,7 +26,7 @@ from twofold.parity.known_differences import (
 from twofold.parity.reference import seen_after, training_step
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Explanation, Rung
-from twofold.problem import initial_state
+from twofold.problem import Problem, initial_state
 from twofold.state import Array, TrainState
 
 NAME = "step-locked training"
@@ -43,6 +44,21 @@ class TakenStep:
     def counted(self) -> bool:
         """Whether the count of steps went up by one."""
         return self.after.step == self.before.step + 1
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What a step is judged by; `known_differences` are those of the engine's backend."""
+
+    problem: Problem
+    arithmetic: Arithmetic
+    known_differences: tuple[KnownDifference, ...]
+
+    @classmethod
+    def of(cls, subject: Subject) -> Standard:
+        """The standard of a session under judgement."""
+        reference = subject.reference
+        return cls(reference.problem, reference.arithmetic, subject.backend.known_differences)
 
 
 @dataclass(frozen=True)
@@ -71,28 +87,28 @@ def judge_steps(subject: Subject) -> list[JudgedStep]:
     for _ in range(subject.steps):
         loss = float(session.run(1)[0])
         after = session.state()
-        judged.append(judge_step(subject, TakenStep(before, loss, after)))
+        judged.append(judge_step(Standard.of(subject), TakenStep(before, loss, after)))
         if not judged[-1].comparison.within:
             break
         before = after
     return judged
 
 
-def judge_step(subject: Subject, taken: TakenStep) -> JudgedStep:
+def judge_step(standard: Standard, taken: TakenStep) -> JudgedStep:
     """One step of an engine, from its state before to its state after."""
-    reference = subject.reference
+    problem, arithmetic = standard.problem, standard.arithmetic
     if not taken.counted:
         note = f"step: {taken.after.step} after a step from {taken.before.step}"
         return JudgedStep(taken, Comparison(np.inf, None, 1, 1, note))
-    expected = training_step(reference.problem, taken.before, reference.arithmetic)
-    expected = seen_after(expected, reference.problem, taken.after, reference.arithmetic)
-    return compare_step(subject, taken, expected)
+    expected = training_step(problem, taken.before, arithmetic)
+    expected = seen_after(expected, problem, taken.after, arithmetic)
+    return compare_step(standard, taken, expected)
 
 
-def compare_step(subject: Subject, taken: TakenStep, expected: Seen) -> JudgedStep:
+def compare_step(standard: Standard, taken: TakenStep, expected: Seen) -> JudgedStep:
     """A step that was taken and the one that the oracle expects."""
-    parts = [_loss_part(taken.loss, expected, subject.reference.arithmetic)]
-    parts += _state_parts(subject, expected, taken.after)
+    parts = [_loss_part(taken.loss, expected, standard.arithmetic)]
+    parts += _state_parts(standard, expected, taken.after)
     comparison = reduce(worse_of, (part.comparison for part in parts))
     explanations = [part.explanation for part in parts if part.explanation is not None]
     return JudgedStep(taken, comparison, _largest(explanations))
@@ -110,7 +126,7 @@ def _loss_part(loss: float, expected: Seen, arithmetic: Arithmetic) -> _Part:
     return _Part(compare(computed, {name: expected.training.loss}, arithmetic))
 
 
-def _state_parts(subject: Subject, expected: Seen, after: TrainState) -> Iterator[_Part]:
+def _state_parts(standard: Standard, expected: Seen, after: TrainState) -> Iterator[_Part]:
     """Slots, if there are any, and parameters."""
     if expected.state.slots:
         slots = {
@@ -118,24 +134,24 @@ def _state_parts(subject: Subject, expected: Seen, after: TrainState) -> Iterato
             for slot, arrays in after.slots.items()
             for name, array in arrays.items()
         }
-        yield _explained(subject, expected, slots, named_slots(expected.after), explain_slots)
+        yield _explained(standard, expected, slots, named_slots(expected.after), explain_slots)
     parameters = dict(after.parameters)
-    yield _explained(subject, expected, parameters, expected.after.parameters, explain_update)
+    yield _explained(standard, expected, parameters, expected.after.parameters, explain_update)
 
 
 def _explained(
-    subject: Subject,
+    standard: Standard,
     expected: Seen,
     computed: dict[str, Array],
     allowed: dict[str, Bounded],
     explain: Callable[..., Explained | None],
 ) -> _Part:
     """The comparison, or that under the first known difference that accounts for all of it."""
-    problem, arithmetic = subject.reference.problem, subject.reference.arithmetic
+    problem, arithmetic = standard.problem, standard.arithmetic
     comparison = compare(computed, allowed, arithmetic)
     if comparison.within or comparison.unusable is not None:
         return _Part(comparison)
-    for difference in subject.backend.known_differences:
+    for difference in standard.known_differences:
         found = explain(difference, problem, expected, computed, comparison, arithmetic)
         if found is not None:
             return _Part(found.comparison, found.explanation)
