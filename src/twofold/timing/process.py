@@ -100,7 +100,7 @@ class ProcessWorker:
         """
         sizes = {"batch_sizes": self._batch_sizes} if self._batch_sizes else {}
         answer = self._ask("open", self._limits.cold_s, **self._subject(), **sizes)
-        return Opened(**_with_built(answer))
+        return Opened(**with_built(answer))
 
     def take_up(self, experiment: str) -> None:
         """Let the next `open` open another experiment (JSON text) in the same process."""
@@ -109,7 +109,7 @@ class ProcessWorker:
     def first_step(self) -> Block:
         """The first training step, tracing and compiling included."""
         answer = self._ask("first_step", self._limits.cold_s)
-        return Block(**_with_built(answer))
+        return Block(**with_built(answer))
 
     def block(self, steps: int, *, slow_down: float = 0.0) -> Block:
         """Some steps timed together; `slow_down` makes them take longer by that share."""
@@ -221,7 +221,7 @@ class ProcessWorker:
         return f"the process ended in {name!r} {_manner(code)}{said}"
 
 
-def _with_built(answer: dict[str, Any]) -> dict[str, Any]:
+def with_built(answer: dict[str, Any]) -> dict[str, Any]:
     """The answer with `built` as a value; a worker that cannot tell leaves it out."""
     built = answer.get("built")
     return answer if built is None else {**answer, "built": BuildTime(**built)}
