@@ -7,8 +7,10 @@ from time import perf_counter
 import jax
 import jax.numpy as jnp
 import pytest
+import torch
 from problems import make_problem
 from twofold_flax.building import COMPILING, TRACING, BuildClock
+from twofold_torch.building import DynamoClock
 
 from twofold.backends import open_session
 from twofold.build_time import BuildTime
@@ -61,6 +63,18 @@ def test_a_session_is_not_charged_for_what_others_build() -> None:
     open_session(make_problem(rows=52), "flax:jit").run(1)
     jax.jit(lambda x: x * 3.25 - 1.0)(jnp.ones(11))
     assert session.build_time() == built
+
+
+def test_dynamos_time_goes_to_the_calls_that_caused_it() -> None:
+    clock = DynamoClock()
+    compiled = clock.around(torch.compile(lambda x: x * 3.25 - 1.0, backend="eager"))
+    compiled(torch.ones(3))
+    built = clock.build_time()
+    assert built.trace_s > 0
+    assert built.compile_s == 0  # Inductor had no part in it
+    torch.compile(lambda x: x + 0.5, backend="eager")(torch.ones(3))
+    compiled(torch.ones(3))
+    assert clock.build_time() == built
 
 
 def test_what_goes_on_inside_something_else_is_counted_once() -> None:
