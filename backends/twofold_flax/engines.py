@@ -8,6 +8,7 @@ from typing import Final
 from jax import Array
 
 from twofold.problem import Problem
+from twofold_flax.building import BuildClock
 from twofold_flax.counting import AheadOfTime, CountingJit
 from twofold_flax.device import arithmetic, choose_device
 from twofold_flax.executor import FlaxExecutor
@@ -132,6 +133,7 @@ ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {
 def open_executor(engine: str, problem: Problem) -> FlaxExecutor:
     """Open a problem in an engine of this backend. Raises DeviceUnavailable."""
     device = choose_device(problem.experiment)
-    with arithmetic(problem.experiment.precision, device):
+    clock = BuildClock()
+    with clock.listening(), arithmetic(problem.experiment.precision, device):
         program, params = build_program(problem)
-        return FlaxExecutor(problem, device, program, params, ENGINES[engine](program))
+        return FlaxExecutor(problem, device, program, params, ENGINES[engine](program), clock)

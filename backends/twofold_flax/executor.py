@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import jax
 import numpy as np
 
+from twofold.build_time import BuildTime
 from twofold.errors import SpecError
 from twofold.problem import Batch, Problem, initial_parameters, slot_names
 from twofold.session import Executor
 from twofold.state import Array, Parameters, TrainState, fresh_state
 from twofold_flax import convert
+from twofold_flax.building import BuildClock
 from twofold_flax.device import arithmetic
 from twofold_flax.feed import Feed
 from twofold_flax.masks import SharedMasks
@@ -31,12 +34,15 @@ class FlaxExecutor(Executor):
         program: Program,
         params: Params,
         execution: Execution,
+        clock: BuildClock,
     ) -> None:
+        """`clock` may have listened to the building of `program` already."""
         self._problem = problem
         self._device = where
         self._program = program
         self._like = params
         self._execution = execution
+        self._clock = clock
         self._slots = slot_names(problem.experiment)
         with self._arithmetic():
             self._feed = Feed(problem, where)
@@ -131,6 +137,10 @@ class FlaxExecutor(Executor):
         """How many programs this executor has compiled so far."""
         return self._execution.compilations()
 
+    def build_time(self) -> BuildTime:
+        """Seconds of tracing and of compiling so far."""
+        return self._clock.build_time()
+
     def _released(self) -> State:
         return self._execution.release(self._state)
 
@@ -144,5 +154,10 @@ class FlaxExecutor(Executor):
         inputs = convert.to_device(batch.inputs, self._device)
         return inputs, convert.to_device(batch.targets, self._device)
 
-    def _arithmetic(self) -> AbstractContextManager[None]:
-        return arithmetic(self._problem.experiment.precision, self._device)
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        with (
+            self._clock.listening(),
+            arithmetic(self._problem.experiment.precision, self._device),
+        ):
+            yield

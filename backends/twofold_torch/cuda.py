@@ -9,6 +9,8 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
+from twofold.build_time import BuildTime
+from twofold_torch.building import BuildClock, DynamoClock
 from twofold_torch.flat import FlatState
 from twofold_torch.inductor import ComputeOnce, CountingInductor, own_code
 
@@ -34,8 +36,13 @@ class CudaGraphs:
 
     def __init__(self, is_training: Callable[[], bool], state: FlatState) -> None:
         self.graphs = 0
+        self._clock = BuildClock()
         self._state = state
         self._is_training = is_training
+
+    def build_time(self) -> BuildTime:
+        """Capturing counts as tracing; nothing is compiled."""
+        return self._clock.build_time()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function of this state, captured at the first call with a shape, then replayed."""
@@ -68,7 +75,7 @@ class CudaGraphs:
                 function(self._state, *places)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with self._clock.tracing(), torch.cuda.graph(graph):
             result = function(self._state, *places)
         with torch.no_grad():
             for tensor, before in zip(self._state.tensors, kept, strict=True):
@@ -91,6 +98,7 @@ class CompiledByMode:
         for tensor in state.tensors:
             torch._dynamo.mark_static_address(tensor)
         self._state = state
+        self._clock = DynamoClock()
         self._inductor = CountingInductor(
             {
                 **torch._inductor.list_mode_options(mode),
@@ -102,6 +110,10 @@ class CompiledByMode:
     def graphs(self) -> int:
         """How many graphs it has made so far."""
         return self._inductor.graphs
+
+    def build_time(self) -> BuildTime:
+        """Seconds of tracing and of compiling so far; recording CUDA graphs comes on top."""
+        return self._clock.build_time()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function compiled whole: with `fullgraph=True` a graph break is an error.
@@ -116,4 +128,4 @@ class CompiledByMode:
         compiled: Callable[..., Any] = torch.compile(
             own_code(of_state), backend=self._inductor, dynamic=False, fullgraph=True
         )
-        return compiled
+        return self._clock.around(compiled)

@@ -89,13 +89,15 @@ def compile_model(program: Program) -> Execution:
     eat the gain: it can be slower than eager mode. `compile-step` compiles all of it. Graph breaks
     are errors here (`fullgraph=True`), so that nothing falls back to eager mode unseen.
     """
+    from twofold_torch.building import timed_by_dynamo
     from twofold_torch.inductor import SHORT_EXPRESSIONS, CountingInductor, own_code
 
     compiler = CountingInductor(SHORT_EXPRESSIONS)
     own = own_code(Mlp.forward)
     program.model.forward = MethodType(own, program.model)  # type: ignore[method-assign]
     model = torch.compile(program.model, backend=compiler, dynamic=False, fullgraph=True)
-    return Execution.of(replace(program, forward=model), lambda: compiler.graphs)
+    own_graphs = Execution.of(replace(program, forward=model), lambda: compiler.graphs)
+    return timed_by_dynamo(own_graphs)
 
 
 def compile_step(program: Program) -> Execution:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from twofold import threefry
+from twofold.build_time import BuildTime
 from twofold.errors import SpecError
 from twofold.problem import Batch, Problem, initial_parameters, slot_names
 from twofold.session import Executor
@@ -120,6 +121,10 @@ class TorchExecutor(Executor):
     def compilations(self) -> int:
         """How many graphs this executor has compiled so far."""
         return self._execution.compilations()
+
+    def build_time(self) -> BuildTime:
+        """Seconds of tracing and of compiling so far."""
+        return self._execution.build_time()
 
     def _initial_parameters(self) -> Parameters:
         if self._problem.experiment.rng == "shared":

@@ -13,6 +13,8 @@ from torch._dynamo import lookup_backend
 from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from twofold.build_time import BuildTime
+from twofold_torch.building import BuildClock
 from twofold_torch.flat import FlatState
 
 
@@ -137,9 +139,14 @@ class TracedGraphs:
         self, options: Mapping[str, Any], is_training: Callable[[], bool], state: FlatState
     ) -> None:
         self.graphs = 0
+        self._clock = BuildClock()
         self._options = {"config_patches": dict(options)}
         self._is_training = is_training
         self._state = state
+
+    def build_time(self) -> BuildTime:
+        """Seconds of tracing and of compiling so far."""
+        return self._clock.build_time()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function of this state, traced and compiled at the first call with a shape."""
@@ -170,11 +177,12 @@ class TracedGraphs:
             own = [None if each is None else next(rest) for each in arguments]
             return function(FlatState(parameters, tuple(slots), step), *own)
 
-        with _compiling():
+        with self._clock.tracing(), _compiling():
             graph = make_fx(on_tensors, tracing_mode="fake")(*tensors)
-        made: Callable[..., Any] = torch._inductor.standalone_compile(
-            graph, list(tensors), dynamic_shapes="from_example_inputs", options=self._options
-        )
+        with self._clock.compiling():
+            made: Callable[..., Any] = torch._inductor.standalone_compile(
+                graph, list(tensors), dynamic_shapes="from_example_inputs", options=self._options
+            )
         self.graphs += 1
         return made
 

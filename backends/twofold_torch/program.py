@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from twofold.build_time import NOTHING_BUILT, BuildTime
 from twofold.problem import Problem
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
@@ -107,6 +108,11 @@ def never() -> int:
     return 0
 
 
+def nothing() -> BuildTime:
+    """The build time of an engine that neither traces nor compiles."""
+    return NOTHING_BUILT
+
+
 @dataclass(frozen=True)
 class Execution:
     """What an engine made of a program: the functions that a session calls."""
@@ -116,6 +122,7 @@ class Execution:
     train_step: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     train_steps: Callable[[Tensor, Tensor, Steps], Tensor]
     compilations: Callable[[], int]
+    build_time: Callable[[], BuildTime] = nothing
 
     @classmethod
     def of(cls, program: Program, compilations: Callable[[], int] = never) -> Execution:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from twofold.build_time import BuildTime
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
 from twofold_torch.flat import FlatState, flatten, pieces_of, update_rule
@@ -27,6 +28,9 @@ class Compiler(Protocol):
     @property
     def graphs(self) -> int:
         """How many graphs it has made so far."""
+
+    def build_time(self) -> BuildTime:
+        """Seconds of tracing and of compiling so far."""
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function of its own state as one graph for each shape, made when first called.
@@ -95,6 +99,7 @@ class WholeStep:
             self._train_step,
             train_steps,
             lambda: self._compiler.graphs,
+            self._compiler.build_time,
         )
 
     def _parameters_of(self, state: FlatState) -> dict[str, Tensor]:

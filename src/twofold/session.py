@@ -11,6 +11,7 @@ from typing import final
 
 import numpy as np
 
+from twofold.build_time import BuildTime
 from twofold.errors import DataError
 from twofold.problem import Batch, Problem
 from twofold.state import Array, Parameters, TrainState
@@ -66,6 +67,10 @@ class Executor(ABC):
     @abstractmethod
     def compilations(self) -> int:
         """How many programs this executor has compiled so far; 0 for an engine that never does."""
+
+    @abstractmethod
+    def build_time(self) -> BuildTime:
+        """Seconds of tracing and of compiling so far, from the opening of the problem on."""
 
 
 @final
@@ -128,6 +133,10 @@ class Session:
     def compilations(self) -> int:
         """How many programs this session has compiled so far."""
         return self._executor.compilations()
+
+    def build_time(self) -> BuildTime:
+        """Seconds that this session has traced and compiled so far, its opening included."""
+        return self._executor.build_time()
 
 
 def _checked_inputs(problem: Problem, inputs: Array) -> Array:

@@ -91,6 +91,23 @@ def test_timing_without_parity_and_warnings_are_said(evidence: Evidence) -> None
     assert "**Interrupted" in markdown
 
 
+def test_the_parts_of_a_start_are_a_table_where_they_are_stored(evidence: Evidence) -> None:
+    old = evidence.timing[0]
+    assert "Where a start goes" not in compose(Evidence(timing=(old,))).markdown
+    unknown = {"import_s": 0.02, "open_s": 0.03, "first_step_s": 0.05, "compilations": 0}
+    known = unknown | {"opening_s": 0.03, "trace_s": 0.0, "compile_s": 0.041, "first_run_s": 0.009}
+    eager, *others, jit = old["engines"]
+    eager = {**eager, "cold_start": {**unknown, "trace_s": None}, "warm_start": None}
+    jit = {**jit, "cold_start": known, "warm_start": {**known, "compile_s": 0.002}}
+    markdown = compose(Evidence(timing=({**old, "engines": [eager, *others, jit]},))).markdown
+    (table,) = re.findall(r"\| engine \| cache .*?\n\n", markdown, re.DOTALL)
+    assert table.splitlines()[2:] == [
+        "| flax:jit | empty | 20.0 ms | 30.0 ms | 0 | 41.0 ms | 9.00 ms |",
+        "| flax:jit | full | 20.0 ms | 30.0 ms | 0 | 2.00 ms | 9.00 ms |",
+        "",
+    ]
+
+
 def test_nothing_measured_gives_no_chart(evidence: Evidence) -> None:
     result = evidence.timing[0]
     result = {**result, "engines": result["engines"][1:2], "ratios": []}

@@ -200,12 +200,15 @@ def test_a_state_is_a_copy_and_does_not_follow_the_training(warm: Session) -> No
 
 def test_nothing_is_compiled_in_the_steady_state(warm: Session) -> None:
     warm.run(3)
-    compiled = warm.compilations()
+    compiled, built = warm.compilations(), warm.build_time()
     warm.load_state(random_state(warm.problem, step=0))
     warm.run(6)
     warm.synchronize()
     assert warm.compilations() == compiled
+    assert warm.build_time() == built
     assert (compiled == 0) == (warm.engine in NEVER_COMPILES)
+    builds = warm.engine not in NEVER_COMPILES or warm.engine == "flax:op-by-op"  # each operation
+    assert (built.trace_s > 0, built.compile_s > 0) == (builds, builds)
 
 
 @pytest.mark.parametrize(

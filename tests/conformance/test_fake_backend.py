@@ -9,6 +9,7 @@ import plain_numpy
 import pytest
 from problems import make_problem, random_state
 
+from twofold.build_time import NOTHING_BUILT, BuildTime
 from twofold.errors import DataError
 from twofold.experiment import Mlp, Sgd
 from twofold.problem import Batch, Problem, batch_at, dropout_masks, initial_state
@@ -68,6 +69,9 @@ class NumpyExecutor(Executor):
 
     def compilations(self) -> int:
         return 0
+
+    def build_time(self) -> BuildTime:
+        return NOTHING_BUILT
 
 
 def fake_session() -> Session:

@@ -16,6 +16,8 @@ from twofold_torch.flat import FlatState
 from twofold_torch.inductor import ComputeOnce, TracedGraphs
 from twofold_torch.masks import SharedMasks
 
+from twofold.build_time import NOTHING_BUILT
+
 
 @pytest.fixture
 def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,11 +48,13 @@ def test_a_graph_changes_the_state_and_is_made_once_for_each_layout() -> None:
     state, training = small_state(), [True]
     compiler = TracedGraphs({}, lambda: training[0], state)
     function = compiler.compile(descend)
-    assert compiler.graphs == 0
+    assert (compiler.graphs, compiler.build_time()) == (0, NOTHING_BUILT)
     two = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     assert function(two, None).item() == 2.5
+    built = compiler.build_time()
+    assert min(built.trace_s, built.compile_s) > 0
     assert function(two + 1.0, None).item() == 3.5
-    assert compiler.graphs == 1
+    assert (compiler.graphs, compiler.build_time()) == (1, built)
     assert state.parameters.tolist() == [1.0 - 4.0 - 6.0, 2.0 - 6.0 - 8.0]
     assert state.slots[0].tolist() == [2.0, 1.0]
     assert state.step.item() == 2.0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from twofold import problem as problems
+from twofold.build_time import BuildTime
 from twofold.data import prepare
 from twofold.errors import DataError
 from twofold.experiment import Experiment
@@ -60,6 +61,9 @@ class Recorder(Executor):
     def compilations(self):
         return 7
 
+    def build_time(self):
+        return BuildTime(0.5, 2.0)
+
 
 def open_one(loss="cross_entropy"):
     problem = prepare(
@@ -99,6 +103,7 @@ def test_the_other_questions_pass_through():
     session.synchronize()
     assert executor.received == ["synchronize"]
     assert session.compilations() == 7
+    assert session.build_time() == BuildTime(0.5, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from twofold import training
+from twofold.build_time import NOTHING_BUILT, BuildTime
 from twofold.errors import DataError
 from twofold.experiment import Experiment, Training
 from twofold.problem import Batch, Problem, initial_state
@@ -63,6 +64,9 @@ class Scripted(Executor):
 
     def compilations(self) -> int:
         return 0
+
+    def build_time(self) -> BuildTime:
+        return NOTHING_BUILT
 
 
 def problem(test_rows: int = TEST_ROWS, **training_length: int) -> Problem:

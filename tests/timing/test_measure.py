@@ -160,6 +160,11 @@ def test_a_real_result_is_written_and_read(result: TimingResult, tmp_path: Path)
     assert entry["cold_start_s"] == pytest.approx(
         sum(entry["cold_start"][part] for part in ("import_s", "open_s", "first_step_s"))
     )
+    for engine in found["engines"]:
+        parts = ("import_s", "opening_s", "trace_s", "compile_s", "first_run_s")
+        start = engine["cold_start"]
+        assert engine["cold_start_s"] == pytest.approx(sum(start[part] for part in parts))
+        assert (start["compile_s"] > 0) == (engine["engine"] == "flax:jit")
     (ratio,) = found["ratios"]
     assert (ratio["engine"], ratio["reference"]) == ("flax:jit", "torch:eager")
 
@@ -172,7 +177,7 @@ def test_a_real_result_is_readable_at_both_widths(result: TimingResult, width: i
     text = stream.getvalue()
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
-    for words in ("torch:eager", "flax:jit", "cold start", "reference", "unchecked"):
+    for words in ("torch:eager", "flax:jit", "cold start", "first run", "reference", "unchecked"):
         assert words in text
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from twofold.build_time import NOTHING_BUILT, BuildTime
 from twofold.errors import EngineFailed
 from twofold.timing.protocol import Opened
-from twofold.timing.subject import Block, timed_block
+from twofold.timing.subject import Block, first_block, timed_block
 
 
 class FakeClock:
@@ -34,7 +35,8 @@ class FakeSession:
     """Steps that take `step_s`, noisy per call, faster or slower as the machine drifts.
 
     `asynchronous` work is asked for in `run` and done in `synchronize`. `compiles` says at which
-    calls of `run` (0 is the first step) something is compiled, which takes `compile_s`.
+    calls of `run` (0 is the first step) something is compiled, which takes `compile_s`, of which
+    `trace_s` is tracing.
     """
 
     def __init__(
@@ -48,11 +50,12 @@ class FakeSession:
         asynchronous: bool = False,
         compiles: Callable[[int], bool] = lambda call: call == 0,
         compile_s: float = 0.5,
+        trace_s: float = 0.0,
         warming: Callable[[int], float] = lambda _: 1.0,
     ) -> None:
         self.clock, self.step_s, self.noise, self.drift = clock, step_s, noise, drift
         self.asynchronous, self.compiles, self.compile_s = asynchronous, compiles, compile_s
-        self.warming = warming
+        self.warming, self.trace_s, self.built = warming, trace_s, NOTHING_BUILT
         self.random = random.Random(seed)
         self.calls = self.compiled = 0
         self.pending = 0.0
@@ -62,6 +65,7 @@ class FakeSession:
         work *= self.random.lognormvariate(0.0, self.noise)
         if self.compiles(self.calls):
             self.compiled += 1
+            self.built += BuildTime(self.trace_s, self.compile_s - self.trace_s)
             work += self.compile_s
         self.calls += 1
         if self.asynchronous:
@@ -77,6 +81,9 @@ class FakeSession:
     def compilations(self) -> int:
         return self.compiled
 
+    def build_time(self) -> BuildTime:
+        return self.built
+
 
 class FakeWorker:
     """An engine without a process, timed by the very functions that real workers use."""
@@ -89,7 +96,9 @@ class FakeWorker:
         *,
         before_block: Callable[[int], None] = lambda _: None,
         open_error: Exception | None = None,
+        built_in_open: BuildTime | None = NOTHING_BUILT,
     ) -> None:
+        self.built_in_open = built_in_open
         self.engine, self.clock, self.session = engine, clock, session
         self.before_block, self.open_error = before_block, open_error
         self.blocks = self.closed = 0
@@ -98,10 +107,10 @@ class FakeWorker:
         if self.open_error is not None:
             raise self.open_error
         self.clock.advance(1.0)
-        return Opened(0.75, 0.25, 64, False, 1e-7)
+        return Opened(0.75, 0.25, 64, False, 1e-7, self.built_in_open)
 
     def first_step(self) -> Block:
-        return timed_block(self.session, 1, self.clock)
+        return first_block(self.session, 1, self.clock, self.session.build_time)
 
     def block(self, steps: int) -> Block:
         self.before_block(self.blocks)

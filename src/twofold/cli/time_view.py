@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from twofold.cli.time_details import print_details, rounded, unit
+from twofold.cli.time_starts import print_starts
 from twofold.timing.protocol import Progress as Stage
 from twofold.timing.result import EngineTiming, Ratio, TimingResult
 
@@ -82,6 +83,7 @@ def print_result(result: TimingResult, console: Console, steps: int | None = Non
     console.print(_table(result, narrow=narrow))
     console.print(f"[dim]{_legend(result)}[/]")
     if result.reference is not None:
+        print_starts(result, console, narrow=narrow)
         print_details(result, console, steps or result.steps or 1, narrow=narrow)
     if result.unchecked:
         console.print("[yellow]unchecked[/]: nobody asked whether the engines compute the same")

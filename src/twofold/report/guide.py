@@ -132,6 +132,7 @@ def _templates() -> Environment:
         "sentence": wording.sentence,
         "tally": tally_words,
         "outcome": outcome_words,
+        "part": lambda value: wording.duration(value) if value else "0",
         "ratio": lambda value: "–" if value is None else wording.significant(value),
     }
     templates.filters.update(filters)

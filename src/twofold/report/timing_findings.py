@@ -7,22 +7,44 @@ envelope of these lines.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from twofold.report.evidence import Result, experiment_name
+
+PARTS: Final = ("import_s", "opening_s", "trace_s", "compile_s", "first_run_s")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the seconds of one start went; `cache`: the compile cache was `empty` or `full`.
+
+    `opening` and `first_run` are without the tracing and compiling that happened there.
+    """
+
+    cache: str
+    importing: float
+    opening: float
+    tracing: float
+    compiling: float
+    first_run: float
 
 
 @dataclass(frozen=True)
 class MeasuredEngine:
-    """One engine's figures on one experiment, in seconds; `low` and `high` belong to `step`."""
+    """One engine's figures on one experiment, in seconds; `low` and `high` belong to `step`.
+
+    `starts`: those whose parts were stored, none in results of older versions.
+    """
 
     engine: str
     cold_start: float
     step: float
     low: float
     high: float
+    starts: tuple[Start, ...] = ()
     measured: ClassVar[bool] = True
 
     def time_to(self, steps: float) -> float:
@@ -84,6 +106,11 @@ class ExperimentTiming:
     def measured(self) -> tuple[MeasuredEngine, ...]:
         """The engines that have figures."""
         return tuple(item for item in self.engines if isinstance(item, MeasuredEngine))
+
+    @property
+    def started(self) -> tuple[MeasuredEngine, ...]:
+        """The engines of whose starts the parts are known."""
+        return tuple(engine for engine in self.measured if engine.starts)
 
     @property
     def reference(self) -> str | None:
@@ -193,7 +220,17 @@ def _engine(entry: Result) -> MeasuredEngine | UnmeasuredEngine:
         step=step["median"],
         low=step["low"],
         high=step["high"],
+        starts=tuple(_starts(entry)),
     )
+
+
+def _starts(entry: Result) -> Iterator[Start]:
+    """The starts whose parts are all stored; None stands for what nobody looked into."""
+    for name, cache in (("cold_start", "empty"), ("warm_start", "full")):
+        stored = entry.get(name) or {}
+        known = [stored[part] for part in PARTS if stored.get(part) is not None]
+        if len(known) == len(PARTS):
+            yield Start(cache, *known)
 
 
 def _turned(item: Comparison) -> Comparison:

@@ -16,6 +16,7 @@ from typing import Any, Final, final
 
 import psutil
 
+from twofold.build_time import BuildTime
 from twofold.errors import BadInput, DeviceUnavailable, EngineFailed, FrameworkMissing
 from twofold.timing.protocol import Limits, Opened
 from twofold.timing.roofline import Roofline
@@ -99,7 +100,7 @@ class ProcessWorker:
         """
         sizes = {"batch_sizes": self._batch_sizes} if self._batch_sizes else {}
         answer = self._ask("open", self._limits.cold_s, **self._subject(), **sizes)
-        return Opened(**answer)
+        return Opened(**with_built(answer))
 
     def take_up(self, experiment: str) -> None:
         """Let the next `open` open another experiment (JSON text) in the same process."""
@@ -108,7 +109,7 @@ class ProcessWorker:
     def first_step(self) -> Block:
         """The first training step, tracing and compiling included."""
         answer = self._ask("first_step", self._limits.cold_s)
-        return Block(**answer)
+        return Block(**with_built(answer))
 
     def block(self, steps: int, *, slow_down: float = 0.0) -> Block:
         """Some steps timed together; `slow_down` makes them take longer by that share."""
@@ -218,6 +219,12 @@ class ProcessWorker:
         lines = [line.strip() for line in self._errors if line.strip()]
         said = f"; its last words: {lines[-1]}" if lines else ""
         return f"the process ended in {name!r} {_manner(code)}{said}"
+
+
+def with_built(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer with `built` as a value; a worker that cannot tell leaves it out."""
+    built = answer.get("built")
+    return answer if built is None else {**answer, "built": BuildTime(**built)}
 
 
 def _collect(process: subprocess.Popen[str], answers: queue.SimpleQueue[str]) -> None:

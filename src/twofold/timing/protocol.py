@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from twofold.build_time import BuildTime
 from twofold.timing.subject import Block
 
 Phase = Literal["parity", "cold start", "warm-up", "rounds", "warm cache", "limits"]
@@ -17,7 +18,8 @@ class Opened:
 
     `dropped_partial_batch`: the smaller last batch of an epoch is left out, so that all steps are
     alike. `rows_per_step` is the mean where batch sizes vary. `clock_reading_s` is what one reading
-    of the clock takes there.
+    of the clock takes there. `built`: what of `open_s` went into tracing and compiling; None where
+    nobody looked.
     """
 
     import_s: float
@@ -25,6 +27,7 @@ class Opened:
     rows_per_step: float
     dropped_partial_batch: bool
     clock_reading_s: float
+    built: BuildTime | None = None
 
 
 @dataclass(frozen=True)

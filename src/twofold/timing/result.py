@@ -21,20 +21,47 @@ SCHEMA: Final = "twofold.timing/1"
 class ColdStart:
     """Seconds from nothing to the end of the first step.
 
-    `first_step_s` holds tracing and compiling, and the first step of each batch size where sizes
-    vary; `import_s` the framework's import; `compilations` how many programs the first step
-    compiled or found in the cache.
+    `import_s` holds the framework's import; `open_s` all until the experiment is open, and
+    `first_step_s` the first step, or that of each batch size where sizes vary. Both may hold
+    tracing and compiling: together `trace_s` (Python to a graph) and `compile_s` (the graph to a
+    program, or to one found in the cache), of which `built_in_open_s` while opening; None where
+    nobody looked. `compilations`: how many programs the first step compiled or found in the cache.
     """
 
     import_s: float
     open_s: float
     first_step_s: float
     compilations: int
+    trace_s: float | None = None
+    compile_s: float | None = None
+    built_in_open_s: float | None = None
 
     @property
     def total_s(self) -> float:
-        """The three parts together."""
+        """Importing, opening and the first step together."""
         return self.import_s + self.open_s + self.first_step_s
+
+    @property
+    def opening_s(self) -> float | None:
+        """`open_s` without tracing and compiling; None where that is not known."""
+        if self.built_in_open_s is None:
+            return None
+        return max(0.0, self.open_s - self.built_in_open_s)
+
+    @property
+    def first_run_s(self) -> float | None:
+        """`first_step_s` without tracing and compiling; None where that is not known.
+
+        With `import_s`, `opening_s`, `trace_s` and `compile_s` it adds up to `total_s`.
+        """
+        if self.trace_s is None or self.compile_s is None or self.built_in_open_s is None:
+            return None
+        built = self.trace_s + self.compile_s - self.built_in_open_s
+        return max(0.0, self.first_step_s - built)
+
+    def to_json(self) -> dict[str, Any]:
+        """The start's entry in the schema `twofold.timing/1`."""
+        return {**asdict(self), "opening_s": self.opening_s, "first_run_s": self.first_run_s}
 
 
 @dataclass(frozen=True)
@@ -80,9 +107,10 @@ class EngineTiming:
 
     def to_json(self) -> dict[str, Any]:
         """The engine's entry in the schema `twofold.timing/1`."""
-        total = self.cold_start.total_s if self.cold_start else None
-        warm = self.warm_start.total_s if self.warm_start else None
-        return {**asdict(self), "cold_start_s": total, "warm_start_s": warm}
+        starts = {"cold_start": self.cold_start, "warm_start": self.warm_start}
+        parts = {name: start and start.to_json() for name, start in starts.items()}
+        totals = {f"{name}_s": start and start.total_s for name, start in starts.items()}
+        return {**asdict(self), **parts, **totals}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import gc
 import importlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, final
 import numpy as np
 import numpy.typing as npt
 
+from twofold.build_time import BuildTime
 from twofold.problem import Batch, Problem
 from twofold.session import Session
 from twofold.timing.clock import Clock, seconds_since
@@ -101,13 +102,15 @@ class Block:
     """Some steps timed together.
 
     `seconds` from the first call to the end of the synchronised work; `compilations` made inside;
-    `settled` whether the process's own threads came to rest afterwards.
+    `settled` whether the process's own threads came to rest afterwards; `built` what of the seconds
+    went into tracing and compiling, None where nobody looked.
     """
 
     steps: int
     seconds: float
     compilations: int
     settled: bool = True
+    built: BuildTime | None = None
 
     @property
     def step_s(self) -> float:
@@ -167,6 +170,18 @@ def timed_block(session: Steps, steps: int, clock: Clock, lead_in: int = 0) -> B
         session.synchronize()
         seconds = seconds_since(clock, start)
     return Block(steps, seconds, session.compilations() - compiled)
+
+
+def first_block(
+    session: Steps, steps: int, clock: Clock, build_time: Callable[[], BuildTime]
+) -> Block:
+    """Time the first steps, with what of them is tracing and compiling.
+
+    `build_time` tells how much the session has built so far.
+    """
+    before = build_time()
+    block = timed_block(session, steps, clock)
+    return replace(block, built=build_time() - before)
 
 
 def settle(clock: Clock) -> bool:

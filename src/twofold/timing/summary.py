@@ -56,7 +56,14 @@ def engine_timing(run: Run, seed: int, quiet: Sequence[bool] = ()) -> EngineTimi
 def _start(opened: Opened | None, first: Block | None) -> ColdStart | None:
     if opened is None or first is None:
         return None
-    return ColdStart(opened.import_s, opened.open_s, first.seconds, first.compilations)
+    start = ColdStart(opened.import_s, opened.open_s, first.seconds, first.compilations)
+    if opened.built is None or first.built is None:
+        return start
+    in_open, in_first = opened.built.within(opened.open_s), first.built.within(first.seconds)
+    both = in_open + in_first
+    return replace(
+        start, trace_s=both.trace_s, compile_s=both.compile_s, built_in_open_s=in_open.total_s
+    )
 
 
 def with_work(engine: EngineTiming, work: Work, roofline: Roofline | None) -> EngineTiming:

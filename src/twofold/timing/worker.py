@@ -72,6 +72,8 @@ class Worker:
 
         With `batch_sizes`, steps take batches of these sizes in turn. A session opened before goes.
         """
+        from dataclasses import asdict
+
         from twofold import backends
         from twofold.data import prepare
         from twofold.experiment import Experiment
@@ -101,21 +103,22 @@ class Worker:
             "rows_per_step": rows,
             "dropped_partial_batch": dropped_partial_batch and not batch_sizes,
             "clock_reading_s": clock.reading_cost(system),
+            "built": asdict(self._session.build_time()),
         }
 
     def first_step(self) -> Answer:
         """Time the first training step, or the first of each size: compiling included."""
+        from dataclasses import asdict
+
         from twofold.timing import clock, subject
 
-        self._opened()
+        session = self._opened()
         assert self._steps is not None  # set with the session
-        block = subject.timed_block(self._steps, self._turn, clock.SystemClock())
+        block = subject.first_block(
+            self._steps, self._turn, clock.SystemClock(), session.build_time
+        )
         subject.freeze_garbage()
-        return {
-            "steps": block.steps,
-            "seconds": block.seconds,
-            "compilations": block.compilations,
-        }
+        return asdict(block)
 
     def block(self, steps: int, slow_down: float = 0.0) -> Answer:
         """Time some steps together, after a lead-in that is not timed, then wait until the
