@@ -18,7 +18,10 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
@@ -110,6 +113,11 @@ def _seed_range(parser: argparse.ArgumentParser, text: str) -> tuple[int, int]:
 
 def search(tallies: list[Tally], how: Search) -> None:
     """Climb with every engine for every seed that it lacks; stores as it goes."""
+    with _programs_of_flax([tally.engine for tally in tallies]) as programs:
+        _search(tallies, how, programs)
+
+
+def _search(tallies: list[Tally], how: Search, programs: Path | None) -> None:
     start = time.monotonic()
     for seed in range(min(tally.next_seed for tally in tallies), tallies[0].end_seed):
         case = draw(seed, tallies[0].precision, draws=tallies[0].draws)
@@ -124,7 +132,7 @@ def search(tallies: list[Tally], how: Search) -> None:
             if how.variations:
                 _vary(tally, case, how.variations)
         if seed % FORGET_EVERY == FORGET_EVERY - 1:
-            _forget_compiled()
+            _forget_compiled(programs)
         over = how.minutes is not None and time.monotonic() - start > 60 * how.minutes
         if over or seed == tallies[0].end_seed - 1 or seed % STORE_EVERY == STORE_EVERY - 1:
             for tally in tallies:
@@ -160,8 +168,40 @@ def _tell_alarms(tally: Tally, seed: int, rungs: list[Rung]) -> None:
             print(f"  ratio {rung.worst_ratio}, {rung.worst}", flush=True)
 
 
-def _forget_compiled() -> None:
-    """Let go of compiled programs, which would otherwise fill the memory."""
+@contextmanager
+def _programs_of_flax(engines: list[str]) -> Iterator[Path | None]:
+    """A folder where JAX keeps compiled programs while this lasts; None without an engine of Flax.
+
+    The engines of a seed, and each session that opens its problem again, have programs in common.
+    """
+    if all(find_engine(engine)[0].name != "flax" for engine in engines):
+        yield None
+        return
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = {
+            "jax_compilation_cache_dir": folder,
+            "jax_persistent_cache_min_compile_time_secs": 0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+        before = {name: getattr(jax.config, name) for name in options}
+        try:
+            for name, value in options.items():
+                jax.config.update(name, value)
+            compilation_cache.reset_cache()  # JAX looks once in a process whether there is a folder
+            yield Path(folder)
+        finally:
+            for name, value in before.items():
+                jax.config.update(name, value)
+            compilation_cache.reset_cache()
+
+
+def _forget_compiled(programs: Path | None) -> None:
+    """Let go of compiled programs, which would otherwise fill the memory and the folder."""
+    for program in programs.iterdir() if programs is not None else ():
+        program.unlink()
     jax = sys.modules.get("jax")
     if jax is not None:
         jax.clear_caches()

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
@@ -45,14 +44,14 @@ def parameters_to_numpy(params: Params) -> Parameters:
     return named
 
 
-def parameters_to_flax(like: Params, parameters: Parameters, device: jax.Device) -> Params:
-    """Parameters with the structure of `like`, on the device."""
-    layers: dict[int, dict[str, jax.Array]] = {}
+def parameters_to_flax(like: Params, parameters: Parameters) -> Params:
+    """Parameters, still in NumPy, with the structure of `like`, which may hold shapes alone."""
+    layers: dict[int, dict[str, Array]] = {}
     for index in nnx.to_pure_dict(like)["layers"]:
         weight = parameters[weight_name(index)]  # (out_features, in_features)
-        layers[index] = {"kernel": to_device(np.ascontiguousarray(weight.T), device)}
+        layers[index] = {"kernel": np.ascontiguousarray(weight.T)}
         if bias_name(index) in parameters:
-            layers[index]["bias"] = to_device(parameters[bias_name(index)], device)
+            layers[index]["bias"] = parameters[bias_name(index)]
     params: Params = jax.tree.map(lambda leaf: leaf, like)  # a new tree: the next line changes it
     nnx.replace_by_pure_dict(params, {"layers": layers})
     return params
@@ -76,19 +75,19 @@ def state_to_flax(
     state: TrainState,
     device: jax.Device,
 ) -> State:
-    """A train state on the device; `like` has the structure of the parameters."""
-    params = parameters_to_flax(like, state.parameters, device)
+    """A train state on the device; `like` has the structure of the parameters.
+
+    Put together in NumPy and copied at the end: on the device each operation would be compiled for
+    the shapes of every layer. The copies give each leaf a buffer of its own to be given away, also
+    the two counts that there are with a schedule.
+    """
+    params = parameters_to_flax(like, state.parameters)
     values: dict[str, Any] = {
-        SLOT_KEYS[slot]: parameters_to_flax(like, arrays, device)
-        for slot, arrays in state.slots.items()
+        SLOT_KEYS[slot]: parameters_to_flax(like, arrays) for slot, arrays in state.slots.items()
     }
-    optimizer_state = optimizer.init(params)
-    if optax.tree.get_all_with_path(optimizer_state, COUNT_KEY):
+    shapes = jax.eval_shape(optimizer.init, params)
+    if optax.tree.get_all_with_path(shapes, COUNT_KEY):
         # Optax's count stays at int32's largest number (`optax.safe_increment`).
-        values[COUNT_KEY] = jnp.asarray(min(state.step, np.iinfo(np.int32).max), jnp.int32)
-    optimizer_state = optax.tree.set(optimizer_state, **values)
-    # With a schedule there are two counts: each needs a buffer of its own to be given away.
-    optimizer_state = jax.tree.map(jnp.copy, optimizer_state)
-    step = jnp.asarray(state.step, jnp.uint32)
-    placed: State = jax.device_put(State(params, optimizer_state, step), device)
-    return placed
+        values[COUNT_KEY] = np.array(min(state.step, np.iinfo(np.int32).max), np.int32)
+    whole = params, optax.tree.set(shapes, **values), np.array(state.step, np.uint32)
+    return State(*jax.tree.map(lambda leaf: to_device(leaf, device), whole))

@@ -12,8 +12,8 @@ from twofold_flax.building import BuildClock
 from twofold_flax.counting import AheadOfTime, CountingJit
 from twofold_flax.device import arithmetic, choose_device
 from twofold_flax.executor import FlaxExecutor
-from twofold_flax.feed import Steps
-from twofold_flax.program import Execution, Program, build_program, never, python_loop, take
+from twofold_flax.feed import Steps, take
+from twofold_flax.program import Execution, Program, build_program, never, python_loop
 from twofold_flax.scan import device_loop, one_turn, whole_then_partial
 from twofold_flax.state import State
 from twofold_flax.stateful import nnx_jit

@@ -44,6 +44,9 @@ class FlaxExecutor(Executor):
         self._execution = execution
         self._clock = clock
         self._slots = slot_names(problem.experiment)
+        model = problem.experiment.model
+        # One program: operation by operation, JAX would compile dozens for every layer.
+        self._draw = jax.jit(SharedMasks(model.hidden, model.dropout), static_argnums=1)
         with self._arithmetic():
             self._feed = Feed(problem, where)
         self._state: Any  # as the engine holds it
@@ -113,8 +116,7 @@ class FlaxExecutor(Executor):
             key = self._program.key(self._released().step)
             if key is None:
                 return ()
-            draw = SharedMasks(experiment.model.hidden, experiment.model.dropout)
-            return tuple(convert.to_array(mask) for mask in draw(key, rows))
+            return tuple(convert.to_array(mask) for mask in self._draw(key, rows))
 
     def state(self) -> TrainState:
         """A copy of the train state."""

@@ -31,6 +31,11 @@ class Steps:
         return Steps(self.rows[start:stop], self.whole, start)
 
 
+def take(inputs: Array, targets: Array, rows: Array) -> tuple[Array, Array]:
+    """A batch of the training rows."""
+    return inputs[rows], targets[rows]
+
+
 @final
 class Feed:
     """Holds the training rows on the device; an epoch's order goes there once an epoch."""
@@ -40,6 +45,7 @@ class Feed:
         self.targets = to_device(problem.train.targets, device)
         self._problem = problem
         self._device = device
+        self._take = jax.jit(take)  # as engines do: operation by operation there are five programs
         self._epoch = 0
         self._steps = self._of_epoch(0)
 
@@ -54,7 +60,8 @@ class Feed:
     def batch(self, step: int) -> Batch:
         """The batch of one step, gathered on the device and brought back."""
         rows = self.steps(step, 1).rows[0]
-        return Batch(to_array(self.inputs[rows]), to_array(self.targets[rows]))
+        inputs, targets = self._take(self.inputs, self.targets, rows)
+        return Batch(to_array(inputs), to_array(targets))
 
     def _of_epoch(self, epoch: int) -> Steps:
         experiment, rows = self._problem.experiment, self._problem.train.rows

@@ -83,17 +83,20 @@ class Program:
         return model(inputs, key)
 
 
-def take(inputs: Array, targets: Array, rows: Array) -> tuple[Array, Array]:
-    """A batch of the training rows."""
-    return inputs[rows], targets[rows]
-
-
 def build_program(problem: Problem) -> tuple[Program, Params]:
-    """The program of a problem, and parameters as Flax initialises them from the seed."""
+    """The program of a problem, and parameters as Flax initialises them from the seed.
+
+    With `rng = "shared"` shapes alone stand for those parameters: nobody would use their values,
+    and to draw them JAX compiles its operations anew for the shapes of every layer.
+    """
     experiment = problem.experiment
-    rngs = nnx.Rngs(params=root_key(experiment.seed))
-    model = Mlp(experiment, problem.layer_sizes, rngs=rngs)
-    graph, params = nnx.split(model)
+
+    def model() -> Mlp:
+        rngs = nnx.Rngs(params=root_key(experiment.seed))
+        return Mlp(experiment, problem.layer_sizes, rngs=rngs)
+
+    shared = experiment.rng == "shared"
+    graph, params = nnx.split(nnx.eval_shape(model) if shared else model())
     dropout = dropout_key(experiment.seed) if experiment.model.dropout > 0 else None
     optimizer = build_optimizer(experiment.optimizer, jnp.dtype(problem.dtype))
     parts = experiment.training.micro_batches

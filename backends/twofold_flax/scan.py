@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from twofold_flax.feed import Steps
-from twofold_flax.program import Losses, Program, Take, TrainStep, TrainSteps, take
+from twofold_flax.feed import Steps, take
+from twofold_flax.program import Losses, Program, Take, TrainStep, TrainSteps
 from twofold_flax.state import State
 
 Order = np.ndarray[Any, np.dtype[np.int32]]

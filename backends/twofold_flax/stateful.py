@@ -10,8 +10,9 @@ from jax import Array
 
 from twofold_flax.accumulation import MicroBatch, accumulated, cut
 from twofold_flax.counting import CountingJit
+from twofold_flax.feed import take
 from twofold_flax.model import Mlp
-from twofold_flax.program import Execution, Program, python_loop, take
+from twofold_flax.program import Execution, Program, python_loop
 from twofold_flax.state import Params, State
 
 
@@ -91,17 +92,20 @@ def nnx_jit(program: Program) -> Execution:
 def hold(program: Program, state: State) -> Held:
     """Objects with the values of a state."""
     model = nnx.merge(program.graph, state.params)
-    optimizer = nnx.Optimizer(model, program.optimizer, wrt=nnx.Param)
+    # Of shapes alone: to compute its zeros, JAX would compile a program for every shape.
+    optimizer = nnx.eval_shape(
+        lambda model: nnx.Optimizer(model, program.optimizer, wrt=nnx.Param), model
+    )
     structure = jax.tree.structure(optimizer.opt_state)
     slots = jax.tree.unflatten(structure, jax.tree.leaves(state.optimizer))
     optimizer.opt_state = nnx.data(slots)
-    optimizer.step[...] = state.step
+    optimizer.step.set_value(state.step)
     return Held(model, optimizer)
 
 
 def release(held: Held) -> State:
     """The state that objects hold, in the structure of Optax's own."""
     params: Params = nnx.state(held.model)
-    structure = jax.tree.structure(held.optimizer.tx.init(params))
+    structure = jax.tree.structure(jax.eval_shape(held.optimizer.tx.init, params))
     slots = jax.tree.unflatten(structure, jax.tree.leaves(held.optimizer.opt_state))
     return State(params, slots, held.optimizer.step[...])
