@@ -9,7 +9,7 @@ from typing import Any, Final
 from comparisons.false_alarm_tally import SCHEMA
 from twofold.results import read_json
 
-Group = tuple[str, str, str]  # engine, precision, draws
+Group = tuple[str, str, str, str]  # engine, precision, draws, processor
 
 HEAD: Final = """\
 # False alarms
@@ -17,9 +17,9 @@ HEAD: Final = """\
 Random correct experiments (`comparisons/random_problems.py`), on which the ladder must stay
 silent. Written by `python -m comparisons.false_alarms --table` from `{folder}`.
 
-| engine | precision | draws | seeds | experiments | whole ladders | variations | rungs judged \
-| explained | beyond the range | alarms |
-|---|---|---|---|---|---|---|---|---|---|---|"""
+| engine | precision | draws | processor | seeds | experiments | whole ladders \
+| variations | rungs judged | explained | beyond the range | alarms |
+|---|---|---|---|---|---|---|---|---|---|---|---|"""
 CLOSEST: Final = """
 *Draws*: `plain` is the first generator, without schedule, clipping and label smoothing; the runs
 that it was used for are older than step-locked training, the evaluation metric and export, and
@@ -46,13 +46,13 @@ engine's numbers can hold; the oracle then does not judge.
 
 The largest |computed - oracle| / bound on each rung; above 1 would be an alarm.
 
-| engine | precision | draws | rung | ratio | seed |
-|---|---|---|---|---|---|"""
+| engine | precision | draws | processor | rung | ratio | seed |
+|---|---|---|---|---|---|---|"""
 
 
 def page(folder: Path) -> str:
     """The stored tallies as Markdown."""
-    tallies = [read_json(path, SCHEMA) for path in sorted(folder.glob("*.json"))]
+    tallies = [read_json(path, SCHEMA) for path in sorted(folder.rglob("*.json"))]
     groups: dict[Group, list[dict[str, Any]]] = {}
     for tally in tallies:
         groups.setdefault(group_of(tally), []).append(tally)
@@ -65,8 +65,9 @@ def page(folder: Path) -> str:
 
 
 def group_of(tally: dict[str, Any]) -> Group:
-    """Engine, precision and draws; results from before the wide draws have the plain ones."""
-    return tally["engine"], tally["precision"], tally.get("draws", "plain")
+    """What is counted together; results from before the wide draws have the plain ones."""
+    processor = str(tally["environment"]["processor"])
+    return tally["engine"], tally["precision"], tally.get("draws", "plain"), processor
 
 
 def _alarm_lines(tallies: list[dict[str, Any]]) -> list[str]:
@@ -76,7 +77,7 @@ def _alarm_lines(tallies: list[dict[str, Any]]) -> list[str]:
         for alarm in tally["alarms"]:
             again = any(clean_rerun(other, tally, alarm["seed"]) for other in tallies)
             since = "; gone since: a later run of this seed has none" if again else ""
-            engine, precision, draws = group_of(tally)
+            engine, precision, draws, _ = group_of(tally)
             lines.append(
                 f"- {engine} {precision}, {draws} seed {alarm['seed']}, {alarm['rung']}: "
                 f"{alarm['note']}{since}"
@@ -85,7 +86,7 @@ def _alarm_lines(tallies: list[dict[str, Any]]) -> list[str]:
 
 
 def clean_rerun(other: dict[str, Any], tally: dict[str, Any], seed: int) -> bool:
-    """Whether another run of the same engine, precision and draws has a seed without an alarm."""
+    """Whether another run of the same group has a seed without an alarm."""
     covers = other["seeds"][0] <= seed < other["seeds"][1]
     silent = all(alarm["seed"] != seed for alarm in other["alarms"])
     return group_of(other) == group_of(tally) and covers and silent
@@ -116,8 +117,7 @@ def _closest_rows(key: Group, group: list[dict[str, Any]]) -> list[str]:
         for rung, entry in tally["worst_ratios"].items():
             found = (float(entry["ratio"]), int(entry["seed"]))
             worst[rung] = max(worst.get(rung, (-1.0, 0)), found)
-    engine, precision, draws = key
     return [
-        f"| {engine} | {precision} | {draws} | {rung} | {ratio:.3g} | {seed} |"
+        f"| {' | '.join(key)} | {rung} | {ratio:.3g} | {seed} |"
         for rung, (ratio, seed) in worst.items()
     ]

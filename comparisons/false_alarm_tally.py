@@ -16,6 +16,7 @@ from twofold.results import read_json, write_json
 
 SCHEMA: Final = "twofold.false-alarms/1"
 FOLDER: Final = Path("comparisons") / "results" / "false-alarms"
+"""A folder for each kind of processor is inside."""
 
 
 @dataclass
