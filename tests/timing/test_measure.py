@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from twofold.parity.verdict import ParityReport, Rung, Verdict
 from twofold.results import read_json, write_json
 from twofold.timing.gate import gate_of_report, open_gate
 from twofold.timing.measure import measure
+from twofold.timing.protocol import Progress
 from twofold.timing.result import SCHEMA, TimingResult
 
 ENGINES = ("torch:eager", "flax:jit")
@@ -70,6 +72,44 @@ def test_only_engines_that_pass_parity_go_through_the_gate() -> None:
     ]
     assert gate.refused[0].reason == "at update"
     assert all(certifier.closed for certifier in certifiers)
+
+
+class Waiting:
+    """Answers only when its process is ended."""
+
+    def __init__(self, engine: str) -> None:
+        self.engine, self.ended = engine, threading.Event()
+
+    def certify(self) -> Mapping[str, Any]:
+        assert self.ended.wait(20)
+        raise EngineFailed("ended")
+
+    def close(self) -> None:
+        self.ended.set()
+
+
+def test_engines_are_certified_side_by_side_and_kept_in_their_order() -> None:
+    slow, said = Waiting("slow"), list[Progress]()
+
+    def tell(at: Progress) -> None:
+        said.append(at)
+        if at.fraction > 0:
+            slow.close()
+
+    gate = open_gate([slow, Certifier("b", {"passed": True})], tell, at_once=2)
+    assert (gate.passed, gate.refused[0].engine) == (("b",), "slow")
+    assert [(at.engine, at.fraction) for at in said] == [("slow, b", 0.0), ("slow", 0.5)]
+
+
+def test_ctrl_c_at_the_gate_ends_every_process() -> None:
+    waiting = [Waiting(name) for name in "abc"]
+
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_gate(waiting, interrupt, at_once=2)
+    assert all(each.ended.is_set() for each in waiting)
 
 
 def rung(engine: str, verdict: Verdict, precision: Any = "float32") -> Rung:

@@ -107,7 +107,11 @@ def _require_parity(experiment: Experiment, engines: list[str], cpus: tuple[int,
     from twofold.timing.process import ProcessWorker
 
     workers = [ProcessWorker(name, experiment.model_dump_json(), cpus) for name in engines]
-    gate = open_gate(workers, lambda at: typer.echo(f"certifying {at.engine}", err=True))
+    gate = open_gate(
+        workers,
+        lambda at: typer.echo(f"certifying {at.engine}", err=True),
+        at_once=len(cpus),
+    )
     for entry in gate.refused:
         kind = ParityDiverges if entry.status == "diverges" else EngineFailed
         raise kind(f"{entry.engine}: {entry.reason}; leave it out, or give --unchecked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,18 +37,35 @@ class Gate:
     refused: tuple[EngineTiming, ...]
 
 
-def open_gate(certifiers: Sequence[Certifier], on_progress: OnProgress) -> Gate:
-    """Certify each engine in its own process, one after the other."""
-    passed: list[str] = []
-    refused: list[EngineTiming] = []
-    for index, certifier in enumerate(certifiers):
-        on_progress(Progress("parity", certifier.engine, index / len(certifiers)))
-        refusal = _refusal(certifier)
-        if refusal is None:
-            passed.append(certifier.engine)
-        else:
-            refused.append(refusal)
-    return Gate(tuple(passed), tuple(refused))
+def open_gate(
+    certifiers: Sequence[Certifier], on_progress: OnProgress, *, at_once: int = 1
+) -> Gate:
+    """Certify each engine in its own process, `at_once` of them side by side.
+
+    Nothing is timed yet, so they may share the processors. Ctrl-C ends all processes.
+    """
+    names = [certifier.engine for certifier in certifiers]
+    refusals: dict[str, EngineTiming | None] = {}
+
+    def tell() -> None:
+        at_work = [name for name in names if name not in refusals][:at_once]
+        if at_work:
+            on_progress(Progress("parity", ", ".join(at_work), len(refusals) / len(names)))
+
+    with ThreadPoolExecutor(at_once) as pool:
+        asked = {pool.submit(_refusal, certifier): certifier.engine for certifier in certifiers}
+        try:
+            tell()
+            for answered in as_completed(asked):
+                refusals[asked[answered]] = answered.result()
+                tell()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for certifier in certifiers:
+                certifier.close()  # what waits for an answer of its process goes on
+            raise
+    refused = [entry for name in names if (entry := refusals[name]) is not None]
+    return Gate(tuple(name for name in names if refusals[name] is None), tuple(refused))
 
 
 def gate_of_report(report: ParityReport, experiment: Experiment, engines: Sequence[str]) -> Gate:

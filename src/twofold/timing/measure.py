@@ -189,7 +189,8 @@ def _gate(plan: _Plan, engines: Sequence[str], parity: ParityReport | None) -> G
     if parity is not None:
         return gate_of_report(parity, plan.experiment, engines)
     start = partial(ProcessWorker, experiment=plan.experiment.model_dump_json(), cpus=plan.cpus)
-    return open_gate([start(engine) for engine in engines], plan.progress)
+    certifiers = [start(engine) for engine in engines]
+    return open_gate(certifiers, plan.progress, at_once=len(plan.cpus))
 
 
 def checked_engines(engines: Sequence[str] | None) -> list[str]:

@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a measurement stands: its phase, the engine if there is one, 0 to 1 of the phase."""
+    """Where a measurement stands: its phase, the engines at work if any, 0 to 1 of the phase."""
 
     phase: Phase
     engine: str | None
