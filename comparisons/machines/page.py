@@ -1,0 +1,141 @@
+"""All stored machines as one Markdown page: a pure function of the result files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from comparisons.machines.gaps import differing_versions, gaps
+from comparisons.machines.orders import (
+    ENGINE_REFERENCE,
+    FEED_REFERENCE,
+    Race,
+    experiment_races,
+    study_race,
+)
+from comparisons.machines.short import in_short
+from comparisons.machines.stored import Machine
+from comparisons.machines.tables import (
+    calibration_section,
+    cold_start_section,
+    described,
+    race_section,
+    table,
+    target_section,
+)
+from comparisons.machines.targets import target_table
+from twofold.report.parity_findings import unique
+from twofold.report.wording import listing
+
+HEAD: Final = """\
+# Machines side by side
+
+What holds on every machine that was measured, and what flips: one small neural network after
+another, trained in PyTorch and in Flax, each in several ways. Written by
+`python -m comparisons.machines` from the results in [`{link}`]({link}); nothing is measured or
+typed in here.
+
+An *engine* is a framework and a way to run it: `torch:eager` and `torch:compile` are PyTorch,
+`flax:op-by-op` and `flax:jit` are Flax, and so on. A *step* is one update of the model from one
+batch. A *rung* is one check of an engine's numbers against a reference of higher precision.
+
+To add your machine: `make compare`, then the command above; feeding, other trainers, speed targets
+and calibration have commands of their own, which the README lists."""
+STEPS: Final = """
+## How long does a step take?
+
+The median, and in brackets how many times the step of {reference} on the same machine. Bold: the
+shortest step of a column, and what cannot be told apart from it. An order *flips* where one
+column's own comparison (95 % interval) says faster and another's says slower; where one of them
+cannot tell, nothing flips."""
+FEEDING: Final = """
+### What does it cost to bring a batch to the device?
+
+No training, one batch of `lesson` at a time; in brackets, against {reference}.
+"""
+PEERS: Final = """
+### Other trainers
+
+`lesson` through other libraries, in the same harness; in brackets, against {reference}. They do not
+all compute the same thing: each machine's own guide says what is different.
+"""
+
+
+def page(machines: Sequence[Machine], link: str) -> str:
+    """The page; `link` leads from it to the folder of results."""
+    races = experiment_races(machines)
+    feeding = study_race(machines, "feeding", FEED_REFERENCE)
+    peers = study_race(machines, "peers", ENGINE_REFERENCE)
+    targets = target_table(machines)
+    studies = (*_named(feeding), *_named(peers))
+    alone = len(machines) == 1
+    lines = [
+        HEAD.format(link=link),
+        *in_short(machines, races, studies, targets),
+        *_machine_section(machines, link),
+        *_step_section(races, alone),
+        *_study_section(FEEDING, feeding, alone),
+        *_study_section(PEERS, peers, alone),
+        *cold_start_section(races, alone),
+        *target_section(targets),
+        *calibration_section(machines),
+        "\n## What cannot be compared\n",
+        *(f"- {gap}" for gap in gaps(machines, (*races, *studies))),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _named(race: Race) -> tuple[Race, ...]:
+    """The study with its name as a person reads it, if anything of it is stored."""
+    names = {"feeding": "feeding", "peers": "other trainers"}
+    return (Race(names[race.title], race.reference, race.columns),) if race.columns else ()
+
+
+def _machine_section(machines: Sequence[Machine], link: str) -> Iterator[str]:
+    differing = differing_versions(machines)
+    yield "\n## The machines\n"
+    head = ("machine", "architecture", "cores used", "threads", *differing, "measured")
+    yield from table(head, [_machine_row(machine, link, differing) for machine in machines])
+    shared = [
+        version if name in ("system", "python") else f"{name} {version}"
+        for name, version in machines[0].versions.items()
+        if name not in differing
+    ]
+    if shared:
+        where = "Software" if len(machines) == 1 else "The same on all"
+        yield f"\n{where}: {', '.join(shared)}."
+
+
+def _machine_row(machine: Machine, link: str, differing: Sequence[str]) -> tuple[str, ...]:
+    """Cores as `2 of 4`; threads and cores of the timed runs; first and last day of measuring."""
+    timed = [result["environment"] for result in machine.timed]
+    cores = unique(
+        f"{environment['cores_usable']} of {environment['cores_total']}"
+        for environment in timed or machine.environments
+        if environment.get("cores_usable") and environment.get("cores_total")
+    )
+    threads = {environment.get("threads") for environment in timed} - {None}
+    days = sorted({moment[:10] for moment in machine.values("time_utc")})
+    return (
+        f"[{machine.name}]({link}/{machine.folder})",
+        listing(machine.values("architecture") or ("–",)),
+        listing(cores or ("–",)),
+        listing(str(number) for number in sorted(threads)) if threads else "–",
+        *(machine.versions.get(name, "–") for name in differing),
+        " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "–",
+    )
+
+
+def _step_section(races: Sequence[Race], alone: bool) -> Iterator[str]:
+    if races:
+        yield STEPS.format(reference=f"`{ENGINE_REFERENCE}`")
+    for race in races:
+        yield f"\n### {race.title}\n"
+        yield from described(race)
+        yield from race_section(race, alone)
+
+
+def _study_section(head: str, race: Race, alone: bool) -> Iterator[str]:
+    if race.columns:
+        yield head.format(reference=f"`{race.reference}`")
+        yield from race_section(race, alone)
