@@ -6,6 +6,7 @@ from typing import Final
 
 from comparisons.mutants import (
     accumulation_bugs,
+    call_bugs,
     feed_bugs,
     loss_bugs,
     model_bugs,
@@ -19,11 +20,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *optimizer_bugs.MUTANTS,
     *feed_bugs.MUTANTS,
     *accumulation_bugs.MUTANTS,
+    *call_bugs.MUTANTS,
 )
 CONTROLS: Final[tuple[Mutant, ...]] = (
     Mutant("control", "control", "no bug at all", "classes"),
     Mutant("control-in-parts", "control", "no bug at all, micro-batches", "classes, in parts"),
     *optimizer_bugs.CONTROLS,
+    *call_bugs.CONTROLS,
 )
 
 

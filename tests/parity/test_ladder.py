@@ -39,6 +39,7 @@ RUNGS = [
     "slots (warm)",
     "update (warm)",
     "step-locked training",
+    "multi-step execution",
     "evaluation metric",
     "export and import",
 ]
@@ -69,6 +70,7 @@ def test_optax_bias_correction_is_explained_in_float32_only(report: ParityReport
         ("flax:jit", "float32", "update (fresh)"),
         ("flax:jit", "float32", "update (warm)"),
         ("flax:jit", "float32", "step-locked training"),
+        ("flax:jit", "float32", "multi-step execution"),
     ]
     for rung in explained:
         assert rung.worst_ratio is not None

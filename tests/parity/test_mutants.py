@@ -25,6 +25,11 @@ QUICK = (
     "parts-weighted-equally",
     "gradients-cleared-between-parts",
     "same-masks-for-each-part",
+    "batches-exchanged-in-a-call",
+    "count-stands-in-a-call",
+    "last-step-lost-in-a-call",
+    "first-step-alone-decays",
+    "slots-stand-in-a-call",
     "with-replacement",
     "init-zero-bias",
     "slots-not-restored",
@@ -63,6 +68,13 @@ def test_a_precision_of_float32_is_seen_in_float64_alone() -> None:
     mutant = named("float32-inside-float64")
     assert sight(mutant, HOSTS["torch"], "float32").rung is None
     assert sight(mutant, HOSTS["torch"], "float64").rung == "forward"
+
+
+@pytest.mark.parametrize("host", ["torch", "flax"])
+def test_a_bug_of_several_steps_in_one_call_shows_on_its_own_rung_alone(host: str) -> None:
+    sighting = sight(named("same-batch-in-a-call"), HOSTS[host], "float32")
+    assert sighting.rung == "multi-step execution"
+    assert sighting.note.endswith("the same steps one by one hold")
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)

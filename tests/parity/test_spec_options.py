@@ -53,6 +53,7 @@ def test_the_eps_of_clipping_is_explained_in_float64() -> None:
         "slots (warm)",
         "update (warm)",
         "step-locked training",
+        "multi-step execution",
     }
 
 

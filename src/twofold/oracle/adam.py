@@ -13,6 +13,7 @@ import numpy as np
 from twofold.experiment import Adam, AdamW
 from twofold.oracle.arithmetic import Arithmetic, FloatArray
 from twofold.oracle.bounded import Bounded, magnitude, rounded, underflow, within
+from twofold.oracle.moments import Moments, interval
 from twofold.oracle.schedule import BoundedRate
 from twofold.state import FIRST_MOMENT, SECOND_MOMENT, Array
 
@@ -59,95 +60,45 @@ def adam_step(
     corrections: BiasCorrections,
     arithmetic: Arithmetic,
     own: Array | None = None,
+    ratio: FloatArray | None = None,
 ) -> tuple[Bounded, dict[str, Bounded]]:
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p - lr (m / c1) / (sqrt(v / c2) + eps).
 
     The gradient already holds Adam's coupled weight decay; AdamW's is subtracted here. `own` is
-    the engine's first moment after the step, which tells the gradient that it had.
+    the engine's first moment after the step, which tells the gradient that it had; it needs exact
+    slots. `ratio` is needed with slots that carry bounds: see `twofold.oracle.moments`.
     """
-    moments = _Moments(optimizer, slots[FIRST_MOMENT].value, slots[SECOND_MOMENT].value, arithmetic)
+    moments = Moments(optimizer, slots[FIRST_MOMENT], slots[SECOND_MOMENT], arithmetic)
     first = moments.first(gradient)
     if own is not None:
         gradient = within(moments.gradient_of(own), gradient)
     second = moments.second(gradient)
-    direction = _direction(moments, gradient, corrections, rate)
+    direction = _direction(moments, gradient, corrections, rate, ratio)
     value = parameter.value - rate.value * direction.value
     bound = rate.reach * direction.bound + rate.bound * direction.reach
+    inherited = parameter.bound
     bound = bound + arithmetic.gamma(2) * rate.reach * direction.reach
     if optimizer.kind == "adamw" and optimizer.weight_decay > 0:
         # PyTorch: p (1 - lr wd), a coefficient near one. Optax: lr (direction + wd p).
         decay = arithmetic.oracle_dtype.type(optimizer.weight_decay)
         value = value - rate.value * decay * parameter.value
-        size = magnitude(parameter.value)
+        size = parameter.reach
         shrink = rate.reach * optimizer.weight_decay
+        inherited = max(1.0, shrink) * inherited  # |1 - lr wd|, and 1 where it is below
         bound = bound + (arithmetic.gamma(2) + arithmetic.gamma(5) * shrink) * size
         bound = bound + rate.bound * optimizer.weight_decay * size
-    return rounded(value, bound, 1, arithmetic), {FIRST_MOMENT: first, SECOND_MOMENT: second}
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """The two moments as functions of the gradient, from a given state."""
-
-    optimizer: Adam | AdamW
-    first_before: Array
-    second_before: Array
-    arithmetic: Arithmetic
-
-    def exact_first(self, gradient: Array) -> Array:
-        kind = self.arithmetic.oracle_dtype.type
-        beta = kind(self.optimizer.betas[0])
-        return np.asarray(beta * self.first_before + (kind(1) - beta) * gradient)
-
-    def exact_second(self, gradient: Array) -> Array:
-        kind = self.arithmetic.oracle_dtype.type
-        beta = kind(self.optimizer.betas[1])
-        return np.asarray(beta * self.second_before + (kind(1) - beta) * gradient * gradient)
-
-    def first_rounding(self, gradient: Bounded) -> FloatArray:
-        """Roundings of b1 m + (1 - b1) g, or of PyTorch's m + (1 - b1) (g - m).
-
-        The latter has four: of 1 - b1, of the difference, of the product and of the sum.
-        """
-        beta = self.optimizer.betas[0]
-        before = magnitude(self.first_before)
-        terms = before + (1.0 - beta) * (gradient.reach + before)
-        return self.arithmetic.gamma(4) * terms + underflow(terms, 4, self.arithmetic)
-
-    def second_rounding(self, gradient: Bounded) -> FloatArray:
-        """Roundings of b2 v + (1 - b2) g^2, a sum of terms that are not negative."""
-        beta = self.optimizer.betas[1]
-        reach = gradient.reach
-        terms = beta * magnitude(self.second_before) + (1.0 - beta) * reach * reach
-        flushed = underflow(reach + magnitude(self.second_before), 4, self.arithmetic)
-        return self.arithmetic.gamma(5) * terms + flushed
-
-    def first(self, gradient: Bounded) -> Bounded:
-        spread = (1.0 - self.optimizer.betas[0]) * gradient.bound
-        return Bounded(self.exact_first(gradient.value), spread + self.first_rounding(gradient))
-
-    def gradient_of(self, first: Array) -> Bounded:
-        """The gradient that made an engine's first moment what it is: (m - b1 m_before) / (1 - b1).
-
-        The engine's moment is rounded as `first_rounding` says of a gradient a little larger.
-        """
-        kind = self.arithmetic.oracle_dtype.type
-        beta = kind(self.optimizer.betas[0])
-        share = kind(1) - beta
-        value = np.asarray((first.astype(kind) - beta * self.first_before) / share)
-        known = Bounded(value, np.zeros(value.shape))
-        known = Bounded(value, 2.0 * self.first_rounding(known) / float(share))
-        return Bounded(value, self.first_rounding(known) / float(share))
-
-    def second(self, gradient: Bounded) -> Bounded:
-        size = magnitude(gradient.value)
-        spread = (2.0 * size + gradient.bound) * gradient.bound
-        spread = (1.0 - self.optimizer.betas[1]) * spread
-        return Bounded(self.exact_second(gradient.value), spread + self.second_rounding(gradient))
+    return rounded(value, bound + inherited, 1, arithmetic), {
+        FIRST_MOMENT: first,
+        SECOND_MOMENT: second,
+    }
 
 
 def _direction(
-    moments: _Moments, gradient: Bounded, corrections: BiasCorrections, rate: BoundedRate
+    moments: Moments,
+    gradient: Bounded,
+    corrections: BiasCorrections,
+    rate: BoundedRate,
+    ratio: FloatArray | None,
 ) -> Bounded:
     """(m / c1) / (sqrt(v / c2) + eps): what an uncertain gradient does, then what rounding does."""
     arithmetic = moments.arithmetic
@@ -170,10 +121,7 @@ def _direction(
     reach = magnitude(value) + spread
 
     first_correction = float(corrections.first)
-    lowest = np.maximum(magnitude(gradient.value) - gradient.bound, 0.0)
-    root_low = np.sqrt(
-        moments.exact_second(lowest.astype(arithmetic.oracle_dtype)) / corrections.second
-    )
+    root_low = np.sqrt(moments.second_ends(gradient)[0] / corrections.second)
     flushed = 4.0 * arithmetic.smallest_normal / float(corrections.second)
     of_flush = np.minimum(np.sqrt(flushed), flushed / np.maximum(magnitude(root_low), 1e-300))
     # The engine's own divisor: the whole second moment may have been flushed.
@@ -191,11 +139,27 @@ def _direction(
     early = flushed_product / float(rate.value) if rate.value > 0 else 0.0
     # A square beyond the engine's range is infinite there, and the direction zero or not a number.
     unknown = gradient.reach**2 > arithmetic.largest
-    return Bounded(value, np.where(unknown, np.inf, spread + own + early))
+    bound = spread + own
+    if ratio is not None and moments.uncertain:
+        largest = largest_direction(moments, ratio, corrections) * (1.0 + relative)
+        bound = np.minimum(bound, magnitude(value) + largest)
+    return Bounded(value, np.where(unknown, np.inf, bound + early))
+
+
+def largest_direction(
+    moments: Moments, ratio: FloatArray, corrections: BiasCorrections
+) -> FloatArray:
+    """What |m / c1| / (sqrt(v / c2) + eps) is at most, whatever the gradients were.
+
+    From |m| <= R sqrt(v + w) after the step: R (sqrt(c2) / c1 + sqrt(w) / (c1 eps)).
+    """
+    first, second = float(corrections.first), float(corrections.second)
+    flushed = np.sqrt(moments.flushed) / (first * moments.optimizer.eps)
+    return np.asarray(moments.ratio_after(ratio) * (np.sqrt(second) / first + flushed))
 
 
 def _spread(
-    moments: _Moments,
+    moments: Moments,
     gradient: Bounded,
     corrections: BiasCorrections,
     at_low: Array,
@@ -208,31 +172,42 @@ def _spread(
         direction' = (b (c + eps s) - a d g) / (s (s + eps)^2).
     From a zero first moment (a = 0) this never changes sign, so the ends of the interval bound it.
     Elsewhere the better of two: interval times the largest slope, or the quotient of the ends.
+    Moments that carry bounds are taken as independent of each other.
     """
+    if moments.uncertain:
+        return _independent_spread(moments, gradient, corrections, value)
     ends = np.maximum(magnitude(at_low - value), magnitude(at_high - value))
-    if not moments.first_before.any() or not gradient.bound.any():
+    first_before = moments.first_before.value
+    if not first_before.any() or not gradient.bound.any():
         return ends
     general = np.minimum(
         _slope_bound(moments, gradient, corrections) * gradient.bound,
         _quotient_bound(moments, gradient, corrections, value),
     )
-    return np.where(moments.first_before == 0, ends, np.maximum(general, ends))
+    return np.where(first_before == 0, ends, np.maximum(general, ends))
 
 
-def _interval(gradient: Bounded) -> tuple[FloatArray, FloatArray]:
-    """The smallest and the largest |g| over the gradient's interval."""
-    return np.maximum(magnitude(gradient.value) - gradient.bound, 0.0), gradient.reach
+def _independent_spread(
+    moments: Moments, gradient: Bounded, corrections: BiasCorrections, value: Array
+) -> FloatArray:
+    """Distance from the value to the ends of [m] / [s + eps], both moments within their bounds."""
+    eps = moments.arithmetic.oracle_dtype.type(moments.optimizer.eps)
+    firsts = [end / corrections.first for end in moments.first_ends(gradient)]
+    divisors = [np.sqrt(end / corrections.second) + eps for end in moments.second_ends(gradient)]
+    quotients = [first / divisor for first in firsts for divisor in divisors]
+    spread = np.maximum(np.max(quotients, axis=0) - value, value - np.min(quotients, axis=0))
+    return np.asarray(spread, np.float64) * (1.0 + 1e-9)  # rounded to float64
 
 
-def _slope_bound(moments: _Moments, gradient: Bounded, corrections: BiasCorrections) -> FloatArray:
+def _slope_bound(moments: Moments, gradient: Bounded, corrections: BiasCorrections) -> FloatArray:
     """The largest |direction'| over the gradient's interval."""
     beta_1, beta_2 = moments.optimizer.betas
     eps = moments.optimizer.eps
-    a = moments.first_before.astype(np.float64) * beta_1 / float(corrections.first)
+    a = moments.first_before.value.astype(np.float64) * beta_1 / float(corrections.first)
     b = (1.0 - beta_1) / float(corrections.first)
-    c = moments.second_before.astype(np.float64) * beta_2 / float(corrections.second)
+    c = moments.second_before.value.astype(np.float64) * beta_2 / float(corrections.second)
     d = (1.0 - beta_2) / float(corrections.second)
-    g_small, g_large = _interval(gradient)
+    g_small, g_large = interval(gradient)
     s_low, s_high = np.sqrt(c + d * g_small**2), np.sqrt(c + d * g_large**2)
     g = gradient.value.astype(np.float64)
     low, high = -a * d * (g - gradient.bound), -a * d * (g + gradient.bound)
@@ -248,12 +223,12 @@ def _slope_bound(moments: _Moments, gradient: Bounded, corrections: BiasCorrecti
 
 
 def _quotient_bound(
-    moments: _Moments, gradient: Bounded, corrections: BiasCorrections, value: Array
+    moments: Moments, gradient: Bounded, corrections: BiasCorrections, value: Array
 ) -> FloatArray:
     """Distance from the value to the ends of [m] / [s + eps] taken as independent intervals."""
     eps = moments.optimizer.eps
     kind = moments.arithmetic.oracle_dtype
-    g_small, g_large = _interval(gradient)
+    g_small, g_large = interval(gradient)
     scale_first = float(corrections.first)
     m_ends = [
         moments.exact_first(gradient.value + sign * gradient.bound).astype(np.float64) / scale_first

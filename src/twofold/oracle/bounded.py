@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,18 +40,29 @@ def exact(value: Array, arithmetic: Arithmetic) -> Bounded:
     return Bounded(value.astype(arithmetic.oracle_dtype), np.zeros(value.shape))
 
 
-def narrowed(value: Array, arithmetic: Arithmetic) -> Bounded:
+Given = Mapping[str, Array | Bounded]
+"""Named arrays as an engine holds them: exactly these numbers, or numbers within bounds."""
+
+
+def as_bounded(array: Array | Bounded, arithmetic: Arithmetic) -> Bounded:
+    """What carries a bound already, or a given array with none."""
+    return array if isinstance(array, Bounded) else exact(array, arithmetic)
+
+
+def narrowed(array: Array | Bounded, arithmetic: Arithmetic) -> Bounded:
     """A given array as a layer reads it: in mixed precision cast to bfloat16.
 
     A compiler may leave the cast out (XLA: `xla_allow_excess_precision`), so the array itself is
-    the value, and what the cast changes the bound.
+    the value, and what the cast changes the bound. Of a number known within a bound alone the cast
+    may be off by bfloat16's roundoff.
     """
-    given = exact(value, arithmetic)
+    given = as_bounded(array, arithmetic)
     if arithmetic.stored_roundoff == 0.0:
         return given
-    cast = to_bfloat16(value).astype(np.float64)
-    flushed = underflow(magnitude(given.value), 1, arithmetic)
-    return Bounded(given.value, np.abs(cast - given.value) + flushed)
+    cast = to_bfloat16(given.value).astype(np.float64)
+    anywhere = given.bound + arithmetic.stored_roundoff * given.reach
+    changed = np.where(given.bound > 0, anywhere, np.abs(cast - given.value))
+    return Bounded(given.value, changed + underflow(given.reach, 1, arithmetic))
 
 
 def to_bfloat16(value: Array) -> Array:

@@ -14,6 +14,7 @@ from twofold.oracle.activations import activate
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import (
     Bounded,
+    Given,
     affine,
     matmul,
     multiply,
@@ -24,7 +25,7 @@ from twofold.oracle.bounded import (
 )
 from twofold.oracle.losses import evaluate_loss
 from twofold.problem import Batch
-from twofold.state import Parameters, bias_name, weight_name
+from twofold.state import bias_name, weight_name
 
 Masks = tuple[npt.NDArray[np.bool_], ...]
 
@@ -56,12 +57,15 @@ class LossAndGradients:
 
 def forward(
     experiment: Experiment,
-    parameters: Parameters,
+    parameters: Given,
     inputs: npt.NDArray[np.floating],
     masks: Masks,
     arithmetic: Arithmetic,
 ) -> ForwardPass:
-    """Logits of inputs (batch, in_features); empty `masks` mean evaluation mode."""
+    """Logits of inputs (batch, in_features); empty `masks` mean evaluation mode.
+
+    Parameters may be exact or carry bounds of their own; so in `loss_and_gradients`.
+    """
     layers = len(experiment.model.hidden)
     hidden = narrowed(inputs, arithmetic)
     layer_inputs, derivatives = [], []
@@ -79,7 +83,7 @@ def forward(
 
 def _linear(
     experiment: Experiment,
-    parameters: Parameters,
+    parameters: Given,
     inputs: Bounded,
     layer: int,
     arithmetic: Arithmetic,
@@ -105,7 +109,7 @@ def _drop(
 
 def loss_and_gradients(
     experiment: Experiment,
-    parameters: Parameters,
+    parameters: Given,
     batch: Batch,
     masks: Masks,
     arithmetic: Arithmetic,

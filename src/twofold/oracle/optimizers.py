@@ -6,18 +6,26 @@ the form of `torch.optim.SGD` (PyTorch 2.13), which `optax.sgd` shares. Adam: `t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from twofold.experiment import Experiment, Sgd
 from twofold.oracle.adam import BiasCorrections, adam_step, standard_corrections
-from twofold.oracle.arithmetic import Arithmetic
-from twofold.oracle.bounded import Bounded, add, exact, rounded, scale, subtract, within
+from twofold.oracle.arithmetic import Arithmetic, FloatArray
+from twofold.oracle.bounded import Bounded, Given, add, as_bounded, rounded, scale, subtract, within
 from twofold.oracle.clipping import clip_by_global_norm
+from twofold.oracle.moments import Moments
 from twofold.oracle.schedule import BoundedRate, learning_rate
-from twofold.state import FIRST_MOMENT, MOMENTUM, Array, Parameters, TrainState
+from twofold.state import (
+    FIRST_MOMENT,
+    MOMENTUM,
+    SECOND_MOMENT,
+    Array,
+    Parameters,
+    TrainState,
+)
 
 Slots = Mapping[str, Parameters]
 
@@ -28,6 +36,20 @@ class BoundedState:
 
     parameters: dict[str, Bounded]
     slots: dict[str, dict[str, Bounded]]
+
+
+@dataclass(frozen=True)
+class UncertainState:
+    """A state that an engine holds somewhere within bounds, and what is known of it besides.
+
+    `moment_ratios` bounds |m| / sqrt(v) of Adam's moments element by element
+    (`twofold.oracle.moments`); empty for SGD.
+    """
+
+    parameters: Mapping[str, Bounded]
+    slots: Mapping[str, Mapping[str, Bounded]]
+    step: int
+    moment_ratios: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -48,7 +70,7 @@ FORMULA = Variant()
 @np.errstate(over="ignore", invalid="ignore")  # beyond the range a bound is infinite or NaN
 def update(
     experiment: Experiment,
-    state: TrainState,
+    state: TrainState | UncertainState,
     gradients: Mapping[str, Bounded],
     arithmetic: Arithmetic,
     variant: Variant = FORMULA,
@@ -56,9 +78,10 @@ def update(
 ) -> BoundedState:
     """The state after one step from `state` with gradients that carry bounds.
 
-    `own_slots` are an engine's slots after the step. What it made of its momentum or first moment
-    is then judged from the gradient that it must have had, which these tell to some units
-    roundoff; the momentum or first moment itself is judged from the bounds alone.
+    `own_slots`, with an exact state only, are an engine's slots after the step. What it made of
+    its momentum or first moment is then judged from the gradient that it must have had, which
+    these tell to some units roundoff; the momentum or first moment itself is judged from the
+    bounds alone.
     """
     optimizer = experiment.optimizer
     if optimizer.clip_norm is not None:
@@ -68,12 +91,12 @@ def update(
     rate = learning_rate(optimizer, state.step, arithmetic)
     parameters: dict[str, Bounded] = {}
     slots: dict[str, dict[str, Bounded]] = {slot: {} for slot in state.slots}
-    for name, parameter in state.parameters.items():
-        before = {slot: exact(arrays[name], arithmetic) for slot, arrays in state.slots.items()}
-        given, gradient = exact(parameter, arithmetic), gradients[name]
+    ratios = state.moment_ratios if isinstance(state, UncertainState) else {}
+    for name, given, before in _named(state, arithmetic):
+        gradient = gradients[name]
         if optimizer.kind != "adamw":
             gradient = _coupled(gradient, given, optimizer.weight_decay, arithmetic)
-        own = _own(own_slots, name, parameter.shape)
+        own = _own(own_slots, name, given.value.shape)
         if isinstance(optimizer, Sgd):
             after, changed = _sgd_step(optimizer, given, before, gradient, rate, arithmetic, own)
         else:
@@ -81,12 +104,62 @@ def update(
                 optimizer, state.step + 1, arithmetic
             )
             after, changed = adam_step(
-                optimizer, given, before, gradient, rate, corrections, arithmetic, own
+                optimizer,
+                given,
+                before,
+                gradient,
+                rate,
+                corrections,
+                arithmetic,
+                own,
+                ratios.get(name),
             )
         parameters[name] = after
         for slot, array in changed.items():
             slots[slot][name] = array
     return BoundedState(parameters, slots)
+
+
+def _named(
+    state: TrainState | UncertainState, arithmetic: Arithmetic
+) -> Iterator[tuple[str, Bounded, dict[str, Bounded]]]:
+    """Every parameter's name, the parameter and its slots."""
+    parameters: Given = state.parameters
+    slots: Mapping[str, Given] = state.slots
+    for name, parameter in parameters.items():
+        own = {slot: as_bounded(arrays[name], arithmetic) for slot, arrays in slots.items()}
+        yield name, as_bounded(parameter, arithmetic), own
+
+
+def starting_from(
+    experiment: Experiment, state: TrainState, arithmetic: Arithmetic
+) -> UncertainState:
+    """A given state as one whose bounds are all zero."""
+    optimizer = experiment.optimizer
+    parameters: dict[str, Bounded] = {}
+    slots: dict[str, dict[str, Bounded]] = {slot: {} for slot in state.slots}
+    ratios: dict[str, FloatArray] = {}
+    for name, parameter, own in _named(state, arithmetic):
+        parameters[name] = parameter
+        for slot, array in own.items():
+            slots[slot][name] = array
+        if not isinstance(optimizer, Sgd):
+            moments = Moments(optimizer, own[FIRST_MOMENT], own[SECOND_MOMENT], arithmetic)
+            ratios[name] = moments.ratio_before()
+    return UncertainState(parameters, slots, state.step, ratios)
+
+
+def following(
+    experiment: Experiment, before: UncertainState, after: BoundedState, arithmetic: Arithmetic
+) -> UncertainState:
+    """What `update` made of a state, as the state that the next step starts from."""
+    optimizer = experiment.optimizer
+    ratios: dict[str, FloatArray] = {}
+    if not isinstance(optimizer, Sgd):
+        for name, _, own in _named(before, arithmetic):
+            moments = Moments(optimizer, own[FIRST_MOMENT], own[SECOND_MOMENT], arithmetic)
+            ratios[name] = moments.ratio_after(before.moment_ratios[name])
+    return UncertainState(after.parameters, after.slots, before.step + 1, ratios)
 
 
 def _own(slots: Slots | None, name: str, shape: tuple[int, ...]) -> Array | None:

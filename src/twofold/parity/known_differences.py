@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Final
 
@@ -51,6 +52,17 @@ class Modelled:
 
     variant: Variant
     size: str
+
+
+@dataclass(frozen=True)
+class ModelledSteps:
+    """The variant at each of several steps, counted from 1, and the words for the first."""
+
+    variant_at: Callable[[int], Variant]
+    size: str
+
+
+Choice = Callable[[Adam | AdamW, int, Arithmetic], BiasCorrections]
 
 
 def explain_update(
@@ -108,18 +120,76 @@ def _explain(
         )
         comparison = compare(computed, part(after), arithmetic)
         if comparison.within:
-            explanation = Explanation(
-                cause=difference.cause,
-                source=difference.source,
-                size=modelled.size,
-                consequence=difference.consequence,
-                ratio_without=failed.worst_ratio,
-            )
-            return Explained(comparison, explanation)
+            return Explained(comparison, explanation_of(difference, modelled.size, failed))
     return None
 
 
+def explanation_of(difference: KnownDifference, size: str, failed: Comparison) -> Explanation:
+    """The words for a known difference under which everything holds that failed without it."""
+    return Explanation(
+        cause=difference.cause,
+        source=difference.source,
+        size=size,
+        consequence=difference.consequence,
+        ratio_without=failed.worst_ratio,
+    )
+
+
+def modelled_steps(
+    difference: KnownDifference, problem: Problem, steps: range, arithmetic: Arithmetic
+) -> Iterator[ModelledSteps]:
+    """A known difference at every one of several steps, counted from 0; the likeliest first."""
+    if difference.model == "clipping by the norm plus 1e-6":
+        for modelled in _clipping(problem):
+            yield ModelledSteps(partial(_always, modelled.variant), modelled.size)
+        return
+    optimizer = problem.experiment.optimizer
+    if isinstance(optimizer, Sgd):
+        return
+    choices: tuple[Choice, ...] = (_likeliest_corrections, _all_corrections)
+    for choice in choices:
+        at = {step + 1: choice(optimizer, step + 1, arithmetic) for step in steps}
+        first = steps.start + 1
+        size = _size_of(at[first], optimizer, first, arithmetic)
+        yield ModelledSteps(partial(_corrected, at), f"{size}, and less at the steps after")
+
+
+def _always(variant: Variant, _: int) -> Variant:
+    return variant
+
+
+def _corrected(at: Mapping[int, BiasCorrections], step: int) -> Variant:
+    return Variant(corrections=at[step])
+
+
+def _likeliest_corrections(
+    optimizer: Adam | AdamW, step: int, arithmetic: Arithmetic
+) -> BiasCorrections:
+    """Those of powers that are rounded to nearest."""
+    return next(candidate_corrections(optimizer, step, arithmetic))
+
+
+def _all_corrections(optimizer: Adam | AdamW, step: int, arithmetic: Arithmetic) -> BiasCorrections:
+    """The likeliest, with an error that reaches every candidate.
+
+    Between steps the state is not known, so that no step by itself can tell one candidate. Each
+    error e is given as e / (1 - e), for the update divides by one correction and by the root of
+    the other.
+    """
+    nearest = _likeliest_corrections(optimizer, step, arithmetic)
+    others = list(candidate_corrections(optimizer, step, arithmetic))
+    first = max(abs(float(other.first / nearest.first) - 1) for other in others)
+    second = max(abs(float(other.second / nearest.second) - 1) for other in others)
+    return BiasCorrections(
+        nearest.first, nearest.second, first / (1 - first), second / (1 - second)
+    )
+
+
 def _clipping_variants(problem: Problem, _: Seen, __: Arithmetic) -> Iterator[Modelled]:
+    return _clipping(problem)
+
+
+def _clipping(problem: Problem) -> Iterator[Modelled]:
     """Clipping by clip_norm / (norm + 1e-6)."""
     clip_norm = problem.experiment.optimizer.clip_norm
     if clip_norm is not None:

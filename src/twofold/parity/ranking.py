@@ -18,6 +18,8 @@ from twofold.parity.evaluation import NAME as EVALUATION_METRIC
 from twofold.parity.evaluation import logits_in_batches, rows_to_evaluate
 from twofold.parity.export import NAME as EXPORT_AND_IMPORT
 from twofold.parity.export import Transfer, compare_logits, flat, transferred
+from twofold.parity.multistep import NAME as MULTI_STEP
+from twofold.parity.multistep import failing_step
 from twofold.parity.reference import Moment, Reference, moment, seen_after
 from twofold.parity.rungs import LADDER
 from twofold.parity.steplocked import NAME as STEP_LOCKED
@@ -91,6 +93,7 @@ def _trial_of(subject: Subject, rung: Rung) -> Trial | None:
         return _trial_of_moments(subject, rung)
     trials = {
         STEP_LOCKED: _trial_of_step,
+        MULTI_STEP: _trial_of_several,
         EVALUATION_METRIC: _trial_of_evaluation,
         EXPORT_AND_IMPORT: _trial_of_export,
     }
@@ -122,11 +125,20 @@ def _only(reference: Reference, given: Moment, problem: Problem | None = None) -
 def _trial_of_step(subject: Subject) -> Trial | None:
     """The first step that fails, taken once more from the initial state on, then kept."""
     last = judge_steps(subject)[-1]
-    if last.comparison.within:
-        return None
-    if not last.taken.counted:
-        return _trial_of_unmoved_step(subject.reference, last.taken)
-    reference, taken = subject.reference, last.taken
+    return None if last.comparison.within else _trial_of_taken(subject, last.taken)
+
+
+def _trial_of_several(subject: Subject) -> Trial | None:
+    """The first step that fails by itself; what several in one call alone do has no causes here."""
+    failing = failing_step(subject)
+    return None if failing is None else _trial_of_taken(subject, failing.taken)
+
+
+def _trial_of_taken(subject: Subject, taken: TakenStep) -> Trial:
+    """A step from its state before to its state after."""
+    reference = subject.reference
+    if not taken.counted:
+        return _trial_of_unmoved_step(reference, taken)
     given = moment("locked", reference.problem, taken.before, reference.arithmetic)
 
     def ratio(changed: Reference) -> float | None:

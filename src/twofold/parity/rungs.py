@@ -22,6 +22,8 @@ from twofold.parity.known_differences import (
     explain_update,
     named_slots,
 )
+from twofold.parity.multistep import NAME as MULTI_STEP
+from twofold.parity.multistep import multi_step_rung
 from twofold.parity.reference import Moment, seen_after
 from twofold.parity.steplocked import NAME as STEP_LOCKED
 from twofold.parity.steplocked import step_locked_rung
@@ -202,6 +204,7 @@ LADDER: Final[tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]] = (
     ("update (fresh)", fresh_step_rungs),
     ("update (warm)", warm_step_rungs),
     (STEP_LOCKED, _one(step_locked_rung)),
+    (MULTI_STEP, _one(multi_step_rung)),
     (EVALUATION_METRIC, _one(evaluation_metric_rung)),
     (EXPORT_AND_IMPORT, _one(export_and_import_rung)),
 )

@@ -111,7 +111,7 @@ def compare_step(standard: Standard, taken: TakenStep, expected: Seen) -> Judged
     parts += _state_parts(standard, expected, taken.after)
     comparison = reduce(worse_of, (part.comparison for part in parts))
     explanations = [part.explanation for part in parts if part.explanation is not None]
-    return JudgedStep(taken, comparison, _largest(explanations))
+    return JudgedStep(taken, comparison, largest(explanations))
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _rung(subject: Subject, judged: list[JudgedStep]) -> Rung:
     last = judged[-1]
     if not last.comparison.within:
         return subject.rung(
-            NAME, _named(last, f"step {last.taken.before.step + 1} of {subject.steps}: ")
+            NAME, named_step(last, f"step {last.taken.before.step + 1} of {subject.steps}: ")
         )
     worst = max(judged, key=lambda step: step.comparison.worst_ratio)
     explained = [step for step in judged if step.explanation is not None]
@@ -179,12 +179,12 @@ def _rung(subject: Subject, judged: list[JudgedStep]) -> Rung:
     note = f"{len(judged):,} steps, {elements:,} elements"
     if explained:
         note += f"; {len(explained):,} steps explained"
-    combined = replace(_named(worst, ""), elements=elements, note=note)
+    combined = replace(named_step(worst, ""), elements=elements, note=note)
     explanations = [step.explanation for step in explained if step.explanation is not None]
-    return subject.rung(NAME, combined, _largest(explanations))
+    return subject.rung(NAME, combined, largest(explanations))
 
 
-def _named(judged: JudgedStep, prefix: str) -> Comparison:
+def named_step(judged: JudgedStep, prefix: str) -> Comparison:
     """The comparison with its step in the worst element's name and before its note."""
     comparison = judged.comparison
     worst = comparison.worst
@@ -199,6 +199,6 @@ def _named(judged: JudgedStep, prefix: str) -> Comparison:
     )
 
 
-def _largest(explanations: list[Explanation]) -> Explanation | None:
+def largest(explanations: list[Explanation]) -> Explanation | None:
     """The explanation of where the difference was largest."""
     return max(explanations, key=lambda explanation: explanation.ratio_without, default=None)

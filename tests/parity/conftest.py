@@ -1,0 +1,8 @@
+"""The plain network of the oracle's tests is an engine here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "oracle"))
