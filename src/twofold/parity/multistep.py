@@ -24,6 +24,7 @@ from twofold.parity.known_differences import explanation_of, modelled_steps, nam
 from twofold.parity.reference import Reference
 from twofold.parity.steplocked import (
     JudgedStep,
+    Standard,
     TakenStep,
     judge_step,
     largest,
