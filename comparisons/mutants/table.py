@@ -13,8 +13,8 @@ float64. Written by `python -m comparisons.mutants`. For each: the first rung th
 worst ratio (largest |computed - oracle| / bound; up to 1 would pass). The last three columns ask
 whether the usual comparisons, at their defaults, see the bug in either precision, on the same
 tensors as that rung, against the correct other framework. Caught later, on the tensors of another
-rung, is written *elsewhere*. They are given no tensors of step-locked training, so a bug that
-shows there alone (configured-batch-size) counts as missed by them.
+rung, is written *elsewhere*. They are given no tensors of step-locked training nor of several steps
+in one call, so a bug that shows there alone (configured-batch-size) counts as missed by them.
 """
 SHORT: Final = {
     "torch.testing.assert_close": "`assert_close`",

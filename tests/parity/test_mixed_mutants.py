@@ -35,14 +35,11 @@ UNSEEN: Final = frozenset(
         "log-with-eps",
         "temperature",
         # smaller than the bound of a gradient behind two hidden layers
-        "bias-without-gradient",
         "weight-without-gradient",
         "detached-layer",
-        "configured-batch-size",
         "parts-weighted-equally",
         "parts-weighted-by-the-first",
         # added to a gradient, or a factor on it, before a slot sees it
-        "sgd-without-decay",
         "sgd-no-decay-of-biases",
         "clipped-one-by-one",
         "clip-norm-doubled",

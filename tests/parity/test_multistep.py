@@ -316,6 +316,19 @@ def test_real_engines_hold_without_their_single_steps(
     assert "within bounds that go through the steps" in rung.note
 
 
+@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize(
+    "engine",
+    ["torch:lesson", "flax:scan", pytest.param("torch:compile-epoch", marks=pytest.mark.slow)],
+)
+def test_engines_with_other_code_for_several_steps_hold(engine: str, precision: Precision) -> None:
+    """Five whole batches an epoch and a smaller one: one group of four, and what is left."""
+    reference = reference_of(precision)
+    session = open_session(reference.problem, engine)
+    rung = multi_step_rung(Subject(session, backend(engine.split(":")[0]), reference))
+    assert rung.verdict in ("certified", "explained"), rung
+
+
 def test_bounds_beyond_the_range_do_not_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     def boundless(*given: Any) -> Trajectory:
         found = trajectory(*given)

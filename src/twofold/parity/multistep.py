@@ -40,6 +40,8 @@ from twofold.state import Array, TrainState
 NAME: Final = "multi-step execution"
 STEPS: Final = 9
 """Two groups of four and one step more: the most that an engine here takes in one graph is four."""
+LENGTHS: Final = (2, 4, STEPS)
+"""Calls to judge where bits differ: the shortest that may be wrong has the tightest bounds."""
 OTHER_BITS: Final = "other bits than one by one, within bounds that go through the steps"
 
 
@@ -138,9 +140,9 @@ def _faultless(call: Call) -> Comparison | None:
 
 
 def _judge_other_bits(subject: Subject, whole: Call, one_by_one: list[Call]) -> JudgedCall:
-    """Calls of two steps and more; the shortest one that is wrong has the tightest bounds."""
+    """Shorter calls, then the whole one, each by the calls that make it up."""
     judged: list[JudgedCall] = []
-    for steps in range(2, STEPS + 1):
+    for steps in LENGTHS:
         call = whole if steps == STEPS else called(subject.session, whole.before, steps)
         fault = _faultless(call)
         if fault is not None:

@@ -20,6 +20,7 @@ from judged import (
     state_of,
 )
 from plain import ORDERS, STYLES, Plain
+from plain_mixed import ROUNDINGS, PlainMixed
 from test_bounds_hold import adams, sgds
 
 from twofold.experiment import Adam, AdamW, Data
@@ -57,7 +58,7 @@ def problem_of(experiment: Any, seed: int, dtype: type, rows: int, scale: float 
 
 
 @np.errstate(all="ignore")
-def free_run(problem: Problem, state: TrainState, steps: int, plain: Plain) -> Call:
+def free_run(problem: Problem, state: TrainState, steps: int, plain: Plain | PlainMixed) -> Call:
     """What a program that nobody corrects makes of a state."""
     before, losses = state, []
     for step in range(state.step, state.step + steps):
@@ -66,10 +67,12 @@ def free_run(problem: Problem, state: TrainState, steps: int, plain: Plain) -> C
         taken = plain.step(problem.experiment, state, batch, masks)
         losses.append(taken.loss)
         state = taken.state
-    return Call(before, steps, np.asarray(losses, plain.dtype), state)
+    return Call(before, steps, np.asarray(losses, problem.dtype), state)
 
 
-def judged_run(problem: Problem, state: TrainState, steps: int, plain: Plain) -> Comparison:
+def judged_run(
+    problem: Problem, state: TrainState, steps: int, plain: Plain | PlainMixed
+) -> Comparison:
     arithmetic = arithmetic_for(problem.experiment.precision)
     expected = trajectory(problem, state, steps, arithmetic)
     return compare_call(free_run(problem, state, steps, plain), expected, arithmetic)
@@ -142,6 +145,25 @@ def test_every_optimizer_and_loss_over_nine_steps(optimizer: str, loss: str, dty
         for order, style in (("blas", "torch"), ("pairwise", "jax"), ("fused", "torch")):
             comparison = judged_run(problem, state, 9, Plain(dtype, order, style))
             assert comparison.within, comparison
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_mixed_precision_stays_inside_plain_bounds(optimizer: str) -> None:
+    """No slots in between tell a gradient: wide bounds, and often none after some steps."""
+    judged = 0
+    for number, activation in enumerate(ACTIVATIONS):
+        experiment = experiment_of(
+            (5, 8, 3), activation, LOSSES[number % 3], OPTIMIZERS[optimizer], dropout=0.2
+        )
+        problem = problem_of(experiment, number, np.float32, 11)
+        mixed = problem.experiment.model_copy(update={"precision": "mixed_bfloat16"})
+        problem = replace(problem, experiment=mixed)
+        state = state_of(mixed, number, np.float32, warm=bool(number % 2))
+        for rounding in ROUNDINGS:
+            comparison = judged_run(problem, state, 3, PlainMixed(rounding, seed=number))
+            judged += comparison.unusable is None
+            assert comparison.within or comparison.unusable, comparison
+    assert judged > 10
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64", "mixed_bfloat16"])
