@@ -87,10 +87,8 @@ def adam_step(
         inherited = max(1.0, shrink) * inherited  # |1 - lr wd|, and 1 where it is below
         bound = bound + (arithmetic.gamma(2) + arithmetic.gamma(5) * shrink) * size
         bound = bound + rate.bound * optimizer.weight_decay * size
-    return rounded(value, bound + inherited, 1, arithmetic), {
-        FIRST_MOMENT: first,
-        SECOND_MOMENT: second,
-    }
+    changed = {FIRST_MOMENT: first, SECOND_MOMENT: second}
+    return rounded(value, bound + inherited, 1, arithmetic), changed
 
 
 def _direction(
@@ -137,13 +135,25 @@ def _direction(
     # PyTorch multiplies the first moment by the learning rate before it divides.
     flushed_product = underflow(reach, 1, arithmetic) / smallest_divisor
     early = flushed_product / float(rate.value) if rate.value > 0 else 0.0
+    bound = _capped(spread + own, value, moments, ratio, corrections, relative)
     # A square beyond the engine's range is infinite there, and the direction zero or not a number.
     unknown = gradient.reach**2 > arithmetic.largest
-    bound = spread + own
-    if ratio is not None and moments.uncertain:
-        largest = largest_direction(moments, ratio, corrections) * (1.0 + relative)
-        bound = np.minimum(bound, magnitude(value) + largest)
     return Bounded(value, np.where(unknown, np.inf, bound + early))
+
+
+def _capped(
+    bound: FloatArray,
+    value: Array,
+    moments: Moments,
+    ratio: FloatArray | None,
+    corrections: BiasCorrections,
+    relative: FloatArray,
+) -> FloatArray:
+    """From uncertain moments, the bound or what takes the value beyond the largest direction."""
+    if ratio is None or not moments.uncertain:
+        return bound
+    largest = largest_direction(moments, ratio, corrections) * (1.0 + relative)
+    return np.minimum(bound, magnitude(value) + largest)
 
 
 def largest_direction(

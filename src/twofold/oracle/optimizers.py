@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -103,17 +104,8 @@ def update(
             corrections = variant.corrections or standard_corrections(
                 optimizer, state.step + 1, arithmetic
             )
-            after, changed = adam_step(
-                optimizer,
-                given,
-                before,
-                gradient,
-                rate,
-                corrections,
-                arithmetic,
-                own,
-                ratios.get(name),
-            )
+            adam = partial(adam_step, optimizer, own=own, ratio=ratios.get(name))
+            after, changed = adam(given, before, gradient, rate, corrections, arithmetic)
         parameters[name] = after
         for slot, array in changed.items():
             slots[slot][name] = array

@@ -232,7 +232,10 @@ def _worded(call: Call, comparison: Comparison) -> Comparison:
     return replace(
         comparison,
         note=f"{call.name} in one call: {comparison.note}; the same steps one by one hold",
-        unusable=None if unusable is None else f"{call.name} in one call: {unusable}",
+        unusable=None
+        if unusable is None
+        else f"{call.name} in one call: other bits than one by one, which bounds through all of "
+        f"them do not judge: {unusable}",
     )
 
 
