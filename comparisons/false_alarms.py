@@ -34,10 +34,10 @@ from twofold.backends import find_engine, open_session
 from twofold.errors import TwofoldError
 from twofold.experiment import Precision
 from twofold.parity.certify import climb
-from twofold.parity.export import NAME as EXPORT_AND_IMPORT
 from twofold.parity.reference import Moment
 from twofold.parity.rungs import (
     LADDER,
+    WITHOUT_EXPORT,
     forward_rung,
     fresh_step_rungs,
     gradients_rung,
@@ -51,7 +51,6 @@ LOCKED_STEPS: Final = 3
 WHOLE_EVERY: Final = 10
 STORE_EVERY: Final = 10
 FORGET_EVERY: Final = 25  # programs compiled for shapes that never come back
-SHORTER: Final = tuple(entry for entry in LADDER if entry[0] != EXPORT_AND_IMPORT)
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _search(tallies: list[Tally], how: Search, programs: Path | None) -> None:
         reference = case.reference()
         whole = seed % how.whole_every == 0
         for tally in (tally for tally in tallies if tally.next_seed == seed):
-            ladder = LADDER if whole else SHORTER
+            ladder = LADDER if whole else WITHOUT_EXPORT
             rungs = climb(tally.engine, reference, steps=LOCKED_STEPS, ladder=ladder)
             tally.add(case, rungs)
             tally.whole += whole

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from comparisons.false_alarm_page import clean_rerun, page
 from comparisons.false_alarm_tally import FOLDER, SCHEMA, Tally
-from comparisons.false_alarms import SHORTER, Search, main, search
+from comparisons.false_alarms import Search, main, search
 from comparisons.random_problems import Draws, draw
 from twofold.errors import ResultError
 from twofold.experiment import Precision
 from twofold.parity.certify import climb
+from twofold.parity.rungs import WITHOUT_EXPORT
 from twofold.results import read_json
 
 SMALL = 24  # largest width of the fast tests
@@ -27,7 +28,7 @@ def alarms(
 ) -> list[str]:
     """The rungs that a correct engine fails."""
     case = draw(seed, precision, max_size, draws)  # type: ignore[arg-type]
-    rungs = climb(engine, case.reference(), steps=1, ladder=SHORTER)
+    rungs = climb(engine, case.reference(), steps=1, ladder=WITHOUT_EXPORT)
     beyond = "exceeds the range"
     return [
         f"{rung.rung}: {rung.note}"

@@ -103,14 +103,10 @@ def sweep(
 def _require_parity(experiment: Experiment, engines: list[str], cpus: tuple[int, ...]) -> None:
     """Refuse engines that compute something else. Raises ParityDiverges or EngineFailed."""
     from twofold.errors import EngineFailed, ParityDiverges
-    from twofold.timing.gate import open_gate
-    from twofold.timing.process import ProcessWorker
+    from twofold.timing.measure import certified_engines
 
-    workers = [ProcessWorker(name, experiment.model_dump_json(), cpus) for name in engines]
-    gate = open_gate(
-        workers,
-        lambda at: typer.echo(f"certifying {at.engine}", err=True),
-        at_once=len(cpus),
+    gate = certified_engines(
+        experiment, engines, cpus, lambda at: typer.echo(f"certifying {at.engine}", err=True)
     )
     for entry in gate.refused:
         kind = ParityDiverges if entry.status == "diverges" else EngineFailed

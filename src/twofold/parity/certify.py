@@ -29,9 +29,10 @@ def certify(
     engines: Sequence[str] | None = None,
     precisions: Sequence[Precision] | None = None,
     steps: int = DEFAULT_STEPS,
+    ladder: Ladder = LADDER,
     on_rung: OnRung | None = None,
 ) -> ParityReport:
-    """Climb the ladder with every engine (default: all) in every precision.
+    """Climb the ladder, or part of it, with every engine (default: all) in every precision.
 
     By default float32 and float64, and the experiment's own where that is mixed.
 
@@ -55,7 +56,7 @@ def certify(
         problem = prepare(experiment.model_copy(update={"precision": precision}))
         reference = build_reference(problem)
         for name in names:
-            for rung in climb(name, reference, steps=steps_in(precision, steps)):
+            for rung in climb(name, reference, steps=steps_in(precision, steps), ladder=ladder):
                 rungs.append(rung)
                 if on_rung is not None:
                     on_rung(rung)

@@ -208,3 +208,6 @@ LADDER: Final[tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]] = (
     (EVALUATION_METRIC, _one(evaluation_metric_rung)),
     (EXPORT_AND_IMPORT, _one(export_and_import_rung)),
 )
+
+WITHOUT_EXPORT: Final = tuple(entry for entry in LADDER if entry[0] != EXPORT_AND_IMPORT)
+"""The rungs of the engine alone: export and import opens a session in the other framework."""

@@ -1,14 +1,13 @@
-"""Whether rounds say enough: every pair of engines told apart, or known to be alike.
+"""Whether rounds say enough: every engine told from the reference, or known to be alike.
 
 An engine whose blocks scatter needs more rounds than one whose blocks do not. So rounds go on while
-a pair is undecided: its interval reaches beyond the resolution, and does not lie beyond it. That is
-looked at a few times only, since an interval that is looked at again and again until it excludes
+a ratio is undecided: its interval reaches beyond the resolution, and does not lie beyond it. That
+is looked at a few times only, since an interval that is looked at again and again until it excludes
 one does so in the end by chance.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,8 +25,9 @@ def is_decided(ratio: Interval, resolution: float = RESOLUTION) -> bool:
 
 
 def all_decided(samples: Sequence[Samples], seed: int) -> bool:
-    """Whether every pair of engines is; `samples` are their step times, round by round."""
-    return all(
-        is_decided(paired_ratio(one, other, seed))
-        for one, other in itertools.combinations(samples, 2)
-    )
+    """Whether every engine is told from the first, or known to be alike.
+
+    `samples` are the engines' step times, round by round, those of the reference first.
+    """
+    reference, *others = samples
+    return all(is_decided(paired_ratio(other, reference, seed)) for other in others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,32 +41,51 @@ class Gate:
 def open_gate(
     certifiers: Sequence[Certifier], on_progress: OnProgress, *, at_once: int = 1
 ) -> Gate:
-    """Certify each engine in its own process, `at_once` of them side by side.
+    """Certify each engine in its own process, those of a backend one after the other.
 
-    Nothing is timed yet, so they may share the processors. Ctrl-C ends all processes.
+    Up to `at_once` backends go side by side: nothing is timed yet, so they may share the
+    processors. Engines of one backend have programs in common, which the next one may find in
+    their compile cache. Ctrl-C ends all processes.
     """
-    names = [certifier.engine for certifier in certifiers]
     refusals: dict[str, EngineTiming | None] = {}
+    names = [certifier.engine for certifier in certifiers]
+    lanes = _lanes(certifiers, at_once)
 
     def tell() -> None:
-        at_work = [name for name in names if name not in refusals][:at_once]
+        waiting = [[each.engine for each in lane if each.engine not in refusals] for lane in lanes]
+        at_work = ", ".join(lane[0] for lane in waiting if lane)
         if at_work:
-            on_progress(Progress("parity", ", ".join(at_work), len(refusals) / len(names)))
+            on_progress(Progress("parity", at_work, len(refusals) / len(names)))
 
-    with ThreadPoolExecutor(at_once) as pool:
-        asked = {pool.submit(_refusal, certifier): certifier.engine for certifier in certifiers}
+    with ExitStack() as stack:
+        pools = [(stack.enter_context(ThreadPoolExecutor(1)), lane) for lane in lanes]
+        asked = {pool.submit(_refusal, each): each.engine for pool, lane in pools for each in lane}
         try:
             tell()
             for answered in as_completed(asked):
                 refusals[asked[answered]] = answered.result()
                 tell()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool, _ in pools:
+                pool.shutdown(wait=False, cancel_futures=True)
             for certifier in certifiers:
                 certifier.close()  # what waits for an answer of its process goes on
             raise
     refused = [entry for name in names if (entry := refusals[name]) is not None]
     return Gate(tuple(name for name in names if refusals[name] is None), tuple(refused))
+
+
+def _lanes(certifiers: Sequence[Certifier], at_once: int) -> list[list[Certifier]]:
+    """What goes one after the other: the engines of a backend, or of several if need be."""
+    backends = list(dict.fromkeys(_backend_of(each) for each in certifiers))
+    lanes: list[list[Certifier]] = [[] for _ in range(min(at_once, len(backends)))]
+    for certifier in certifiers:
+        lanes[backends.index(_backend_of(certifier)) % len(lanes)].append(certifier)
+    return lanes
+
+
+def _backend_of(certifier: Certifier) -> str:
+    return certifier.engine.partition(":")[0]
 
 
 def gate_of_report(report: ParityReport, experiment: Experiment, engines: Sequence[str]) -> Gate:

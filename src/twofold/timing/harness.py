@@ -24,7 +24,7 @@ Restart = Callable[[str], EngineWorker]
 FEWEST_ROUNDS: Final = 10
 LONGEST_STRETCH: Final = LOOKS[-1]
 """Rounds go on for up to this many times the seconds asked for, until they are enough, quiet and
-say of every pair of engines whether they differ."""
+say of every engine whether it differs from the first."""
 INTERRUPTED: Final = "interrupted before it was measured"
 
 
@@ -101,8 +101,8 @@ class Measurement:
     def run_rounds(self, seconds: float, seed: int) -> None:
         """Rounds of one block for each engine, in random order, until the time is spent.
 
-        Fewer than FEWEST_ROUNDS, time in which others disturbed, or a pair of engines that is
-        undecided, is made up for, up to LONGEST_STRETCH times the seconds.
+        Fewer than FEWEST_ROUNDS, time in which others disturbed, or an engine that is not told from
+        the first, is made up for, up to LONGEST_STRETCH times the seconds.
         """
         order, start, rounds = random.Random(seed), self.clock.nanoseconds(), 0
         watch = Watch(self._used_by_others, self.clock, self.cores)

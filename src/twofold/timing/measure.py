@@ -188,9 +188,19 @@ def _gate(plan: _Plan, engines: Sequence[str], parity: ParityReport | None) -> G
         return Gate(tuple(engines), ())
     if parity is not None:
         return gate_of_report(parity, plan.experiment, engines)
-    start = partial(ProcessWorker, experiment=plan.experiment.model_dump_json(), cpus=plan.cpus)
-    certifiers = [start(engine) for engine in engines]
-    return open_gate(certifiers, plan.progress, at_once=len(plan.cpus))
+    return certified_engines(plan.experiment, engines, plan.cpus, plan.progress)
+
+
+def certified_engines(
+    experiment: Experiment, engines: Sequence[str], cpus: Sequence[int], on_progress: OnProgress
+) -> Gate:
+    """Climb the ladder with each engine in a process of its own, a compile cache a backend."""
+    with tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True) as folder:
+        start = partial(ProcessWorker, experiment=experiment.model_dump_json(), cpus=cpus)
+        certifiers = [
+            start(engine, cache=str(Path(folder) / engine.partition(":")[0])) for engine in engines
+        ]
+        return open_gate(certifiers, on_progress, at_once=len(cpus))
 
 
 def checked_engines(engines: Sequence[str] | None) -> list[str]:
