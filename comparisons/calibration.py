@@ -2,9 +2,11 @@
 
     python -m comparisons.calibration
 
-An engine is timed against itself, in two processes, many times: how often is it called different?
-And with the second process slowed down by a known share: how often is that found? The targets: at
-most 5 % false alarms; slow-downs of 5, 10 and 25 % found in at least 80, 95 and 100 % of the runs.
+An engine is timed against itself many times, each side in several processes (`--processes`): how
+often is it called different? And with the second side slowed down by a known share: how often is
+that found? The processes of both sides are drawn anew for each run from twice as many. The targets:
+at most 5 % false alarms; slow-downs of 5, 10 and 25 % found in at least 80, 95 and 100 % of the
+runs.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import write_json
 from twofold.timing.clock import SystemClock
+from twofold.timing.fleet import Fleet
 from twofold.timing.harness import Measurement, Rounds, Run
 from twofold.timing.load import busy_seconds
 from twofold.timing.measure import checked_cpus, checked_engines
@@ -105,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
         "environment": {**environment.describe(), "threads": len(checked_cpus(given.threads))},
         "experiment": given.experiment,
         "seconds_a_run": given.seconds,
+        "processes_a_side": given.processes,
         "seconds": seconds,
         "levels": [level(trials, share) for share in SLOW_DOWNS],
         "trials": [vars(trial) for trial in trials],
@@ -122,7 +126,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m comparisons.calibration")
     parser.add_argument("--engines", default="torch:eager,flax:jit")
     parser.add_argument("--experiment", default="digits")
-    parser.add_argument("--processes", type=int, default=4, help="of each engine")
+    parser.add_argument("--processes", type=int, default=8, help="of each side of a run")
     parser.add_argument("--runs", type=int, default=100, help="of an engine against itself")
     parser.add_argument("--slowed-runs", type=int, default=30, help="of each slow-down")
     parser.add_argument("--seconds", type=float, default=1.8, help="of rounds in each run")
@@ -135,14 +139,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def run_all(
     engines: Sequence[str], given: argparse.Namespace, narrator: Narrator
 ) -> tuple[list[Trial], float]:
-    """All runs, the levels in random order, each on two processes drawn at random."""
+    """All runs, the levels in random order, each side on processes drawn at random."""
     start = time.monotonic()
     cpus = checked_cpus(given.threads)
     experiment = Experiment.load(given.experiment).model_dump_json()
     workers = [
         ProcessWorker(engine, experiment, cpus)
         for engine in engines
-        for _ in range(given.processes)
+        for _ in range(2 * given.processes)
     ]
     counts = [given.runs, *[given.slowed_runs] * (len(SLOW_DOWNS) - 1)]
     levels = [share for share, count in zip(SLOW_DOWNS, counts, strict=True) for _ in range(count)]
@@ -153,8 +157,10 @@ def run_all(
         for number, share in enumerate(levels):
             narrator.update("runs", fraction=number / len(levels))
             engine = engines[number % len(engines)]
-            pair = order.sample([item for item in ready if item.run.engine == engine], 2)
-            trials.append(one_run(pair, share, given.seconds, number, cpus))
+            own = [item for item in ready if item.run.engine == engine]
+            order.shuffle(own)
+            sides = own[: given.processes], own[given.processes :]
+            trials.append(one_run(sides, share, given.seconds, number, cpus))
     finally:
         for worker in workers:
             worker.close()
@@ -174,20 +180,20 @@ def bring_up(workers: Sequence[ProcessWorker], narrator: Narrator) -> list[Ready
 
 
 def one_run(
-    pair: Sequence[Ready], share: float, seconds: float, seed: int, cpus: Sequence[int]
+    sides: Sequence[Sequence[Ready]], share: float, seconds: float, seed: int, cpus: Sequence[int]
 ) -> Trial:
-    """Two processes of one engine side by side, the second slowed down."""
+    """Processes of one engine on two sides, those of the second slowed down."""
     names = ("first", "second")
-    slowed = [
-        Slowed(ready.worker, by, name)
-        for ready, by, name in zip(pair, (0.0, share), names, strict=True)
+    fleets = [
+        Fleet([Slowed(ready.worker, by, name) for ready in side], brought_up=True)
+        for side, by, name in zip(sides, (0.0, share), names, strict=True)
     ]
     runs = [
-        Run(name, opened=ready.run.opened, steps_per_block=ready.run.steps_per_block)
-        for ready, name in zip(pair, names, strict=True)
+        Run(name, opened=side[0].run.opened, steps_per_block=side[0].run.steps_per_block)
+        for side, name in zip(sides, names, strict=True)
     ]
     measurement = Measurement(
-        list(zip(slowed, runs, strict=True)),
+        list(zip(fleets, runs, strict=True)),
         SystemClock(),
         busy_seconds=partial(busy_seconds, cpus),
         cores=len(cpus),
@@ -198,7 +204,7 @@ def one_run(
     )
     ratio = ratio_in(rounds, seed)
     return Trial(
-        pair[0].run.engine,
+        sides[0][0].run.engine,
         share,
         ratio.outcome,
         ratio.median,

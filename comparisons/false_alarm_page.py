@@ -27,8 +27,9 @@ judged the rungs up to the update (that of seed 998 alone is younger). `wide` ha
 experiments with these options drawn as well: about three of five have a schedule, three of five
 are clipped (two of five of these within a tenth of the first gradient's own norm), three of five
 with cross-entropy are smoothed; the warm state claims up to 10,000 steps. There every ladder goes
-through three steps of step-locked training to the evaluation metric. `parts` has the experiments of
-`wide`, every batch of two rows or more cut into 2 to 16 micro-batches.
+through three steps of step-locked training and nine steps in one call to the evaluation metric;
+runs without a row of multi-step execution below are older than that rung. `parts` has the
+experiments of `wide`, every batch of two rows or more cut into 2 to 16 micro-batches.
 
 *Whole ladders*: experiments whose ladder went on to export and import, which opens a session in the
 other framework and takes several times as long as all the rest.

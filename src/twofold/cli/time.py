@@ -49,6 +49,10 @@ def time(
             "--warm-cache/--no-warm-cache", help="Start once more with a full compile cache."
         ),
     ] = True,
+    processes: Annotated[
+        int,
+        typer.Option(help="Processes of each engine: intervals then hold how these differ."),
+    ] = 1,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
@@ -83,6 +87,7 @@ def time(
         unchecked=unchecked,
         batch_sizes=parse_numbers("--batch-sizes", batch_sizes) if batch_sizes else (),
         warm_start=warm_cache,
+        processes=processes,
     )
     _refuse_if_nothing_can_run(result)
     if json is not None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from twofold.timing.statistics import RESOLUTION, Interval, Samples, outcome_of, paired_ratio
+from twofold.timing.statistics import RESOLUTION, Interval, outcome_of, paired_ratio
+from twofold.timing.subject import Block
 
 LOOKS: Final = (1.0, 1.25, 1.5, 2.0)
 """When to look, in multiples of the seconds asked for; after the last the rounds end."""
@@ -24,10 +25,19 @@ def is_decided(ratio: Interval, resolution: float = RESOLUTION) -> bool:
     return 1 / (1 + resolution) <= ratio.low and ratio.high <= 1 + resolution
 
 
-def all_decided(samples: Sequence[Samples], seed: int) -> bool:
+def all_decided(runs: Sequence[Sequence[Block]], seed: int) -> bool:
     """Whether every engine is told from the first, or known to be alike.
 
-    `samples` are the engines' step times, round by round, those of the reference first.
+    `runs` are the engines' blocks, one for each round.
     """
-    reference, *others = samples
-    return all(is_decided(paired_ratio(other, reference, seed)) for other in others)
+    reference, *others = runs
+    return all(is_decided(_ratio(blocks, reference, seed)) for blocks in others)
+
+
+def _ratio(blocks: Sequence[Block], reference: Sequence[Block], seed: int) -> Interval:
+    return paired_ratio(
+        [block.step_s for block in blocks],
+        [block.step_s for block in reference],
+        seed,
+        [(one.process, other.process) for one, other in zip(blocks, reference, strict=True)],
+    )

@@ -186,7 +186,7 @@ class Measurement:
             self._lengthen(run, block)
 
     def _all_decided(self, seed: int) -> bool:
-        return all_decided([[block.step_s for block in run.blocks] for _, run in self.alive], seed)
+        return all_decided([run.blocks for _, run in self.alive], seed)
 
     def _lengthen(self, run: Run, block: Block) -> None:
         """Let an engine's later blocks be longer if one was far too short.

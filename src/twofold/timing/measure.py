@@ -19,11 +19,12 @@ from twofold.problem import Problem
 from twofold.timing import summary
 from twofold.timing.breakeven import all_break_evens
 from twofold.timing.clock import SystemClock
+from twofold.timing.fleet import Fleet
 from twofold.timing.gate import Gate, gate_of_report, open_gate
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.load import busy_seconds
 from twofold.timing.process import ProcessWorker
-from twofold.timing.protocol import OnProgress, Progress
+from twofold.timing.protocol import EngineWorker, OnProgress, Progress
 from twofold.timing.result import EngineTiming, TimingResult
 from twofold.timing.roofline import Roofline
 from twofold.timing.subject import rows_per_step, whole_batches
@@ -31,6 +32,7 @@ from twofold.timing.work import work_of
 
 REFERENCE = "torch:eager"
 LARGEST_SEED = 2**32 - 1
+MOST_PROCESSES = 64
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ class _Plan:
     batch_sizes: tuple[int, ...]
     caches: Path | None
     progress: OnProgress
+    processes: int = 1
+
+    def fleet(self, engine: str) -> EngineWorker:
+        """The processes of an engine, as one worker."""
+        if self.processes == 1:
+            return self.worker(engine)
+        return Fleet([self.worker(engine) for _ in range(self.processes)])
 
     def worker(self, engine: str) -> ProcessWorker:
         """A process for an engine; its compile cache is its own, and outlives it if any do."""
@@ -74,9 +83,13 @@ def measure(
     parity: ParityReport | None = None,
     batch_sizes: Sequence[int] = (),
     warm_start: bool = False,
+    processes: int = 1,
     on_progress: OnProgress | None = None,
 ) -> TimingResult:
     """Time an experiment in some engines (default: all), each in a process of its own.
+
+    With `processes`, in as many of its own, in turn: the intervals then hold what differs from one
+    process of a program to the next (see `twofold.timing.fleet`).
 
     `threads`: processors and threads for each engine (default: all it may use); `cpus`: which
     processors (default: the first of those that this process may use). `seconds`: what the rounds
@@ -88,7 +101,7 @@ def measure(
     """
     names = checked_engines(engines)
     chosen = checked_cpus(threads, cpus)
-    _check_numbers(seconds, seed)
+    _check_numbers(seconds, seed, processes)
     problem = _checked_problem(experiment, unchecked)
     _check_batch_sizes(batch_sizes, problem)
     with tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True) as folder:
@@ -101,13 +114,14 @@ def measure(
             seed,
             unchecked,
             tuple(batch_sizes),
-            Path(folder) if warm_start else None,
+            Path(folder) if warm_start or processes > 1 else None,
             on_progress or (lambda _: None),
+            processes,
         )
-        return _measure(plan, parity)
+        return _measure(plan, parity, warm_start)
 
 
-def _measure(plan: _Plan, parity: ParityReport | None) -> TimingResult:
+def _measure(plan: _Plan, parity: ParityReport | None, warm_start: bool) -> TimingResult:
     surroundings = {
         **environment.describe(),
         "threads": len(plan.cpus),
@@ -117,13 +131,13 @@ def _measure(plan: _Plan, parity: ParityReport | None) -> TimingResult:
     present = [name for name in plan.engines if name not in missing]
     gate = _gate(plan, present, parity)
     rounds = measure_rounds(
-        [plan.worker(engine) for engine in gate.passed],
+        [plan.fleet(engine) for engine in gate.passed],
         seconds=plan.seconds,
         seed=plan.seed,
         clock=SystemClock(),
         busy_seconds=partial(busy_seconds, plan.cpus),
         cores=len(plan.cpus),
-        restart=plan.worker if plan.caches else None,
+        restart=plan.worker if warm_start else None,
         on_progress=plan.progress,
     )
     timings = [summary.engine_timing(run, plan.seed, rounds.quiet) for run in rounds.runs]
@@ -238,7 +252,9 @@ def missing_framework(engine: str) -> str:
     return ""
 
 
-def _check_numbers(seconds: float, seed: int) -> None:
+def _check_numbers(seconds: float, seed: int, processes: int) -> None:
+    if not 1 <= processes <= MOST_PROCESSES:
+        raise BadInput(f"processes: {processes} given; allowed is 1 to {MOST_PROCESSES}")
     if not (math.isfinite(seconds) and seconds > 0):
         raise BadInput(f"seconds: {seconds} given; allowed is a number above 0")
     if not 0 <= seed <= LARGEST_SEED:

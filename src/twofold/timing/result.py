@@ -68,7 +68,8 @@ class ColdStart:
 class EngineTiming:
     """One engine's figures; None and empty where nothing was measured.
 
-    `samples_s` holds seconds per step of each round's block; `compilations` those seen in the
+    `samples_s` holds seconds per step of each round's block; `processes` which process of the
+    engine each is of, empty where there is one only; `compilations` those seen in the
     steady state, where there should be none; `recompilations` all after the first step, warm-up
     included; `cold_start` begins with an empty compile cache, `warm_start` with a full one (None
     where it was not asked for, or failed). `flops_per_s` are those of the matrix products, and
@@ -85,6 +86,7 @@ class EngineTiming:
     warm_start: ColdStart | None = None
     step_s: Interval | None = None
     samples_s: tuple[float, ...] = ()
+    processes: tuple[int, ...] = ()
     steps_per_block: int | None = None
     compilations: int | None = None
     recompilations: int | None = None

@@ -8,12 +8,14 @@ rounds would give intervals that are too narrow.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from twofold.student_t import quantile
 
 Outcome = Literal["faster", "slower", "not distinguishable", "could not be measured"]
 Samples = Sequence[float] | npt.NDArray[np.float64]
@@ -47,16 +49,35 @@ def median_interval(samples: Samples, seed: int) -> Interval:
     return Interval(float(np.median(values)), float(low), float(high))
 
 
-def paired_ratio(samples: Samples, reference: Samples, seed: int) -> Interval:
+def interval_of(samples: Samples, seed: int, processes: Sequence[Hashable] = ()) -> Interval:
+    """The middle of samples and its interval; `processes` says which process each is of.
+
+    With several processes it is the mean of their medians of the logarithm, and the interval is
+    Student's, from the scatter between the processes: each is one draw of all that differs from one
+    start of a program to the next. With one process it is that of `median_interval`.
+    """
+    if len(set(processes)) < 2:
+        return median_interval(samples, seed)
+    found = _between_processes(np.log(np.asarray(samples, np.float64)), processes)
+    return Interval(*(float(np.exp(value)) for value in (found.median, found.low, found.high)))
+
+
+def paired_ratio(
+    samples: Samples, reference: Samples, seed: int, processes: Sequence[Hashable] = ()
+) -> Interval:
     """The median of `samples / reference`, round by round, with its interval.
 
     Pairing cancels what both sides of a round share, such as a machine that slows down. Medians
-    are of the logarithm, so that exchanging the sides gives the reciprocal.
+    are of the logarithm, so that exchanging the sides gives the reciprocal. `processes` says which
+    processes each pair is of: see `interval_of`.
     """
     if len(samples) != len(reference):
         raise ValueError(f"rounds: {len(samples)} and {len(reference)} given; allowed are equal")
     logarithms = np.log(np.asarray(samples, np.float64)) - np.log(np.asarray(reference, np.float64))
-    found = median_interval(logarithms, seed)
+    several = len(set(processes)) > 1
+    found = (
+        _between_processes(logarithms, processes) if several else median_interval(logarithms, seed)
+    )
     return Interval(*(float(np.exp(value)) for value in (found.median, found.low, found.high)))
 
 
@@ -78,6 +99,18 @@ def relative_spread(samples: Samples) -> float:
 def block_length(rounds: int) -> int:
     """Neighbouring rounds that are resampled together: the cube root of their number."""
     return max(1, round(math.cbrt(rounds)))
+
+
+def _between_processes(values: npt.NDArray[np.float64], processes: Sequence[Hashable]) -> Interval:
+    """The mean of the processes' medians, with Student's interval from their scatter."""
+    own: dict[Hashable, list[float]] = {}
+    for value, process in zip(values, processes, strict=True):
+        own.setdefault(process, []).append(float(value))
+    medians = np.array([np.median(group) for group in own.values()])  # (processes,)
+    middle, count = float(medians.mean()), len(medians)
+    reach = quantile(1 - (1 - CONFIDENCE) / 2, count - 1) * float(medians.std(ddof=1))
+    half = reach / math.sqrt(count)
+    return Interval(middle, middle - half, middle + half)
 
 
 def _resampled_medians(

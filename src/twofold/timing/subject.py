@@ -103,7 +103,8 @@ class Block:
 
     `seconds` from the first call to the end of the synchronised work; `compilations` made inside;
     `settled` whether the process's own threads came to rest afterwards; `built` what of the seconds
-    went into tracing and compiling, None where nobody looked.
+    went into tracing and compiling, None where nobody looked; `process` which of an engine's
+    processes it was, where there are several.
     """
 
     steps: int
@@ -111,6 +112,7 @@ class Block:
     compilations: int
     settled: bool = True
     built: BuildTime | None = None
+    process: int = 0
 
     @property
     def step_s(self) -> float:

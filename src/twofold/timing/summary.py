@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from twofold.timing.harness import FEWEST_ROUNDS, Rounds, Run
 from twofold.timing.protocol import Opened
@@ -13,13 +13,15 @@ from twofold.timing.quiet import busy_limit
 from twofold.timing.result import ColdStart, EngineTiming, Noise, Ratio
 from twofold.timing.roofline import Roofline
 from twofold.timing.statistics import (
-    median_interval,
+    interval_of,
     outcome_of,
     paired_ratio,
     relative_spread,
 )
 from twofold.timing.subject import Block
 from twofold.timing.work import Work
+
+Value = TypeVar("Value")
 
 NOISY_SPREAD: Final = 0.1
 FEW_ROUNDS: Final = 20
@@ -29,7 +31,9 @@ def engine_timing(run: Run, seed: int, quiet: Sequence[bool] = ()) -> EngineTimi
     """The figures of one run; those of an engine that broke stop where it broke."""
     samples = tuple(block.step_s for block in run.blocks)
     measured = bool(samples) and run.status == "measured"
-    step = median_interval(_kept(samples, quiet), seed) if measured else None
+    processes = tuple(block.process for block in run.blocks)
+    kept = _kept(samples, quiet), seed, _kept(processes, quiet)
+    step = interval_of(*kept) if measured else None
     opened, description = run.opened, run.description
     compiled, first = description.get("compilations"), run.first
     return EngineTiming(
@@ -40,6 +44,7 @@ def engine_timing(run: Run, seed: int, quiet: Sequence[bool] = ()) -> EngineTimi
         warm_start=_start(run.warm_opened, run.warm_first),
         step_s=step,
         samples_s=samples,
+        processes=processes if any(processes) else (),
         steps_per_block=run.steps_per_block,
         compilations=sum(block.compilations for block in run.blocks) if samples else None,
         recompilations=compiled - first.compilations if first and compiled is not None else None,
@@ -100,7 +105,13 @@ def ratio_of(
     reason = why_too_few(len(engine.samples_s), quiet)
     if reason:
         return _withheld(engine, reference, reason)
-    interval = paired_ratio(_kept(engine.samples_s, quiet), _kept(reference.samples_s, quiet), seed)
+    pairs = tuple(zip(engine.processes, reference.processes, strict=False))
+    interval = paired_ratio(
+        _kept(engine.samples_s, quiet),
+        _kept(reference.samples_s, quiet),
+        seed,
+        _kept(pairs, quiet),
+    )
     return Ratio(
         engine.engine,
         reference.engine,
@@ -128,7 +139,7 @@ def _withheld(engine: EngineTiming, reference: EngineTiming, reason: str) -> Rat
     return Ratio(engine.engine, reference.engine, None, None, None, "could not be measured", reason)
 
 
-def _kept(samples: Sequence[float], quiet: Sequence[bool]) -> Sequence[float]:
+def _kept(samples: Sequence[Value], quiet: Sequence[bool]) -> Sequence[Value]:
     """The samples of quiet rounds where these are enough, else all."""
     kept = [sample for sample, good in zip(samples, quiet, strict=False) if good]
     return kept if len(kept) >= FEWEST_ROUNDS else samples
