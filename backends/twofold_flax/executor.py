@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
 
 import jax
@@ -120,12 +120,12 @@ class FlaxExecutor(Executor):
 
     def state(self) -> TrainState:
         """A copy of the train state."""
-        with self._arithmetic():
+        with self._unheard():
             return convert.state_to_numpy(self._released(), self._slots)
 
     def load_state(self, state: TrainState) -> None:
         """Replace the train state."""
-        with self._arithmetic():
+        with self._unheard():
             self._state = self._execution.hold(
                 convert.state_to_flax(self._like, self._program.optimizer, state, self._device)
             )
@@ -158,8 +158,9 @@ class FlaxExecutor(Executor):
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        with (
-            self._clock.listening(),
-            arithmetic(self._problem.experiment.precision, self._device),
-        ):
+        with self._clock.listening(), self._unheard():
             yield
+
+    def _unheard(self) -> AbstractContextManager[None]:
+        """For what compiles nothing: Optax's state is traced for its shapes, in microseconds."""
+        return arithmetic(self._problem.experiment.precision, self._device)

@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 from plain import Plain
 
+from twofold.build_time import NOTHING_BUILT, BuildTime
 from twofold.experiment import Constant
 from twofold.oracle.arithmetic import arithmetic_for
 from twofold.oracle.schedule import learning_rate
@@ -95,3 +96,6 @@ class PlainExecutor(Executor):
 
     def compilations(self) -> int:
         return 0
+
+    def build_time(self) -> BuildTime:
+        return NOTHING_BUILT

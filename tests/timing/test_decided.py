@@ -8,6 +8,7 @@ from timing_fakes import FakeClock, FakeSession, FakeWorker
 from twofold.timing.decided import LOOKS, all_decided, is_decided
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.statistics import Interval
+from twofold.timing.subject import Block
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,22 @@ def test_a_pair_is_decided_once_its_interval_lies_on_one_side(
     assert is_decided(Interval((low + high) / 2, low, high)) is decided
 
 
-def test_one_undecided_pair_of_three_is_enough_to_go_on() -> None:
-    steady, twice = [1.0] * 20, [2.0] * 20
-    scattered = [1.0 + 0.2 * (-1) ** index for index in range(20)]
+def blocks(seconds: list[float]) -> list[Block]:
+    return [Block(1, each, 0) for each in seconds]
+
+
+def test_one_undecided_engine_is_enough_to_go_on() -> None:
+    steady, twice = blocks([1.0] * 20), blocks([2.0] * 20)
+    scattered = blocks([1.0 + 0.2 * (-1) ** index for index in range(20)])
     assert all_decided([steady, twice], seed=0)
     assert not all_decided([steady, twice, scattered], seed=0)
+
+
+def test_processes_that_differ_leave_a_pair_undecided() -> None:
+    alike = blocks([1.0] * 20)
+    apart = [Block(1, 1.0 + 0.05 * (n % 2), 0, process=n % 2) for n in range(20)]
+    assert all_decided([alike, alike], seed=0)
+    assert not all_decided([alike, apart], seed=0)
 
 
 def rounds_of(noise: float, slow_down: float, seconds: float = 4.0) -> Rounds:
