@@ -269,7 +269,7 @@ NORM_FAST_VARIANCE = Trap(
     fix="use_fast_variance=False.",
     jax_fixed=fast_variance_jax_fixed,
     fix_tolerance=1e-6,
-    fix_tolerance_reason="reciprocal roots are rounded differently, on some processors",
+    fix_tolerance_reason="reciprocal roots are rounded differently; seen on an Intel Xeon",
     source="google/flax#1491",
 )
 

@@ -1,8 +1,9 @@
 """Several processes of one engine as one worker: each block is the next process's turn.
 
-Two processes of one program differ in speed, through the layout of their memory and the seeds of
-their hash tables, by more than their own blocks scatter: on an Intel Xeon eager PyTorch's by up to
-3.5 %. No number of rounds averages that away in one process; several processes show it.
+Two processes of one program may differ in speed by more than their own blocks scatter: on an
+Intel Xeon eager PyTorch's did by up to 3.5 %, for as long as they lived. Why was not looked into;
+the layout of memory is known to do it (see `statistics.RESOLUTION`). No number of rounds averages
+that away in one process; several processes show it.
 """
 
 from __future__ import annotations
