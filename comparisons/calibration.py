@@ -39,6 +39,7 @@ from twofold.timing.subject import Block
 from twofold.timing.summary import engine_timing, ratio_of
 
 SCHEMA: Final = "twofold.calibration-of-timing/1"
+NAME: Final = "calibration-timing"
 SLOW_DOWNS: Final = (0.0, 0.05, 0.10, 0.25)
 TARGETS: Final = {0.0: 0.05, 0.05: 0.80, 0.10: 0.95, 0.25: 1.0}
 """For 0 the share called different that is allowed, else the share found that is needed."""
@@ -114,7 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
         "trials": [vars(trial) for trial in trials],
     }
     folder = given.out or default_folder(False)
-    path = write_json(folder / "calibration-timing.json", result)
+    threads = result["environment"]["threads"]
+    path = write_json(folder / f"{NAME}-{threads}-threads.json", result)
     narrator.heading("calibration of the harness")
     for line in table(result["levels"]):
         narrator.say(line)

@@ -35,9 +35,10 @@ experiments of `wide`, every batch of two rows or more cut into 2 to 16 micro-ba
 other framework and takes several times as long as all the rest.
 
 *Variations*: an experiment's programs once more with other numbers (rows, scale of inputs and of
-every layer's weights, step count), from the forward pass to the update. Nearly all the time of an
-engine that compiles goes into compiling, which variations need not do again: so such an engine has
-fewer experiments, and variations of each. They put other roundings through the same program, but
+every layer's weights, step count), from the forward pass to the update and, in runs that have the
+rung, through nine steps in one call. Nearly all the time of an engine that compiles goes into
+compiling, which variations need not do again: so such an engine has fewer experiments, and
+variations of each. They put other roundings through the same program, but
 are no substitute for other shapes and options, which compile to other programs.
 
 *Beyond the range*: rungs on which the exact result, or all that is known of it, exceeds what the

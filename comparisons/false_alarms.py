@@ -9,8 +9,8 @@ The first form climbs the ladder for the experiments of a range of seeds (see
 first seed; started again it goes on where it was stopped. Every `--whole`-th seed climbs to the
 last rung, export and import, the others to the evaluation metric. With `--variations` each
 experiment is followed by others that differ in their numbers alone, through the same compiled
-programs, on the rungs from the forward pass to the update. The last form writes all stored files as
-one page. Exit codes: 0 no alarm, 1 an alarm, 2 bad input.
+programs, on the rungs from the forward pass to the update and on multi-step execution. The last
+form writes all stored files as one page. Exit codes: 0 no alarm, 1 an alarm, 2 bad input.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from twofold.backends import find_engine, open_session
 from twofold.errors import TwofoldError
 from twofold.experiment import Precision
 from twofold.parity.certify import climb
+from twofold.parity.multistep import multi_step_rung_from
 from twofold.parity.reference import Moment
 from twofold.parity.rungs import (
     LADDER,
@@ -152,8 +153,16 @@ def _vary(tally: Tally, case: RandomCase, variations: int) -> None:
         rungs = [judge(subject) for judge in (forward_rung, loss_rung, gradients_rung)]
         rungs += step_rungs(subject, subject.reference.fresh)
         rungs += step_rungs(subject, subject.reference.warm)
+        rungs.append(_several_steps(subject, case))
         tally.add(case, rungs, number)
         _tell_alarms(tally, case.seed, rungs)
+
+
+def _several_steps(subject: Subject, case: RandomCase) -> Rung:
+    """Steps in one call from a variation's state: through the session's own rows, not its batch."""
+    own_rows = replace(subject.reference, problem=case.problem)
+    state = subject.reference.warm.state
+    return multi_step_rung_from(replace(subject, reference=own_rows), [state])
 
 
 def step_rungs(subject: Subject, moment: Moment) -> tuple[Rung, ...]:

@@ -15,7 +15,8 @@ from twofold.timing import summary
 from twofold.timing.fleet import Fleet
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.measure import measure
-from twofold.timing.statistics import interval_of, paired_ratio
+from twofold.timing.result import Ratio
+from twofold.timing.statistics import Interval, centre, interval_of, outcome_of, paired_ratio
 
 PROCESSES = 8
 LAYOUT = 0.035  # how far processes of one program were seen to lie apart on one machine
@@ -42,6 +43,10 @@ def fleet(clock: FakeClock, name: str, step_s: float, seed: int, processes: int)
 
 
 def outcome(slow_down: float, seed: int, processes: int) -> str:
+    return ratio(slow_down, seed, processes).outcome
+
+
+def ratio(slow_down: float, seed: int, processes: int) -> Ratio:
     clock = FakeClock()
     sides = [
         fleet(clock, name, step_s, 2 * seed + index, processes)
@@ -51,9 +56,9 @@ def outcome(slow_down: float, seed: int, processes: int) -> str:
     return ratio_of_two(rounds, seed)
 
 
-def ratio_of_two(rounds: Rounds, seed: int) -> str:
+def ratio_of_two(rounds: Rounds, seed: int) -> Ratio:
     first, second = (summary.engine_timing(run, seed, rounds.quiet) for run in rounds.runs)
-    return summary.ratio_of(second, first, seed, rounds.quiet).outcome
+    return summary.ratio_of(second, first, seed, rounds.quiet)
 
 
 def test_processes_take_turns_and_only_the_first_starts_cold() -> None:
@@ -82,9 +87,17 @@ def test_the_processes_of_each_sample_are_told() -> None:
 
 
 def test_one_process_each_is_fooled_by_how_processes_differ() -> None:
-    """Why there are fleets: this is what happens without."""
+    """Why there are fleets: at the resolution of several, this is what happens without."""
+    found = [ratio(1.0, seed, processes=1) for seed in range(60)]
+    intervals = [Interval(each.median, each.low, each.high) for each in found]  # type: ignore[arg-type]
+    assert sum(outcome_of(each) != "not distinguishable" for each in intervals) > 3
+
+
+def test_one_process_each_tells_nothing_apart_that_processes_differ_by() -> None:
     outcomes = [outcome(1.0, seed, processes=1) for seed in range(60)]
-    assert sum(found != "not distinguishable" for found in outcomes) > 3
+    assert outcomes.count("not distinguishable") == 60
+    slower = [outcome(1.10, seed, processes=1) for seed in range(40)]
+    assert slower.count("slower") >= 38
 
 
 def test_several_processes_against_themselves_are_called_different_in_at_most_5_of_100() -> None:
@@ -98,15 +111,35 @@ def test_several_processes_find_a_slow_down_of_5_percent() -> None:
     assert "faster" not in outcomes
 
 
-def test_the_interval_is_students_of_the_processes_medians() -> None:
+def pairs_median(values: np.ndarray) -> float:
+    """Hodges and Lehmann's estimate, pair by pair."""
+    pairs = [(a + b) / 2 for n, a in enumerate(values) for b in values[n:]]
+    return float(np.median(pairs))
+
+
+def test_the_centre_is_the_median_of_the_means_of_pairs() -> None:
+    assert centre(np.array([1.0, 2.0, 9.0])) == 3.5  # of 1, 1.5, 2, 5, 5.5, 9
+    values = np.random.default_rng(0).normal(size=31)
+    assert centre(values) == pytest.approx(pairs_median(values))
+    assert centre(np.append(values, [1e9] * 8)) < 1.5  # a fifth spoilt
+    assert centre(np.full(2500, 3.0)) == 3.0
+
+
+def test_the_centre_of_two_humps_is_steadier_than_their_median() -> None:
+    draws = np.random.default_rng(1)
+    series = draws.normal(0.0, 0.04, (400, 24)) + 0.36 * draws.integers(0, 2, (400, 24))
+    assert np.std([centre(row) for row in series]) < 0.75 * np.std(np.median(series, axis=1))
+
+
+def test_the_interval_is_students_of_the_processes_centres() -> None:
     draws = np.random.default_rng(5)
     processes = np.arange(60) % 4
     samples = np.exp(draws.normal(0.0, 0.01, 60) + 0.02 * processes)
-    medians = [np.median(np.log(samples[processes == process])) for process in range(4)]
-    expected = stats.t.interval(0.95, 3, np.mean(medians), stats.sem(medians))
+    centres = [pairs_median(np.log(samples[processes == process])) for process in range(4)]
+    expected = stats.t.interval(0.95, 3, np.mean(centres), stats.sem(centres))
     found = interval_of(samples, 0, processes.tolist())
     assert np.log([found.low, found.high]) == pytest.approx(expected, rel=1e-9)
-    assert np.log(found.median) == pytest.approx(np.mean(medians), rel=1e-9)
+    assert np.log(found.median) == pytest.approx(np.mean(centres), rel=1e-9)
     assert paired_ratio(samples, np.ones(60), 0, processes.tolist()) == found
 
 

@@ -15,6 +15,7 @@ from twofold.cli.time_details import print_details, rounded, unit
 from twofold.cli.time_starts import print_starts
 from twofold.timing.protocol import Progress as Stage
 from twofold.timing.result import EngineTiming, Ratio, TimingResult
+from twofold.timing.statistics import RESOLUTION_OF_ONE_PROCESS
 
 OUTCOME_STYLES = {
     "faster": "green",
@@ -118,7 +119,15 @@ def _conditions(result: TimingResult) -> str:
         batch = f"batches of {', '.join(map(str, result.batch_sizes))} in turn, "
     return (
         f"{result.experiment.precision}, {batch}{threads} on {about['processor']}, "
-        f"{result.rounds} rounds in {result.seconds:.0f} s"
+        f"{result.rounds} rounds in {result.seconds:.0f} s, {_processes(result)}"
+    )
+
+
+def _processes(result: TimingResult) -> str:
+    return (
+        "one process an engine"
+        if result.processes == 1
+        else f"{result.processes} processes an engine"
     )
 
 
@@ -173,4 +182,15 @@ def _legend(result: TimingResult) -> str:
     cold = "cold start: import, open and first step, compiling included, empty compile cache"
     if result.reference is None:
         return cold
-    return f"{cold}\nratio: step time over that of {result.reference}, paired round by round"
+    ratio = f"ratio: step time over that of {result.reference}, paired round by round"
+    return "\n".join([cold, ratio, *_left_out(result)])
+
+
+def _left_out(result: TimingResult) -> list[str]:
+    """What an interval cannot hold where each engine had one process."""
+    if result.processes > 1:
+        return []
+    return [
+        "intervals leave out how processes of one engine differ, so ratios within "
+        f"{RESOLUTION_OF_ONE_PROCESS:.0%} of 1 are not told apart; --processes 5 measures it"
+    ]

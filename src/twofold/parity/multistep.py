@@ -10,6 +10,7 @@ that go through all of its steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final
@@ -60,13 +61,18 @@ class JudgedCall:
 
 
 def multi_step_rung(subject: Subject) -> Rung:
-    """`STEPS` steps in one call from the initial state, and from a warm one over an epoch's end.
+    """`STEPS` steps in one call from the initial state, and from a warm one over an epoch's end."""
+    return multi_step_rung_from(subject, starts(subject.reference))
+
+
+def multi_step_rung_from(subject: Subject, states: Sequence[TrainState]) -> Rung:
+    """`STEPS` steps in one call from each of some states, on the session's own batches.
 
     Where they hold the session is left in the state that it was in.
     """
     kept = subject.session.state()
     judged: list[JudgedCall] = []
-    for state in starts(subject.reference):
+    for state in states:
         judged.append(judge_call(subject, state))
         if not judged[-1].comparison.within:
             return subject.rung(NAME, judged[-1].comparison)

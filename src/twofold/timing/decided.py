@@ -11,7 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from twofold.timing.statistics import RESOLUTION, Interval, outcome_of, paired_ratio
+from twofold.timing.statistics import (
+    RESOLUTION,
+    Interval,
+    outcome_of,
+    paired_ratio,
+    resolution_for,
+)
 from twofold.timing.subject import Block
 
 LOOKS: Final = (1.0, 1.25, 1.5, 2.0)
@@ -31,13 +37,10 @@ def all_decided(runs: Sequence[Sequence[Block]], seed: int) -> bool:
     `runs` are the engines' blocks, one for each round.
     """
     reference, *others = runs
-    return all(is_decided(_ratio(blocks, reference, seed)) for blocks in others)
+    return all(_is_decided(blocks, reference, seed) for blocks in others)
 
 
-def _ratio(blocks: Sequence[Block], reference: Sequence[Block], seed: int) -> Interval:
-    return paired_ratio(
-        [block.step_s for block in blocks],
-        [block.step_s for block in reference],
-        seed,
-        [(one.process, other.process) for one, other in zip(blocks, reference, strict=True)],
-    )
+def _is_decided(blocks: Sequence[Block], reference: Sequence[Block], seed: int) -> bool:
+    step_s, base_s = ([block.step_s for block in side] for side in (blocks, reference))
+    pairs = [(one.process, other.process) for one, other in zip(blocks, reference, strict=True)]
+    return is_decided(paired_ratio(step_s, base_s, seed, pairs), resolution_for(pairs))

@@ -178,6 +178,11 @@ class TimingResult:
         """Complete rounds."""
         return max((len(engine.samples_s) for engine in self.engines), default=0)
 
+    @property
+    def processes(self) -> int:
+        """Processes of each engine that took turns in the rounds."""
+        return max((len(set(engine.processes)) for engine in self.engines), default=1) or 1
+
     def ratio(self, engine: str) -> Ratio | None:
         """An engine's ratio to the reference."""
         return next(

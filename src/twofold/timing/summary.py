@@ -17,6 +17,7 @@ from twofold.timing.statistics import (
     outcome_of,
     paired_ratio,
     relative_spread,
+    resolution_for,
 )
 from twofold.timing.subject import Block
 from twofold.timing.work import Work
@@ -118,7 +119,7 @@ def ratio_of(
         interval.median,
         interval.low,
         interval.high,
-        outcome_of(interval),
+        outcome_of(interval, resolution_for(pairs)),
     )
 
 

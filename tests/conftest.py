@@ -1,0 +1,28 @@
+"""What all tests share: a folder where JAX keeps what it compiled.
+
+Most tests open sessions of their own, whose programs are often those of another test: the same
+network under another engine, or the run before. A program is found by all that it is made from
+(JAX 0.10, *Persistent compilation cache*), so a changed backend compiles anew. Workers of the
+timing harness do not inherit the folder: their cold starts stay cold.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from twofold.environment import processor_name
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the folder before JAX is imported: one for each processor, as compiled code is."""
+    cache = getattr(config, "cache", None)
+    if cache is None:  # switched off with -p no:cacheprovider
+        return
+    processor = re.sub(r"\W+", "-", processor_name()).lower()
+    folder = cache.mkdir("programs-of-jax") / processor
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
