@@ -101,18 +101,22 @@ def measure_all(cpus: Sequence[int], seconds: float, narrator: Narrator) -> dict
     }
 
 
-def measure_large(
-    lesson: Experiment, cpus: Sequence[int], seconds: float, narrator: Narrator
-) -> TimingResult:
-    """A model whose matrix products take most of the step, and the machine's rate beside it."""
-    experiment = lesson.with_values(
+def wide(lesson: Experiment) -> Experiment:
+    """A model whose matrix products take most of the step."""
+    return lesson.with_values(
         name="wide",
         model__hidden=[WIDTH, WIDTH],
         model__in_features=WIDTH,
         data__batch_size=BATCH,
     )
+
+
+def measure_large(
+    lesson: Experiment, cpus: Sequence[int], seconds: float, narrator: Narrator
+) -> TimingResult:
+    """The wide model's engines, and the machine's rate beside them."""
     return measure(
-        experiment,
+        wide(lesson),
         engines=LARGE,
         cpus=cpus,
         seconds=seconds,

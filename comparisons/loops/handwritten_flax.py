@@ -49,7 +49,7 @@ class Loop:
         experiment = problem.experiment
         optimizer = experiment.optimizer
         assert optimizer.kind == "adamw"
-        self._experiment, self._step = experiment, 0
+        self._experiment = experiment
         self._inputs = jnp.asarray(problem.train.inputs)
         self._targets = jnp.asarray(problem.train.targets.astype(np.int32))
         network = Network(problem.layer_sizes, experiment.model.dropout, rngs=nnx.Rngs(0))
@@ -70,7 +70,7 @@ class Loop:
             eps=optimizer.eps,
             weight_decay=optimizer.weight_decay,
         )
-        self._state = (params, adamw.init(params), jnp.uint32(0))
+        self._initial = jax.device_get((params, adamw.init(params), jnp.uint32(0)))
         stream = jax.random.fold_in(jax.random.key(experiment.seed), threefry.DROPOUT)
         self._traces = 0
         self._take = jax.jit(lambda inputs, targets, rows: (inputs[rows], targets[rows]))
@@ -91,6 +91,11 @@ class Loop:
 
         self._train_step = train_step
         self._per_epoch = problem.steps_per_epoch
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Put the initial values back; what is compiled stays."""
+        self._state, self._step = jax.tree.map(jnp.array, self._initial), 0
         self._start_epoch(0)
 
     def run(self, steps: int, /) -> Array:

@@ -45,7 +45,15 @@ class KerasLoop:
             ),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
+        self._model.optimizer.build(self._model.trainable_variables)
+        self._variables = (*self._model.variables, *self._model.optimizer.variables)
+        self._initial = [keras.ops.convert_to_numpy(each).copy() for each in self._variables]
         self._parts = Parts(problem)
+
+    def begin_again(self) -> None:
+        """Put the initial values back; what is compiled stays."""
+        for variable, value in zip(self._variables, self._initial, strict=True):
+            variable.assign(value)
 
     def run(self, steps: int, /) -> npt.NDArray[Any]:
         """Take training steps."""

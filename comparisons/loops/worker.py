@@ -20,7 +20,7 @@ from twofold.errors import DeviceUnavailable
 from twofold.timing.worker import CPUS_VARIABLE, confine, protected_streams
 
 if TYPE_CHECKING:
-    from twofold.timing.subject import Steps
+    from twofold.timing.subject import Steps, TrainingLength
 
 COMMAND: Final = (sys.executable, "-m", "comparisons.loops.worker")
 LOOPS: Final = {
@@ -31,6 +31,8 @@ LOOPS: Final = {
     "peer:lightning": "comparisons.loops.peers_torch:build_lightning",
     "peer:skorch": "comparisons.loops.peers_torch:build_skorch",
     "peer:scikit-learn": "comparisons.loops.peers_sklearn:build",
+    "products:torch": "comparisons.loops.products_torch:build",
+    "products:flax": "comparisons.loops.products_flax:build",
     "feed:torch-loader": "comparisons.loops.feeds_torch:build_loader",
     "feed:torch-loader-2-workers": "comparisons.loops.feeds_torch:build_workers",
     "feed:torch-loader-2-persistent-workers": (
@@ -44,6 +46,8 @@ LOOPS: Final = {
     "feed:flax-prefetch": "comparisons.loops.feeds_flax:build_prefetch",
     "feed:flax-on-device": "comparisons.loops.feeds_flax:build_on_device",
 }
+TRAINED: Final = ("handwritten", "peer")
+"""Kinds of loops whose training has an end; feeds and products go on."""
 Answer = dict[str, Any]
 
 
@@ -53,6 +57,7 @@ class LoopWorker:
 
     def __init__(self) -> None:
         self._loop: Steps | None = None
+        self._length: TrainingLength | None = None
 
     def open(self, experiment: str, engine: str) -> Answer:
         """Import the loop's libraries, then build it for the experiment (JSON text), each timed."""
@@ -69,9 +74,21 @@ class LoopWorker:
         import_s = clock.seconds_since(system, start)
         start = system.nanoseconds()
         self._loop = build(problem)
+        open_s = clock.seconds_since(system, start)
+
+        def begin_again() -> None:
+            """By the loop itself where it would have to compile again, else with a new one."""
+            again = getattr(self._loop, "begin_again", None)
+            if again is None:
+                self._loop = build(problem)
+            else:
+                again()
+
+        if engine.partition(":")[0] in TRAINED:
+            self._length = subject.TrainingLength(problem.total_steps, begin_again)
         return {
             "import_s": import_s,
-            "open_s": clock.seconds_since(system, start),
+            "open_s": open_s,
             "rows_per_step": subject.rows_per_step(problem),
             "dropped_partial_batch": dropped_partial_batch,
             "clock_reading_s": clock.reading_cost(system),
@@ -81,6 +98,7 @@ class LoopWorker:
         """Time the first step."""
         from twofold.timing import clock, subject
 
+        self._make_room(1)
         block = subject.timed_block(self._opened(), 1, clock.SystemClock())
         subject.freeze_garbage()
         return {
@@ -93,8 +111,9 @@ class LoopWorker:
         """Time some steps together, then wait until all threads are at rest."""
         from twofold.timing import clock, subject
 
-        system = clock.SystemClock()
-        block = subject.timed_block(self._opened(), steps, system, subject.lead_in_of(steps))
+        system, lead_in = clock.SystemClock(), subject.lead_in_of(steps)
+        self._make_room(lead_in + steps)
+        block = subject.timed_block(self._opened(), steps, system, lead_in)
         return {
             "steps": block.steps,
             "seconds": block.seconds,
@@ -111,6 +130,10 @@ class LoopWorker:
             "compilations": self._opened().compilations(),
             "framework": None,
         }
+
+    def _make_room(self, steps: int) -> None:
+        if self._length is not None:
+            self._length.make_room(steps)
 
     def _opened(self) -> Steps:
         if self._loop is None:

@@ -53,7 +53,7 @@ def _contents(machine: Machine) -> tuple[str, ...]:
             *_with_threads("feeding", machine),
             *_with_threads("peers", machine),
             *_with_threads("targets", machine),
-            *(["the calibration of the timing"] if machine.calibration else []),
+            *_calibrated(machine),
         ]
     )
 
@@ -63,6 +63,12 @@ def _with_threads(kind: str, machine: Machine) -> Iterator[str]:
     for result in machine.evidence.of_kind(kind):
         threads = result["environment"].get("threads")
         yield names[kind] + (f" with {counted(threads, 'thread')}" if threads else "")
+
+
+def _calibrated(machine: Machine) -> Iterator[str]:
+    for result in machine.calibrations:
+        threads = counted(result["environment"]["threads"], "thread")
+        yield f"the calibration of the timing with {threads}"
 
 
 def _engines_not_everywhere(races: Sequence[Race]) -> Iterator[str]:

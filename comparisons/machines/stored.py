@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from comparisons.calibration import NAME as CALIBRATION
 from comparisons.calibration import SCHEMA as CALIBRATION_SCHEMA
 from twofold.errors import BadInput
 from twofold.report.evidence import SCHEMAS, Evidence, Result, load
@@ -18,7 +19,6 @@ from twofold.results import read_json
 NOT_MACHINES: Final = ("false-alarms", "mutants")
 QUICK: Final = "-quick"
 SHOWN: Final = ("parity", "timing", "feeding", "peers", "targets")
-CALIBRATION: Final = "calibration-timing.json"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Machine:
     name: str
     folder: str
     evidence: Evidence
-    calibration: Result | None = None
+    calibrations: tuple[Result, ...] = ()
 
     @property
     def timed(self) -> tuple[Result, ...]:
@@ -40,7 +40,7 @@ class Machine:
     def environments(self) -> tuple[dict[str, Any], ...]:
         """Where each result was measured that the page shows."""
         results = [result for kind in SHOWN for result in self.evidence.of_kind(kind)]
-        results += [self.calibration] if self.calibration else []
+        results += self.calibrations
         return tuple(result["environment"] for result in results)
 
     @property
@@ -77,10 +77,10 @@ def _read(folder: Path) -> Iterator[Machine]:
     """The machine of a folder; none where it holds nothing that this page shows."""
     if not folder.is_dir() or folder.name in NOT_MACHINES or folder.name.endswith(QUICK):
         return
-    calibration = folder / CALIBRATION
-    measured = read_json(calibration, CALIBRATION_SCHEMA) if calibration.exists() else None
+    paths = sorted(folder.glob(f"{CALIBRATION}-*.json"))
+    measured = tuple(read_json(path, CALIBRATION_SCHEMA) for path in paths)
     stored = any(path for kind in SCHEMAS for path in folder.glob(f"{kind}-*.json"))
-    if not stored and measured is None:
+    if not stored and not measured:
         return
     machine = Machine(folder.name, folder.name, load(folder) if stored else Evidence(), measured)
     yield replace(machine, name=listing(machine.values("processor") or (folder.name,)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from comparisons.machines.orders import ENGINE_REFERENCE, Column, Pair, Race
 from comparisons.machines.short import flipping
@@ -28,11 +28,12 @@ Every figure is a ratio within one run on one machine, of step times unless the 
 otherwise; the engine that stood for its framework is in brackets. Bold: what is met on one machine
 and missed on another with as many threads.
 """
+WITHHELD: Final = "could not be measured"
 CALIBRATION: Final = """
 ## Can the timing be trusted?
 
-An engine was timed against itself, and against itself slowed down on purpose: how often were the
-two called different?
+Engines were timed against themselves, and against themselves slowed down on purpose: how often were
+the two called different? In brackets the same for each engine.
 """
 
 
@@ -212,26 +213,41 @@ def _figure(target: SpeedTarget | None) -> str:
 def calibration_section(machines: Sequence[Machine]) -> Iterator[str]:
     """False alarms and slow-downs found, where the timing was calibrated."""
     levels = {
-        machine.name: {level["slow_down"]: level for level in machine.calibration["levels"]}
+        f"{machine.name} ({counted(result['environment']['threads'], 'thread')})": {
+            level["slow_down"]: _found(level, result["trials"]) for level in result["levels"]
+        }
         for machine in machines
-        if machine.calibration is not None
+        for result in machine.calibrations
     }
     if not levels:
         return
     yield CALIBRATION
+    targets = {
+        level["slow_down"]: level["target"]
+        for machine in machines
+        for result in machine.calibrations
+        for level in result["levels"]
+    }
     rows = []
-    for share in sorted({share for found in levels.values() for share in found}):
-        known = [found.get(share) for found in levels.values()]
-        target = next(level["target"] for level in known if level is not None)
+    for share, target in sorted(targets.items()):
         sign = "at most" if share == 0 else "at least"
         slowed = f"{100 * share:.0f} %" if share else "not at all"
-        rows.append((slowed, f"{sign} {100 * target:.0f} %", *(_found(level) for level in known)))
+        found = (of_machine.get(share, NOT_RUN) for of_machine in levels.values())
+        rows.append((slowed, f"{sign} {100 * target:.0f} %", *found))
     yield from table(("slowed down by", "target", *levels), rows)
 
 
-def _found(level: dict[str, float] | None) -> str:
-    """`11 of 20, missed`."""
-    if level is None:
-        return NOT_RUN
-    different = level["slower"] + (level["faster"] if level["slow_down"] == 0 else 0)
-    return f"{different} of {level['judged']}, {'met' if level['met'] else 'missed'}"
+def _found(level: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
+    """`11 of 20, missed (torch:eager 8 of 8, flax:jit 3 of 12)`."""
+    counts = ("slower", "faster") if level["slow_down"] == 0 else ("slower",)
+    different = sum(level[outcome] for outcome in counts)
+    outcomes: dict[str, list[str]] = {}
+    for trial in trials:
+        if trial["slow_down"] == level["slow_down"] and trial["outcome"] != WITHHELD:
+            outcomes.setdefault(trial["engine"], []).append(trial["outcome"])
+    engines = ", ".join(
+        f"{engine} {sum(outcome in counts for outcome in own)} of {len(own)}"
+        for engine, own in outcomes.items()
+    )
+    verdict = "met" if level["met"] else "missed"
+    return f"{different} of {level['judged']}, {verdict}" + (f" ({engines})" if engines else "")

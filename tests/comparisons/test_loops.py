@@ -5,12 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from comparisons.loops import feeds_flax, feeds_torch, handwritten_flax, handwritten_torch
+from comparisons import wide_step
+from comparisons.loops import (
+    feeds_flax,
+    feeds_torch,
+    handwritten_flax,
+    handwritten_torch,
+    products_flax,
+    products_torch,
+)
 from comparisons.loops.parts import Parts
 from comparisons.loops.worker import LOOPS
 from twofold import Experiment, open_session, prepare
 from twofold.errors import DeviceUnavailable
 from twofold.problem import Problem, batch_indices
+from twofold.timing.result import EngineTiming
+from twofold.timing.roofline import Roofline
+from twofold.timing.statistics import Interval
+from twofold.timing.work import Work, work_of
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +88,36 @@ def test_every_loop_exists() -> None:
 
     for target in LOOPS.values():
         assert find_spec(target.split(":")[0]) is not None
+
+
+@pytest.mark.parametrize("module", [products_torch, products_flax])
+def test_products_are_those_that_the_work_counts(problem: Problem, module: object) -> None:
+    loop = module.build(problem)  # type: ignore[attr-defined]
+    loop.run(2)
+    loop.synchronize()
+    pairs = [tuple(np.shape(side) for side in product[:2]) for product in loop._products]
+    flops = sum(2 * left[0] * left[1] * right[1] for left, right in pairs)
+    assert flops == work_of(problem, 32).flops
+    assert all(left[1] == right[0] for left, right in pairs)
+
+
+def test_a_wide_step_says_where_it_goes() -> None:
+    work, limits = Work(8e9, 3e7, 1e7), Roofline("float32", 2, 1e12, ((1000, 1e10),))
+    step, alone = Interval(2e-2, 2e-2, 2e-2), Interval(1e-2, 1e-2, 1e-2)
+    engine = EngineTiming("flax:jit", "measured", step_s=step)
+    products = EngineTiming("products:flax", "measured", step_s=alone)
+    rates = wide_step.rates(engine, products, work, limits)
+    assert rates == {
+        "step_s": 2e-2,
+        "products_s": 1e-2,
+        "rate_of_step": pytest.approx(0.4),
+        "rate_of_products": pytest.approx(0.8),
+        "traffic_s": pytest.approx(3e-3),
+    }
+    part = {"reference": "flax:jit", "median": 0.5, "reason": "", **rates}
+    assert wide_step.line_of(part) == (
+        "flax:jit: step 20.0 ms, 40% of the machine's product rate; its products alone take 50% of "
+        "it, at 80% of the rate; all bytes of the step, copied, would take 3.00 ms"
+    )
+    broken = {"reference": "flax:jit", "median": None, "reason": "flax:jit: failed: no memory"}
+    assert wide_step.line_of(broken).endswith("could not be measured: flax:jit: failed: no memory")

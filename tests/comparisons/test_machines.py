@@ -215,17 +215,22 @@ def test_parity_and_calibration_are_told_of_each_machine(results: Path) -> None:
     held = rung("forward", "torch:eager", "certified", 0.5)
     store(results, "intel", "parity-digits", on(INTEL, parity_result("digits", held)))
     level = {"slow_down": 0.05, "judged": 20, "slower": 11, "faster": 1, "target": 0.8}
+    trial = {"engine": "flax:jit", "slow_down": 0.05}
+    outcomes = ["slower"] * 11 + ["faster", "could not be measured"] + ["not distinguishable"] * 8
     calibration = {"schema": "twofold.calibration-of-timing/1", "environment": ENVIRONMENT}
     calibration["levels"] = [level | {"met": False}]
-    store(results, "testonium", "calibration-timing", calibration)
+    calibration["trials"] = [trial | {"outcome": outcome} for outcome in outcomes]
+    calibration["trials"].append({"engine": "flax:jit", "slow_down": 0.0, "outcome": "slower"})
+    store(results, "testonium", "calibration-timing-2-threads", calibration)
     lines = lines_of(results)
     assert (
         "- **Are both computing the same thing?** On Intel(R) Xeon(R) Processor: yes: all 1 rungs "
         "hold, 1 certified and 0 explained. On Testonium 9000: not known: there are no parity "
         "results."
     ) in lines
-    assert "| 5 % | at least 80 % | 11 of 20, missed |" in lines
-    gap = "- Stored for Testonium 9000 only: the calibration of the timing."
+    assert "| slowed down by | target | Testonium 9000 (2 threads) |" in lines
+    assert "| 5 % | at least 80 % | 11 of 20, missed (flax:jit 11 of 20) |" in lines
+    gap = "- Stored for Testonium 9000 only: the calibration of the timing with 2 threads."
     assert gap in lines
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 if TYPE_CHECKING:
     from twofold.session import Session
-    from twofold.timing.subject import Steps
+    from twofold.timing.subject import Steps, TrainingLength
 
 CPUS_VARIABLE: Final = "TWOFOLD_WORKER_CPUS"
 Answer = dict[str, Any]
@@ -65,6 +65,7 @@ class Worker:
     def __init__(self) -> None:
         self._session: Session | None = None
         self._steps: Steps | None = None
+        self._length: TrainingLength | None = None
         self._turn = 1  # steps that belong together: one for each batch size
 
     def open(self, experiment: str, engine: str, batch_sizes: Sequence[int] = ()) -> Answer:
@@ -77,9 +78,10 @@ class Worker:
         from twofold import backends
         from twofold.data import prepare
         from twofold.experiment import Experiment
+        from twofold.problem import initial_state
         from twofold.timing import clock, subject
 
-        self._session = self._steps = None
+        self._session = self._steps = self._length = None
         subject.thaw_garbage()
         system = clock.SystemClock()
         given = prepare(Experiment.model_validate_json(experiment))
@@ -88,9 +90,12 @@ class Worker:
         backends.require_framework(owner)
         import_s = subject.timed_import(owner.opener, system)
         start = system.nanoseconds()
-        self._session = backends.open_session(problem, engine)
-        self._session.synchronize()
+        session = self._session = backends.open_session(problem, engine)
+        session.synchronize()
         open_s = clock.seconds_since(system, start)
+        self._length = subject.TrainingLength(
+            problem.total_steps, lambda: session.load_state(initial_state(problem))
+        )
         rows: float = subject.rows_per_step(problem)
         self._steps, self._turn = self._session, max(1, len(batch_sizes))
         if batch_sizes:
@@ -114,6 +119,8 @@ class Worker:
 
         session = self._opened()
         assert self._steps is not None  # set with the session
+        assert self._length is not None
+        self._length.make_room(self._turn)
         block = subject.first_block(
             self._steps, self._turn, clock.SystemClock(), session.build_time
         )
@@ -124,18 +131,22 @@ class Worker:
         """Time some steps together, after a lead-in that is not timed, then wait until the
         framework's threads are at rest.
 
-        Rounded up to whole turns through the batch sizes. `slow_down` makes them take longer by
+        Before a block that would go beyond the experiment's end, training begins anew. Steps are
+        rounded up to whole turns through the batch sizes. `slow_down` makes them take longer by
         that share, to try out the harness.
         """
         from twofold.timing import clock, subject
 
         self._opened()
         assert self._steps is not None  # set with the session
+        assert self._length is not None
         system, given = clock.SystemClock(), self._steps
         if slow_down:
             given = subject.SlowedDown(given, slow_down, system)
         whole = -(-steps // self._turn) * self._turn
-        block = subject.timed_block(given, whole, system, subject.lead_in_of(whole, self._turn))
+        lead_in = subject.lead_in_of(whole, self._turn)
+        self._length.make_room(lead_in + whole)
+        block = subject.timed_block(given, whole, system, lead_in)
         return {
             "steps": block.steps,
             "seconds": block.seconds,
