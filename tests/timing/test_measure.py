@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,30 @@ def test_a_real_result_is_readable_at_both_widths(result: TimingResult, width: i
     assert "…" not in text
     for words in ("torch:eager", "flax:jit", "cold start", "first run", "reference", "unchecked"):
         assert words in text
+
+
+@frameworks
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_longest_names_and_figures_are_not_cut_short(result: TimingResult, width: int) -> None:
+    longest = {
+        "warm_start": replace(result.engines[0].cold_start, first_step_s=12.3),  # type: ignore[type-var]
+        "flops_per_s": 123.4e9,
+        "roofline_share": 1.0,
+        "peak_memory_bytes": 12345 * 2**20,
+        "recompilations": 12,
+    }
+    names = dict(zip(ENGINES, ("torch:reduce-overhead", "torch:compile-epoch"), strict=True))
+    engines = tuple(replace(each, engine=names[each.engine], **longest) for each in result.engines)
+    ratios = tuple(
+        replace(each, engine=names[each.engine], reference=names[each.reference])
+        for each in result.ratios
+    )
+    long = replace(result, engines=engines, ratios=ratios, reference=names[result.reference])  # type: ignore[index]
+    stream = io.StringIO()
+    print_result(long, Console(file=stream, width=width, highlight=False))
+    text = stream.getvalue()
+    assert "…" not in text
+    assert "12345 MiB" in text
 
 
 @frameworks

@@ -11,6 +11,8 @@ from rich.table import Table
 from twofold.timing.breakeven import soonest
 from twofold.timing.result import EngineTiming, TimingResult
 
+RATES = ("rows/s", "GFLOP/s")
+
 
 def print_details(result: TimingResult, console: Console, steps: int, *, narrow: bool) -> None:
     """A row for each engine that was measured, then the time to a result."""
@@ -37,12 +39,15 @@ def soonest_line(result: TimingResult) -> str:
 
 
 def _table(result: TimingResult, steps: int, *, narrow: bool) -> Table:
-    """One row for each engine that was measured; columns without any figure are left out."""
+    """One row for each engine that was measured; columns without any figure are left out.
+
+    A narrow terminal has no room for the two rates, which follow from the step time.
+    """
     measured = [engine for engine in result.engines if engine.status == "measured"]
     rows = [_cells(engine, steps, fixed=not result.batch_sizes) for engine in measured]
     headings = [name for name in rows[0] if any(row[name] for row in rows)]
-    headings = [name for name in headings if not (narrow and name == "rows/s")]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    headings = [name for name in headings if not (narrow and name in RATES)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=narrow)
     table.add_column("engine", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
