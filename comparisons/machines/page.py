@@ -39,6 +39,10 @@ An *engine* is a framework and a way to run it: `torch:eager` and `torch:compile
 `flax:op-by-op` and `flax:jit` are Flax, and so on. A *step* is one update of the model from one
 batch. A *rung* is one check of an engine's numbers against a reference of higher precision.
 
+Timed steps are steps of the experiment: at its end training begins anew. In results from before
+2026-11-25 engines trained on and on, which makes PyTorch slower (gradients become subnormal
+numbers) and XLA not, most of all PyTorch's fastest engines.
+
 To add your machine: `make compare`, then the command above; feeding, other trainers, speed targets
 and calibration have commands of their own, which the README lists."""
 STEPS: Final = """
