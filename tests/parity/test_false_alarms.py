@@ -164,6 +164,13 @@ def test_some_limits_lie_at_the_norm_of_the_first_gradient() -> None:
     assert near >= 4
 
 
+@pytest.mark.parametrize("seed", [128, 172])
+def test_numbers_beyond_the_range_do_not_end_a_ladder(seed: int) -> None:
+    """A gradient of nothing but zeros is clipped at 128; the weights of 172 become infinite."""
+    rungs = climb("torch:eager", draw(seed, "float32").reference(), steps=3, ladder=WITHOUT_EXPORT)
+    assert [rung.note for rung in rungs if "engine failed" in rung.note] == []
+
+
 def test_a_search_stores_what_it_saw_and_tables_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
     tally = Tally("torch:eager", "float32", 3, 4)
     search([tally], Search(tmp_path, variations=1, whole_every=3))

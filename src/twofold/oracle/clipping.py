@@ -30,7 +30,8 @@ def clip_by_global_norm(
     high = np.sqrt(float(square) + uncertain)
     if high + eps < clip_norm * (1.0 - arithmetic.gamma(SCALING_ROUNDINGS)):
         return dict(gradients)
-    factor = min(kind(1), kind(clip_norm) / (np.sqrt(square) + kind(eps)))
+    norm = np.sqrt(square) + kind(eps)  # zero where all gradients are, within their bounds
+    factor = min(kind(1), kind(clip_norm) / norm) if norm > 0 else kind(1)
     smallest = min(1.0, clip_norm / (high + eps))
     largest = min(1.0, clip_norm / (low + eps)) if low + eps > 0 else 1.0
     spread = max(float(factor) - smallest, largest - float(factor), 0.0)

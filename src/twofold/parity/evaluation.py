@@ -31,6 +31,7 @@ UNIT: Final = float(np.finfo(np.float64).eps) / 2
 Interval = tuple[float, float]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # beyond the range a bound is infinite or NaN
 def evaluation_metric_rung(subject: Subject) -> Rung:
     """Logits and metric of the test rows, from the state that the session has come to.
 
