@@ -135,7 +135,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder for the result")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    for name in ("processes", "runs", "slowed_runs"):
+        if getattr(given, name) < 1:
+            option = name.replace("_", "-")
+            parser.error(f"--{option}: {getattr(given, name)} given; allowed is 1 or more")
+    if not given.seconds > 0:
+        parser.error(f"--seconds: {given.seconds} given; allowed is a number above 0")
+    return given
 
 
 def run_all(

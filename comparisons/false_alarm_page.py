@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from comparisons.false_alarm_tally import SCHEMA
+from twofold.parity.multistep import NAME as MULTI_STEP
 from twofold.results import read_json
 
-Group = tuple[str, str, str, str]  # engine, precision, draws, processor
+Group = tuple[str, str, str, str, str]
+"""Engine, precision, draws, processor, and whether the ladder had multi-step execution."""
 
 HEAD: Final = """\
 # False alarms
@@ -17,9 +19,9 @@ HEAD: Final = """\
 Random correct experiments (`comparisons/random_problems.py`), on which the ladder must stay
 silent. Written by `python -m comparisons.false_alarms --table` from `{folder}`.
 
-| engine | precision | draws | processor | seeds | experiments | whole ladders \
+| engine | precision | draws | processor | multi-step | seeds | experiments | whole ladders \
 | variations | rungs judged | explained | beyond the range | alarms |
-|---|---|---|---|---|---|---|---|---|---|---|---|"""
+|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
 CLOSEST: Final = """
 *Draws*: `plain` is the first generator, without schedule, clipping and label smoothing; the runs
 that it was used for are older than step-locked training, the evaluation metric and export, and
@@ -27,9 +29,11 @@ judged the rungs up to the update (that of seed 998 alone is younger). `wide` ha
 experiments with these options drawn as well: about three of five have a schedule, three of five
 are clipped (two of five of these within a tenth of the first gradient's own norm), three of five
 with cross-entropy are smoothed; the warm state claims up to 10,000 steps. There every ladder goes
-through three steps of step-locked training and nine steps in one call to the evaluation metric;
-runs without a row of multi-step execution below are older than that rung. `parts` has the
-experiments of `wide`, every batch of two rows or more cut into 2 to 16 micro-batches.
+through three steps of step-locked training and nine steps in one call to the evaluation metric.
+`parts` has the experiments of `wide`, every batch of two rows or more cut into 2 to 16
+micro-batches.
+
+*Multi-step*: whether the ladder had the rung of nine steps in one call; runs without are older.
 
 *Whole ladders*: experiments whose ladder went on to export and import, which opens a session in the
 other framework and takes several times as long as all the rest.
@@ -38,8 +42,8 @@ other framework and takes several times as long as all the rest.
 every layer's weights, step count), from the forward pass to the update and, in runs that have the
 rung, through nine steps in one call. Nearly all the time of an engine that compiles goes into
 compiling, which variations need not do again: so such an engine has fewer experiments, and
-variations of each. They put other roundings through the same program, but
-are no substitute for other shapes and options, which compile to other programs.
+variations of each. They put other roundings through the same program, but are no substitute for
+other shapes and options, which compile to other programs.
 
 *Beyond the range*: rungs on which the exact result, or all that is known of it, exceeds what the
 engine's numbers can hold; the oracle then does not judge.
@@ -48,8 +52,8 @@ engine's numbers can hold; the oracle then does not judge.
 
 The largest |computed - oracle| / bound on each rung; above 1 would be an alarm.
 
-| engine | precision | draws | processor | rung | ratio | seed |
-|---|---|---|---|---|---|---|"""
+| engine | precision | draws | processor | multi-step | rung | ratio | seed |
+|---|---|---|---|---|---|---|---|"""
 
 
 def page(folder: Path) -> str:
@@ -69,7 +73,9 @@ def page(folder: Path) -> str:
 def group_of(tally: dict[str, Any]) -> Group:
     """What is counted together; results from before the wide draws have the plain ones."""
     processor = str(tally["environment"]["processor"])
-    return tally["engine"], tally["precision"], tally.get("draws", "plain"), processor
+    several = any(rung.startswith(MULTI_STEP) for rung in tally["worst_ratios"])
+    draws = tally.get("draws", "plain")
+    return tally["engine"], tally["precision"], draws, processor, "yes" if several else "no"
 
 
 def _alarm_lines(tallies: list[dict[str, Any]]) -> list[str]:
@@ -79,7 +85,7 @@ def _alarm_lines(tallies: list[dict[str, Any]]) -> list[str]:
         for alarm in tally["alarms"]:
             again = any(clean_rerun(other, tally, alarm["seed"]) for other in tallies)
             since = "; gone since: a later run of this seed has none" if again else ""
-            engine, precision, draws, _ = group_of(tally)
+            engine, precision, draws, *_ = group_of(tally)
             lines.append(
                 f"- {engine} {precision}, {draws} seed {alarm['seed']}, {alarm['rung']}: "
                 f"{alarm['note']}{since}"
@@ -88,10 +94,10 @@ def _alarm_lines(tallies: list[dict[str, Any]]) -> list[str]:
 
 
 def clean_rerun(other: dict[str, Any], tally: dict[str, Any], seed: int) -> bool:
-    """Whether another run of the same group has a seed without an alarm."""
+    """Whether another run of the same engine, precision, draws and processor has no such alarm."""
     covers = other["seeds"][0] <= seed < other["seeds"][1]
     silent = all(alarm["seed"] != seed for alarm in other["alarms"])
-    return group_of(other) == group_of(tally) and covers and silent
+    return group_of(other)[:4] == group_of(tally)[:4] and covers and silent
 
 
 def _group_row(key: Group, group: list[dict[str, Any]]) -> str:

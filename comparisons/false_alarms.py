@@ -75,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     first, end = _seed_range(parser, options.seeds)
     if options.whole < 1:
         parser.error(f"--whole: {options.whole} given; allowed is 1 or more")
+    if options.variations < 0:
+        parser.error(f"--variations: {options.variations} given; allowed is 0 or more")
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         for name in options.engines.split(","):

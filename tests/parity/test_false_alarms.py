@@ -181,7 +181,26 @@ def test_a_search_stores_what_it_saw_and_tables_it(tmp_path) -> None:  # type: i
     assert stored["draws"] == "wide"
     assert stored["alarms"] == []
     processor = stored["environment"]["processor"]
-    assert f"| torch:eager | float32 | wide | {processor} | 3 to 3 | 1 | 1 | 1 |" in page(tmp_path)
+    assert f"| torch:eager | float32 | wide | {processor} | yes | 3 to 3 | 1 | 1 | 1 |" in page(
+        tmp_path
+    )
+
+
+def test_older_ladders_have_a_row_of_their_own(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    for first, rung in ((0, "forward"), (9, "multi-step execution, explained")):
+        tally = Tally("torch:eager", "float32", first, first + 1, experiments=1)
+        tally.worst[rung] = (0.5, first)
+        tally.store(tmp_path)
+    processor = tally.environment["processor"]
+    written = page(tmp_path)
+    for mark, seeds in (("no", "0 to 0"), ("yes", "9 to 9")):
+        assert f"| torch:eager | float32 | wide | {processor} | {mark} | {seeds} | 1 |" in written
+
+
+def test_a_number_of_variations_that_makes_no_sense_is_refused(capsys) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SystemExit):
+        main(["--seeds", "0:1", "--variations", "-1"])
+    assert "--variations: -1 given; allowed is 0 or more" in capsys.readouterr().err
 
 
 def test_a_stopped_search_goes_on_and_comes_to_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]

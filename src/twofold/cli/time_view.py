@@ -192,5 +192,5 @@ def _left_out(result: TimingResult) -> list[str]:
         return []
     return [
         "intervals leave out how processes of one engine differ, so ratios within "
-        f"{RESOLUTION_OF_ONE_PROCESS:.0%} of 1 are not told apart; --processes 5 measures it"
+        f"{RESOLUTION_OF_ONE_PROCESS:.0%} of 1 are not told apart; --processes 8 measures it"
     ]

@@ -52,9 +52,9 @@ class TrainingLength:
 
     A step's time depends on the numbers in it. Where a model has learnt its rows by heart gradients
     become subnormal, which processors multiply slowly and XLA reads as zero: PyTorch's fastest
-    engine took 157 us for each of the first 10,000 steps of `lesson` and 290 us after 50,000, while
-    the experiment has 1,570. Without this the engine that takes the most steps in a given time
-    would be timed on the slowest ones.
+    engine took 157 us for each of the first 10,000 steps of `lesson` and 290 us after some 50,000,
+    while the experiment has 1,570. Without this the engine that takes the most steps in a given
+    time would be timed on the slowest ones.
     """
 
     def __init__(self, steps: int, begin_again: Callable[[], None]) -> None:
