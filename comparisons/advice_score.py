@@ -3,9 +3,9 @@
     python -m comparisons.advice_score
 
 Calibrates this machine, then measures random workloads that the calibration does not hold, and
-scores what the cost model said about them. The targets: a median error of the step time of at most
+scores what the advice says about them. The targets: a median error of the step time of at most
 20 %, and the right winner in at least 90 % of the workloads where the gap is over 10 %. Beside it
-the scores of two simple ways that the model must beat. Engines that take long to compile are
+the scores of two simple ways that the cost model must beat. Engines that take long to compile are
 measured on as many of the workloads as the time allows, and said to be so.
 """
 
@@ -22,11 +22,13 @@ from typing import Any, Final
 from comparisons.compare import default_folder
 from comparisons.narrator import Narrator
 from twofold.advice import store
-from twofold.advice.calibrate import Calibration, Shape, experiment_of
+from twofold.advice.calibrate import Calibration
+from twofold.advice.design import Shape, experiment_of
 from twofold.advice.model import Point, points_to_json
 from twofold.advice.run import calibrate, fleet_on
-from twofold.advice.score import Score, Truth, score_all
+from twofold.advice.score import Score, Truth
 from twofold.advice.sweep import quick_engines
+from twofold.advice.ways import score_all
 from twofold.backends import engine_names
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     for line in table(result):
         narrator.say(line)
     narrator.say(f"written: {path}")
-    return 0 if result["met"] and result["beats_baselines"] else 1
+    return 0 if result["met"] and result["beats_others"] else 1
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -192,6 +194,9 @@ def result_of(
 ) -> dict[str, Any]:
     """The scores with all that they were made from."""
     scores = score_all(calibration.points, truths)
+    way = calibration.choice.way.name
+    used = next(item for item in scores if item.name == way)
+    others = [item for item in scores if item is not used]
     return {
         "schema": SCHEMA,
         "environment": calibration.environment,
@@ -201,30 +206,35 @@ def result_of(
         "calibration_seconds": calibration.seconds,
         "scores": [item.to_json() for item in scores],
         "targets": {"median_error": LARGEST_ERROR, "share_right": SMALLEST_RIGHT},
-        "met": meets_targets(scores[0]),
-        "beats_baselines": beats(scores[0], scores[1:]),
+        "way": way,
+        "met": meets_targets(used),
+        "beats_others": beats(used, others),
         "errors": errors_of(calibration, truths),
         "points": points_to_json(points),
     }
 
 
-def meets_targets(model: Score) -> bool:
-    """Whether the model is as good as asked for."""
+def meets_targets(used: Score) -> bool:
+    """Whether the way that the advice uses is as good as asked for."""
     return (
-        model.median_error is not None
-        and model.median_error <= LARGEST_ERROR
-        and model.share_right is not None
-        and model.share_right >= SMALLEST_RIGHT
+        used.median_error is not None
+        and used.median_error <= LARGEST_ERROR
+        and used.share_right is not None
+        and used.share_right >= SMALLEST_RIGHT
     )
 
 
-def beats(model: Score, baselines: Sequence[Score]) -> bool:
-    """Whether the model is better than each baseline: in winners, and in errors if it has any."""
+def beats(used: Score, others: Sequence[Score]) -> bool:
+    """Whether the way that the advice uses is better than the others: in winners and in errors."""
     return all(
-        model.right >= other.right
-        and model.lost <= other.lost
-        and (other.median_error is None or (model.median_error or 0.0) < other.median_error)
-        for other in baselines
+        used.right >= other.right
+        and used.lost <= other.lost
+        and (
+            used.median_error is None
+            or other.median_error is None
+            or used.median_error < other.median_error
+        )
+        for other in others
     )
 
 
@@ -250,6 +260,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"{item['name']:28} {error:>12} {right:>14} {item['lost']:>25.1%}")
     if result["other_cores"] is not None and result["other_cores"] > busy_limit(1):
         lines.append(f"other programs kept {result['other_cores']:.1f} processors busy meanwhile")
+    lines.append(f"the advice uses: {result['way']}")
     lines.append("targets: error at most 20 %, winner right in at least 90 %: ")
     lines[-1] += "met" if result["met"] else "NOT met"
     for engine, ratios in result["errors"].items():

@@ -16,11 +16,13 @@ from timing_fakes import FakeClock
 from comparisons import advice_score
 from twofold.advice import store
 from twofold.advice.advise import advise, outside
-from twofold.advice.calibrate import DESIGN, Calibration, Shape, collect_points, experiment_of
+from twofold.advice.calibrate import Calibration, collect_points
+from twofold.advice.design import DESIGN, Shape, experiment_of
 from twofold.advice.fit import correction_of, non_negative_fit
 from twofold.advice.model import Point, fit_models
 from twofold.advice.probing import Fleet
-from twofold.advice.score import Truth, score, score_all
+from twofold.advice.score import Truth, score
+from twofold.advice.ways import score_all
 from twofold.advice.workload import TERMS, Workload, workload_of
 from twofold.data import prepare
 from twofold.errors import ResultError

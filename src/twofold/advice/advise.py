@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from twofold.advice.model import EngineModel
+from twofold.advice.choice import Predictor
 from twofold.advice.workload import Workload
 
 DRAWS: Final = 4000
@@ -67,7 +67,7 @@ class Advice:
 
 
 def advise(
-    models: Mapping[str, EngineModel],
+    models: Mapping[str, Predictor],
     workload: Workload,
     steps: int,
     measured: Sequence[Workload],
@@ -101,7 +101,7 @@ def advise(
     return Advice(steps, tuple(predictions), outside(workload, measured))
 
 
-def _draw(model: EngineModel, workload: Workload, steps: int, random: np.random.Generator) -> Any:
+def _draw(model: Predictor, workload: Workload, steps: int, random: np.random.Generator) -> Any:
     """Possible times to the result, shape (DRAWS,)."""
     cold = model.cold_start_s(workload) * np.exp(COLD_SPREAD * random.standard_normal(DRAWS))
     step = model.step_s(workload) * np.exp(model.spread * random.standard_normal(DRAWS))

@@ -6,53 +6,22 @@ those that say most.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from twofold.advice.choice import Choice, Predictor, choose, predictors
+from twofold.advice.design import DESIGN, Shape, experiment_of
 from twofold.advice.model import EngineModel, Point, fit_models, points_to_json
 from twofold.advice.probing import Fleet
 from twofold.advice.workload import Workload
-from twofold.experiment import Device, Experiment
+from twofold.experiment import Device
 from twofold.timing.clock import Clock, seconds_since
 
 SCHEMA: Final = "twofold.calibration/1"
 ROUND_SECONDS: Final = 0.3
 FEWEST_POINTS: Final = 2
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One workload of the design."""
-
-    rows: int
-    hidden: tuple[int, ...]
-    in_features: int = 20
-    dropout: float = 0.0
-    optimizer: str = "adamw"
-
-
-DESIGN: Final = (
-    Shape(64, (128, 128)),
-    Shape(512, (512, 512), 64, 0.2),
-    Shape(16, (16,), 8, 0.2),
-    Shape(32, (256, 256, 256), 32, 0.2),
-    Shape(256, (64,), 64, 0.0, "sgd"),
-    Shape(8, (512,), 128),
-    Shape(512, (32, 32), 16, 0.2),
-    Shape(128, (256, 256), 20),
-    Shape(64, (64, 64, 64), 64, 0.0, "sgd"),
-    Shape(512, (128,), 128),
-    Shape(16, (128, 128), 64, 0.2),
-    Shape(128, (512, 512, 512), 32, 0.0, "sgd"),
-    Shape(32, (32,), 128, 0.2),
-    Shape(256, (256, 256, 256), 16),
-    Shape(8, (64, 64), 16, 0.0, "sgd"),
-    Shape(256, (512,), 8, 0.2),
-    Shape(512, (16, 16, 16), 32),
-    Shape(64, (512, 512), 128, 0.2, "sgd"),
-)
 
 
 @dataclass(frozen=True)
@@ -75,6 +44,16 @@ class Calibration:
         """A model of each engine that was measured."""
         return fit_models(self.points)
 
+    @cached_property
+    def choice(self) -> Choice:
+        """The way of predicting that this machine's own workloads speak for."""
+        return choose(self.points)
+
+    @cached_property
+    def predictors(self) -> Mapping[str, Predictor]:
+        """What predicts each engine: its model, or the simpler way that was chosen instead."""
+        return predictors(self.points, self.models, self.choice)
+
     @property
     def workloads(self) -> list[Workload]:
         """All workloads that were measured."""
@@ -89,6 +68,7 @@ class Calibration:
             "seconds": self.seconds,
             "other_cores": self.other_cores,
             "failures": self.failures,
+            "choice": self.choice.to_json(),
             "models": [model.to_json() for model in self.models.values()],
             "points": points_to_json(self.points),
         }
@@ -105,23 +85,6 @@ class Calibration:
             given["failures"],
             given["other_cores"],
         )
-
-
-def experiment_of(shape: Shape, device: Device) -> Experiment:
-    """The experiment that has a shape of the design."""
-    return Experiment.load("lesson").with_values(
-        name="calibration",
-        device=device,
-        model__hidden=shape.hidden,
-        model__in_features=shape.in_features,
-        model__out_features=3,
-        model__dropout=shape.dropout,
-        optimizer__kind=shape.optimizer,
-        **({"optimizer__momentum": 0.9} if shape.optimizer == "sgd" else {}),
-        data__rows=8 * shape.rows,
-        data__batch_size=shape.rows,
-        data__test_fraction=0.0,
-    )
 
 
 def collect_points(

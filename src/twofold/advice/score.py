@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
-from twofold.advice.model import Point, fit_models
+from twofold.advice.model import Point
 from twofold.advice.workload import Workload
 
 CLEAR_GAP: Final = 0.10
@@ -28,7 +25,7 @@ class Truth:
     @property
     def best(self) -> str:
         """The engine with the shortest step."""
-        return min(self.step_s, key=lambda name: self.step_s[name])
+        return soonest(self.step_s)
 
     @property
     def gap(self) -> float:
@@ -70,50 +67,27 @@ def score(name: str, truths: Sequence[Truth], predict: StepTime, *, times: bool 
         errors += [abs(predicted[engine] / truth.step_s[engine] - 1) for engine in predicted]
         if len(predicted) < 2:
             continue
-        choice = min(predicted, key=lambda engine: predicted[engine])
-        lost.append(truth.step_s[choice] / truth.step_s[truth.best] - 1)
+        lost.append(lost_by(predicted, truth))
         if truth.gap > CLEAR_GAP:
             clear += 1
-            right += choice == truth.best
+            right += soonest(predicted) == truth.best
     error = statistics.median(errors) if times and errors else None
     return Score(name, error, right, clear, statistics.fmean(lost) if lost else 0.0)
 
 
-def score_all(points: Sequence[Point], truths: Sequence[Truth]) -> list[Score]:
-    """The model, and the two baselines that it must beat."""
-    models = fit_models(points)
-
-    def by_model(engine: str, workload: Workload) -> float:
-        return models[engine].step_s(workload)
-
-    return [
-        score("cost model", truths, by_model),
-        score("always the overall best", truths, overall_best(points), times=False),
-        score("nearest measured neighbour", truths, nearest(points)),
-    ]
+def soonest(step_s: Mapping[str, float]) -> str:
+    """The engine with the shortest step."""
+    return min(step_s, key=lambda engine: step_s[engine])
 
 
-def nearest(points: Iterable[Point]) -> StepTime:
-    """The step time of the engine's measured workload that is most alike."""
-    known = list(points)
-
-    def predict(engine: str, workload: Workload) -> float:
-        place = workload.place()
-        own = [point for point in known if point.engine == engine]
-        return min(own, key=lambda p: float(np.sum((p.workload.place() - place) ** 2))).step_s
-
-    return predict
+def lost_by(predicted: Mapping[str, float], truth: Truth) -> float:
+    """By what share the engine that is predicted to be the soonest was slower than the best."""
+    return truth.step_s[soonest(predicted)] / truth.step_s[truth.best] - 1
 
 
-def overall_best(points: Iterable[Point]) -> StepTime:
-    """The engine's rank among all, whatever the workload: the mean ratio to the best one there."""
-    by_workload: dict[Workload, dict[str, float]] = {}
+def by_workload(points: Iterable[Point]) -> dict[Workload, dict[str, float]]:
+    """The step times of the engines that were measured on each workload."""
+    found: dict[Workload, dict[str, float]] = {}
     for point in points:
-        by_workload.setdefault(point.workload, {})[point.engine] = point.step_s
-    behind: dict[str, list[float]] = {}
-    for times in by_workload.values():
-        best = min(times.values())
-        for engine, seconds in times.items():
-            behind.setdefault(engine, []).append(math.log(seconds / best))
-    ranks = {engine: statistics.fmean(logs) for engine, logs in behind.items()}
-    return lambda engine, _: math.exp(ranks[engine])
+        found.setdefault(point.workload, {})[point.engine] = point.step_s
+    return found

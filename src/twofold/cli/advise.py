@@ -64,9 +64,10 @@ def advise(
     known = store.load(calibration or store.default_path(experiment.device))
     problem = prepare(experiment)
     workload = workload_of(whole_batches(problem)[0])
-    found = ask(known.models, workload, steps or problem.total_steps, known.workloads)
+    found = ask(known.predictors, workload, steps or problem.total_steps, known.workloads)
     console = Console(highlight=False)
     print_advice(experiment, found, console)
+    console.print(f"[dim]{known.choice.why()}[/]")
     here = {**environment.describe(), "threads": known.environment.get("threads")}
     for doubt in store.doubts(known, here):
         console.print(f"[yellow]note[/]: {doubt}")

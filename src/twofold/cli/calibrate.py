@@ -59,7 +59,9 @@ def calibrate(
             on_progress=show,
         )
     store.save(found, target)
-    Console(highlight=False).print(table_of(found))
+    console = Console(highlight=False)
+    console.print(table_of(found))
+    console.print(found.choice.why())
     for engine, reason in found.failures.items():
         typer.echo(f"{engine}: could not be measured: {reason}", err=True)
     for doubt in store.doubts(found, found.environment):

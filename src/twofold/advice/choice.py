@@ -1,0 +1,118 @@
+"""Which way of predicting a calibration's own workloads speak for, each left out in its turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from twofold.advice.model import EngineModel, Point, fit_models
+from twofold.advice.score import StepTime, Truth, by_workload, lost_by
+from twofold.advice.ways import WAYS, Way
+from twofold.advice.workload import Workload
+
+FEWEST_WORKLOADS: Final = 6
+"""Below this number of workloads with two engines or more nothing is compared."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The way that predicts step times, and why.
+
+    `lost`: by what share each way's winner was slower than the best of the workloads left out, on
+    average; empty where too few were measured to say. `spread`: of the chosen way's step times
+    around those measured there, for each engine, as a share.
+    """
+
+    way: Way
+    lost: Mapping[str, float]
+    spread: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice in JSON's types."""
+        return {"way": self.way.name, "lost": dict(self.lost)}
+
+    def why(self) -> str:
+        """The choice as a sentence."""
+        if not self.lost:
+            return f"step times by the {self.way.name}: too few workloads to compare it with others"
+        told = ", ".join(f"{name} {share:.1%}" for name, share in self.lost.items())
+        return (
+            f"step times by: {self.way.name} (on this machine's own workloads, each left out in "
+            f"its turn, the engine that a way named was slower than the best by: {told})"
+        )
+
+
+@dataclass(frozen=True)
+class SimplerModel:
+    """An engine's model whose step times are those of a simpler way."""
+
+    model: EngineModel
+    predict: StepTime
+    spread: float
+
+    def step_s(self, workload: Workload) -> float:
+        """Seconds of a training step."""
+        return self.predict(self.model.engine, workload)
+
+    def cold_start_s(self, workload: Workload) -> float:
+        """Seconds from nothing to the end of the first step."""
+        return self.model.cold_start_s(workload)
+
+    def time_to(self, workload: Workload, steps: int) -> float:
+        """Seconds from nothing to the end of a number of steps."""
+        return self.cold_start_s(workload) + (steps - 1) * self.step_s(workload)
+
+
+Predictor = EngineModel | SimplerModel
+
+
+def choose(points: Sequence[Point]) -> Choice:
+    """The way whose winners lose least on workloads left out; the cost model where all lose alike.
+
+    Leave-one-out cross-validation (Stone, 1974): every way learns from all other workloads.
+    """
+    truths = [Truth(*item) for item in by_workload(points).items() if len(item[1]) > 1]
+    if len(truths) < FEWEST_WORKLOADS:
+        return Choice(WAYS[0], {}, {})
+    lost: dict[str, list[float]] = {way.name: [] for way in WAYS}
+    errors: dict[str, dict[str, list[float]]] = {way.name: {} for way in WAYS}
+    for truth in truths:
+        others = [point for point in points if point.workload != truth.workload]
+        models = fit_models(others)
+        for way in WAYS:
+            predicted = _predicted(way, others, models, truth)
+            lost[way.name].append(lost_by(predicted, truth))
+            for engine, seconds in predicted.items():
+                error = math.log(seconds / truth.step_s[engine])
+                errors[way.name].setdefault(engine, []).append(error)
+    means = {name: float(np.mean(shares)) for name, shares in lost.items()}
+    best = min(WAYS, key=lambda way: means[way.name])
+    spread = {
+        engine: float(np.sqrt(np.mean(np.square(own)))) for engine, own in errors[best.name].items()
+    }
+    return Choice(best, means, spread)
+
+
+def _predicted(
+    way: Way, points: Sequence[Point], models: Mapping[str, EngineModel], truth: Truth
+) -> dict[str, float]:
+    """What a way says of the engines that were measured on a workload, as far as it knows them."""
+    predict = way.learn(points, models)
+    return {name: predict(name, truth.workload) for name in truth.step_s if name in models}
+
+
+def predictors(
+    points: Sequence[Point], models: Mapping[str, EngineModel], choice: Choice
+) -> Mapping[str, Predictor]:
+    """What predicts each engine: its model, or the simpler way that was chosen instead."""
+    if choice.way is WAYS[0]:
+        return models
+    predict = choice.way.learn(points, models)
+    return {
+        engine: SimplerModel(model, predict, choice.spread.get(engine, model.spread))
+        for engine, model in models.items()
+    }

@@ -1,0 +1,148 @@
+"""Which way of predicting a calibration's own points speak for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from twofold.advice.advise import advise
+from twofold.advice.choice import FEWEST_WORKLOADS, SimplerModel, choose, predictors
+from twofold.advice.design import (
+    CORNERS,
+    DESIGN,
+    IN_FEATURES,
+    ROWS,
+    WIDTHS,
+    experiment_of,
+    spread_shapes,
+)
+from twofold.advice.model import Point, fit_models
+from twofold.advice.ways import WAYS, ranks_of
+from twofold.advice.workload import Workload, workload_of
+from twofold.data import prepare
+
+WORKLOADS = [workload_of(prepare(experiment_of(shape, "cpu"))) for shape in DESIGN]
+COST_MODEL, OVERALL_BEST, NEAREST = WAYS
+
+
+def points_of(engine: str, step_s: dict[Workload, float]) -> list[Point]:
+    return [
+        Point(engine, workload, False, 0.0, 0.1, 0.5, 1, seconds)
+        for workload, seconds in step_s.items()
+    ]
+
+
+def by_the_terms(workload: Workload, overhead: float, rate: float) -> float:
+    return overhead + float(workload.terms()[4]) / rate
+
+
+def test_points_that_follow_the_terms_speak_for_the_cost_model() -> None:
+    quick_start = {w: by_the_terms(w, 1e-4, 5e10) for w in WORKLOADS}
+    quick_products = {w: by_the_terms(w, 3e-4, 5e11) for w in WORKLOADS}
+    found = choose([*points_of("a", quick_start), *points_of("b", quick_products)])
+    assert found.way is COST_MODEL
+    assert found.lost[COST_MODEL.name] < 0.02
+    assert found.lost[OVERALL_BEST.name] > 0.2  # neither is the best everywhere
+    assert "step times by: cost model" in found.why()
+
+
+def test_points_without_a_law_speak_for_always_the_overall_best() -> None:
+    """Times have nothing to do with the workload, and one engine is a third slower each time."""
+    noise = [math.exp(2 * math.sin(37.0 * index**2)) for index in range(len(WORKLOADS))]
+    first = dict(zip(WORKLOADS, (1e-4 * factor for factor in noise), strict=True))
+    second = {
+        workload: seconds * (1.3 + 0.4 * (index % 3 - 1))
+        for index, (workload, seconds) in enumerate(first.items())
+    }
+    third = {workload: 1.05 * seconds for workload, seconds in first.items()}
+    points = [*points_of("a", first), *points_of("b", second), *points_of("c", third)]
+    found = choose(points)
+    assert found.lost[found.way.name] == min(found.lost.values())
+    assert found.lost[OVERALL_BEST.name] < found.lost[COST_MODEL.name]
+    assert found.way is OVERALL_BEST
+
+
+def test_a_simpler_way_gives_the_times_and_the_model_the_cold_start() -> None:
+    slower = {w: 2.0 * by_the_terms(w, 1e-4, 1e11) for w in WORKLOADS}
+    points = [
+        *points_of("a", {w: by_the_terms(w, 1e-4, 1e11) for w in WORKLOADS}),
+        *points_of("b", slower),
+    ]
+    models = fit_models(points)
+    choice = replace(choose(points), way=OVERALL_BEST)
+    found = predictors(points, models, choice)
+    workload = Workload((10, 50, 3), 100, 2, 4, False)
+    assert all(isinstance(model, SimplerModel) for model in found.values())
+    assert found["b"].step_s(workload) == pytest.approx(2 * found["a"].step_s(workload))
+    level = math.sqrt(models["a"].step_s(workload) * models["b"].step_s(workload))
+    assert found["a"].step_s(workload) == pytest.approx(level / math.sqrt(2))
+    assert found["a"].cold_start_s(workload) == models["a"].cold_start_s(workload)
+    assert advise(found, workload, 1000, WORKLOADS).best.engine == "a"
+    assert predictors(points, models, replace(choice, way=COST_MODEL)) is models
+
+
+def test_an_engine_is_not_judged_by_which_workloads_it_was_measured_on() -> None:
+    """`b` is always 10 % slower than `a`; `c`, the best, was measured on the slow half alone."""
+    first = {workload: 1e-4 * (index + 1) for index, workload in enumerate(WORKLOADS)}
+    second = {workload: 1.1 * seconds for workload, seconds in first.items()}
+    third = {workload: 0.8 * first[workload] for workload in WORKLOADS[len(WORKLOADS) // 2 :]}
+    ranks = ranks_of([*points_of("a", first), *points_of("b", second), *points_of("c", third)])
+    assert ranks["b"] - ranks["a"] == pytest.approx(math.log(1.1))
+    assert ranks["c"] - ranks["a"] == pytest.approx(math.log(0.8))
+
+
+def test_the_nearest_neighbour_is_found_in_every_term() -> None:
+    step_s = {workload: 1e-4 * (index + 1) for index, workload in enumerate(WORKLOADS)}
+    points = points_of("a", step_s)
+    predict = NEAREST.learn(points, fit_models(points))
+    for workload, seconds in step_s.items():
+        assert predict("a", workload) == seconds
+        beside = replace(workload, rows=workload.rows + 1)
+        assert predict("a", beside) == seconds
+
+
+def test_too_few_workloads_choose_nothing() -> None:
+    few = WORKLOADS[: FEWEST_WORKLOADS - 1]
+    points = [*points_of("a", dict.fromkeys(few, 1e-4)), *points_of("b", dict.fromkeys(few, 2e-4))]
+    found = choose(points)
+    assert (found.way, dict(found.lost)) == (COST_MODEL, {})
+    assert "too few workloads" in found.why()
+    alone = points_of("a", dict.fromkeys(WORKLOADS, 1e-4))
+    assert choose(alone).way is COST_MODEL  # one engine has no rival
+
+
+def test_a_spread_is_that_of_workloads_left_out() -> None:
+    step_s = {w: by_the_terms(w, 1e-4, 1e11) for w in WORKLOADS}
+    found = choose(
+        [*points_of("a", step_s), *points_of("b", {w: 2 * s for w, s in step_s.items()})]
+    )
+    assert set(found.spread) == {"a", "b"}
+    assert all(0 < spread < 0.05 for spread in found.spread.values())
+
+
+@pytest.mark.parametrize("count", [6, 12, 20])
+def test_every_beginning_of_the_design_fills_the_space(count: int) -> None:
+    """Few points are spread as well as many: each third of each range holds some."""
+    shapes = list(spread_shapes(count))
+    for values, (low, high) in (
+        ([shape.rows for shape in shapes], ROWS),
+        ([shape.in_features for shape in shapes], IN_FEATURES),
+        ([width for shape in shapes for width in shape.hidden], WIDTHS),
+    ):
+        thirds = {min(2, int(3 * math.log(value / low) / math.log(high / low))) for value in values}
+        assert thirds == {0, 1, 2}
+    assert {len(shape.hidden) for shape in shapes} == {1, 2, 3}
+    assert {(shape.dropout > 0, shape.optimizer) for shape in shapes} == {
+        (mask, optimizer) for mask in (True, False) for optimizer in ("adamw", "sgd")
+    }
+
+
+def test_the_corners_hold_the_design_and_most_widths_are_no_powers_of_two() -> None:
+    for shape in spread_shapes(200):
+        assert ROWS[0] <= shape.rows <= ROWS[1]
+        assert all(WIDTHS[0] <= width <= WIDTHS[1] for width in shape.hidden)
+    assert {shape.rows for shape in CORNERS} >= set(ROWS)
+    widths = [width for shape in spread_shapes(20) for width in shape.hidden]
+    assert sum(width & (width - 1) == 0 for width in widths) <= len(widths) / 10
