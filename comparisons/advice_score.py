@@ -39,6 +39,7 @@ from twofold.timing.quiet import busy_limit
 SCHEMA: Final = "twofold.advice-score/1"
 LARGEST_ERROR: Final = 0.20
 SMALLEST_RIGHT: Final = 0.90
+CALIBRATION_SECONDS: Final = 200.0
 SECONDS_BESIDE_COMPILING: Final = 1.5
 FEWEST_WORKLOADS: Final = 6
 PATIENCE: Final = 1.5
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         points = [point for found in measured for point in found.values()]
         truths = [truth_of(found) for found in measured if found]
         result = {**result_of(calibration, points, truths, given), "other_cores": other_cores}
-        path = write_json(folder / "advice-score.json", result)
+        path = write_json(folder / named("advice-score", calibration), result)
     except TwofoldError as error:
         narrator.fail(f"error: {error}")
         return error.exit_code
@@ -75,10 +76,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="comma-separated; default %(default)s",
     )
     parser.add_argument("--calibration", type=Path, help="use this one instead of a new one")
-    parser.add_argument("--calibration-seconds", type=float, default=200.0)
+    parser.add_argument("--calibration-seconds", type=float, default=CALIBRATION_SECONDS)
     parser.add_argument("--workloads", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=0.6, help="of rounds on each workload")
-    parser.add_argument("--budget", type=float, default=300.0, help="seconds for all workloads")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of rounds on each workload")
+    parser.add_argument("--budget", type=float, default=420.0, help="seconds for all workloads")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--out", type=Path, help="folder for the result")
@@ -99,13 +100,18 @@ def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> C
         given.engines.split(","),
         threads=given.threads,
         budget_s=given.calibration_seconds,
-        on_progress=lambda engine, part: narrator.update("calibrating", engine, part),
+        on_progress=lambda engines, part: narrator.update("calibrating", engines, part),
     )
-    path = store.save(found, folder / "calibration-advice.json")
+    path = store.save(found, folder / named("calibration-advice", found))
     for engine, reason in found.failures.items():
         narrator.fail(f"{engine}: could not be measured: {reason}")
     narrator.say(f"{len(found.points)} points of {len(found.models)} engines: {path}")
     return found
+
+
+def named(name: str, calibration: Calibration) -> str:
+    """The file of a result: one for each number of threads."""
+    return f"{name}-{calibration.environment['threads']}-threads.json"
 
 
 def random_workload(order: random.Random) -> Experiment:

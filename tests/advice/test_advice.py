@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -16,7 +17,7 @@ from timing_fakes import FakeClock
 from comparisons import advice_score
 from twofold.advice import store
 from twofold.advice.advise import advise, outside
-from twofold.advice.calibrate import Calibration, collect_points
+from twofold.advice.calibrate import FEWEST_POINTS, Calibration, collect_points, cost_of
 from twofold.advice.design import DESIGN, Shape, experiment_of
 from twofold.advice.fit import correction_of, non_negative_fit
 from twofold.advice.model import Point, fit_models
@@ -141,6 +142,44 @@ def test_a_budget_is_kept_and_slow_compilers_still_get_their_first_points() -> N
     counts = {engine: sum(p.engine == engine for p in found.points) for engine in ENGINES}
     assert counts["torch:compile"] >= 2
     assert counts["torch:eager"] > counts["torch:compile"]
+
+
+def test_who_compiles_long_is_measured_as_seldom_as_the_cube_root_of_its_cost_says() -> None:
+    found = calibration(budget_s=500.0).points
+    counts = {engine: sum(point.engine == engine for point in found) for engine in ENGINES}
+    cheap, dear = (
+        cost_of([point for point in found if point.engine == engine])
+        for engine in ("torch:eager", "torch:compile")
+    )
+    assert counts["torch:eager"] == len(DESIGN)
+    assert counts["torch:compile"] == pytest.approx(len(DESIGN) / math.cbrt(dear / cheap), abs=1.5)
+    shapes = [workload_of(prepare(experiment_of(shape, "cpu"))) for shape in DESIGN]
+    taken = [shapes.index(point.workload) for point in found if point.engine == "torch:compile"]
+    gaps = [after - before for before, after in itertools.pairwise(taken)]
+    assert taken == sorted(taken)
+    assert max(gaps[FEWEST_POINTS:]) <= 3  # spread over the whole design
+
+
+def test_engines_stand_side_by_side() -> None:
+    """A machine that gets slower and slower leaves the ratio of two engines as it is."""
+    clock = FakeClock()
+
+    class Slowing(LawfulWorker):
+        def open(self) -> Opened:
+            opened = super().open()
+            self.session.drift = lambda now: 1.0 + now / 20.0
+            return opened
+
+    engines = ("torch:eager", "flax:jit")
+    fleet = Fleet(lambda engine: Slowing(engine, clock, 0.01), clock)
+    points = collect_points(fleet, engines, budget_s=60.0, clock=clock, device="cpu")
+    first, second = (
+        {point.workload: point.step_s for point in points if point.engine == engine}
+        for engine in engines
+    )
+    for workload, seconds in second.items():
+        expected = LAWS["flax:jit"].step_s(workload) / LAWS["torch:eager"].step_s(workload)
+        assert seconds / first[workload] == pytest.approx(expected, rel=0.05)
 
 
 def test_an_engine_that_breaks_is_named_and_the_others_go_on() -> None:

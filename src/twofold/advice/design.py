@@ -15,7 +15,7 @@ IN_FEATURES: Final = (8, 128)
 DEPTHS: Final = (2, 1, 3, 2, 3)
 DROPOUTS: Final = (0.2, 0.0)
 OPTIMIZERS: Final = ("adamw", "adamw", "sgd")
-SPREAD: Final = 20
+SPREAD: Final = 29
 """How many workloads the design has beside its corners."""
 
 

@@ -15,7 +15,7 @@ from twofold.timing.protocol import EngineWorker
 from twofold.timing.statistics import median_interval
 from twofold.timing.subject import whole_batches
 
-WARM_UP_LIMIT_S: Final = 1.0
+WARM_UP_LIMIT_S: Final = 0.4
 REPEATS: Final = 5
 
 
