@@ -25,7 +25,7 @@ from twofold.advice import store
 from twofold.advice.calibrate import Calibration
 from twofold.advice.design import Shape, experiment_of
 from twofold.advice.model import Point, points_to_json
-from twofold.advice.run import calibrate, fleet_on
+from twofold.advice.run import BUDGET_S, calibrate, fleet_on
 from twofold.advice.score import Score, Truth
 from twofold.advice.sweep import quick_engines
 from twofold.advice.ways import score_all
@@ -39,7 +39,6 @@ from twofold.timing.quiet import busy_limit
 SCHEMA: Final = "twofold.advice-score/1"
 LARGEST_ERROR: Final = 0.20
 SMALLEST_RIGHT: Final = 0.90
-CALIBRATION_SECONDS: Final = 200.0
 SECONDS_BESIDE_COMPILING: Final = 1.5
 FEWEST_WORKLOADS: Final = 6
 PATIENCE: Final = 1.5
@@ -76,7 +75,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="comma-separated; default %(default)s",
     )
     parser.add_argument("--calibration", type=Path, help="use this one instead of a new one")
-    parser.add_argument("--calibration-seconds", type=float, default=CALIBRATION_SECONDS)
+    parser.add_argument("--calibration-seconds", type=float, default=BUDGET_S)
     parser.add_argument("--workloads", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=3.0, help="of rounds on each workload")
     parser.add_argument("--budget", type=float, default=420.0, help="seconds for all workloads")
@@ -100,7 +99,7 @@ def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> C
         given.engines.split(","),
         threads=given.threads,
         budget_s=given.calibration_seconds,
-        on_progress=lambda engines, part: narrator.update("calibrating", engines, part),
+        on_progress=lambda part: narrator.update("calibrating", fraction=part),
     )
     path = store.save(found, folder / named("calibration-advice", found))
     for engine, reason in found.failures.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import random
@@ -17,7 +16,7 @@ from timing_fakes import FakeClock
 from comparisons import advice_score
 from twofold.advice import store
 from twofold.advice.advise import advise, outside
-from twofold.advice.calibrate import FEWEST_POINTS, Calibration, collect_points, cost_of
+from twofold.advice.calibrate import Calibration, collect_points
 from twofold.advice.design import DESIGN, Shape, experiment_of
 from twofold.advice.fit import correction_of, non_negative_fit
 from twofold.advice.model import Point, fit_models
@@ -136,28 +135,19 @@ def test_compile_time_grows_with_the_layers(known: Calibration) -> None:
             assert predicted == pytest.approx(expected, rel=0.1, abs=0.05)
 
 
-def test_a_budget_is_kept_and_slow_compilers_still_get_their_first_points() -> None:
-    found = calibration(budget_s=60.0)
-    assert found.seconds < 60.0 + 12.0
-    counts = {engine: sum(p.engine == engine for p in found.points) for engine in ENGINES}
-    assert counts["torch:compile"] >= 2
-    assert counts["torch:eager"] > counts["torch:compile"]
+def test_a_budget_is_kept_and_all_engines_have_the_same_workloads() -> None:
+    found = calibration(budget_s=90.0)
+    assert found.seconds < 90.0
+    shapes = {
+        engine: [point.workload for point in found.points if point.engine == engine]
+        for engine in ENGINES
+    }
+    assert 4 <= len(shapes["torch:compile"]) < len(DESIGN)
+    assert shapes["torch:eager"] == shapes["flax:jit"] == shapes["torch:compile"]
 
 
-def test_who_compiles_long_is_measured_as_seldom_as_the_cube_root_of_its_cost_says() -> None:
-    found = calibration(budget_s=500.0).points
-    counts = {engine: sum(point.engine == engine for point in found) for engine in ENGINES}
-    cheap, dear = (
-        cost_of([point for point in found if point.engine == engine])
-        for engine in ("torch:eager", "torch:compile")
-    )
-    assert counts["torch:eager"] == len(DESIGN)
-    assert counts["torch:compile"] == pytest.approx(len(DESIGN) / math.cbrt(dear / cheap), abs=1.5)
-    shapes = [workload_of(prepare(experiment_of(shape, "cpu"))) for shape in DESIGN]
-    taken = [shapes.index(point.workload) for point in found if point.engine == "torch:compile"]
-    gaps = [after - before for before, after in itertools.pairwise(taken)]
-    assert taken == sorted(taken)
-    assert max(gaps[FEWEST_POINTS:]) <= 3  # spread over the whole design
+def test_two_workloads_are_measured_even_if_they_take_longer_than_allowed() -> None:
+    assert len(calibration(budget_s=1.0).points) == 2 * len(ENGINES)
 
 
 def test_engines_stand_side_by_side() -> None:

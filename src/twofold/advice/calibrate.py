@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +10,7 @@ from typing import Any, Final
 from twofold.advice.choice import Choice, Predictor, choose, predictors
 from twofold.advice.design import DESIGN, Shape, experiment_of
 from twofold.advice.model import EngineModel, Point, fit_models, points_to_json
-from twofold.advice.probing import WARM_UP_LIMIT_S, Fleet
+from twofold.advice.probing import Fleet
 from twofold.advice.workload import Workload
 from twofold.experiment import Device
 from twofold.timing.clock import Clock, seconds_since
@@ -94,47 +92,24 @@ def collect_points(
     clock: Clock,
     device: Device = "auto",
     design: Sequence[Shape] = DESIGN,
-    on_progress: Callable[[str, float], None] = lambda _engines, _fraction: None,
+    on_progress: Callable[[float], None] = lambda _fraction: None,
 ) -> list[Point]:
     """Measure the design, a workload after the other, until it ends or the budget would be overrun.
 
-    Engines stand side by side, so that what slows the machine down slows all of them. Those that
-    take long to compile sit out some workloads (see `takes_part`); every engine that runs at all
-    gets FEWEST_POINTS.
+    All engines stand side by side on every workload: what slows the machine down slows all of them,
+    and none is known on other kinds of workloads than its rivals. FEWEST_POINTS are measured
+    whatever they take.
     """
-    start, found = clock.nanoseconds(), dict[str, list[Point]]()
+    start, found = clock.nanoseconds(), list[Point]()
+    longest = 0.0  # of the workloads after the first, which pays for imports
     for number, shape in enumerate(design):
         alive = [engine for engine in engines if engine not in fleet.failures]
-        taking = [name for name in alive if number < FEWEST_POINTS or takes_part(name, found)]
-        total = seconds_since(clock, start)
-        expected = sum(cost_of(found[name]) for name in taking if name in found)
-        if not taking or (number >= FEWEST_POINTS and total + expected > budget_s):
+        before = seconds_since(clock, start)
+        if not alive or (number >= FEWEST_POINTS and before + longest > budget_s):
             break
-        on_progress(", ".join(taking), min(1.0, total / budget_s))
-        points = fleet.measure(experiment_of(shape, device), taking, ROUND_SECONDS * len(taking))
-        for engine, point in points.items():
-            found.setdefault(engine, []).append(point)
-    return [point for engine in engines for point in found.get(engine, [])]
-
-
-def takes_part(engine: str, found: Mapping[str, Sequence[Point]]) -> bool:
-    """Whether an engine is due for another workload: the cheapest one always is.
-
-    An engine that costs c times as much is measured c^(1/3) times as seldom: that makes the sum of
-    the squared errors smallest if an engine's falls with the square of its number of points.
-    """
-
-    def due(name: str) -> float:
-        return len(found[name]) * math.cbrt(cost_of(found[name]))
-
-    cheapest = min(found, key=lambda name: cost_of(found[name]))
-    step = math.cbrt(cost_of(found[cheapest]))
-    return engine == cheapest or due(engine) < due(cheapest) + step
-
-
-def cost_of(points: Sequence[Point]) -> float:
-    """Seconds that another workload takes in an engine's lasting process."""
-    compiling = statistics.fmean(
-        point.open_s + point.first_step_s for point in points[1:] or points
-    )
-    return compiling + WARM_UP_LIMIT_S + ROUND_SECONDS
+        on_progress(min(1.0, before / budget_s))
+        experiment = experiment_of(shape, device)
+        found += fleet.measure(experiment, alive, ROUND_SECONDS * len(alive)).values()
+        if number:
+            longest = max(longest, seconds_since(clock, start) - before)
+    return found

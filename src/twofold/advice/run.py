@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from twofold import environment
 from twofold.advice.calibrate import Calibration, collect_points
@@ -15,7 +16,8 @@ from twofold.timing.measure import checked_cpus, checked_engines, missing_framew
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import Limits
 
-PATIENCE = Limits(cold_s=120.0, block_s=60.0)
+BUDGET_S: Final = 215.0
+PATIENCE: Final = Limits(cold_s=120.0, block_s=60.0)
 
 
 def calibrate(
@@ -23,12 +25,12 @@ def calibrate(
     *,
     device: Device = "auto",
     threads: int | None = None,
-    budget_s: float = 180.0,
-    on_progress: Callable[[str, float], None] = lambda _engine, _fraction: None,
+    budget_s: float = BUDGET_S,
+    on_progress: Callable[[float], None] = lambda _fraction: None,
 ) -> Calibration:
     """Measure engines (default: all) on the design of workloads, and fit their models.
 
-    `budget_s`: seconds for the measurements; an engine under way is waited for. Engines without
+    `budget_s`: seconds for the measurements. Engines without
     their framework are left out. Raises BadInput before anything is started.
     """
     names = [name for name in checked_engines(engines) if not missing_framework(name)]

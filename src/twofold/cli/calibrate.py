@@ -27,7 +27,7 @@ def calibrate(
     ] = None,
     seconds: Annotated[
         float, typer.Option(help="Seconds to spend on measurements.", metavar="S", min=5.0)
-    ] = 180.0,
+    ] = 215.0,
     path: Annotated[
         Path | None, typer.Option(help="Where to keep it; default your cache folder.")
     ] = None,
@@ -48,8 +48,8 @@ def calibrate(
     errors = Console(stderr=True, highlight=False)
     with errors.status("calibrating") as status:
 
-        def show(engine: str, fraction: float) -> None:
-            status.update(f"calibrating {engine}, {fraction:.0%} of the time spent")
+        def show(fraction: float) -> None:
+            status.update(f"calibrating, {fraction:.0%} of the time spent")
 
         found = run.calibrate(
             asked_engines(engines),
