@@ -1,12 +1,14 @@
 """Is the advice right on workloads that it has never seen?
 
-    python -m comparisons.advice_score
+    python -m comparisons.advice_score [--threads N]
+    python -m comparisons.advice_score --again
 
 Calibrates this machine, then measures random workloads that the calibration does not hold, and
 scores what the advice says about them. The targets: a median error of the step time of at most
 20 %, and the right winner in at least 90 % of the workloads where the gap is over 10 %. Beside it
 the scores of two simple ways that the cost model must beat. Engines that take long to compile are
-measured on as many of the workloads as the time allows, and said to be so.
+measured on as many of the workloads as the time allows, and said to be so. The second form scores
+the stored measurements once more.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ from twofold.advice.calibrate import Calibration
 from twofold.advice.design import Shape, experiment_of
 from twofold.advice.model import Point, points_to_json
 from twofold.advice.run import BUDGET_S, calibrate, fleet_on
-from twofold.advice.score import Score, Truth
+from twofold.advice.score import Score, Truth, by_workload
 from twofold.advice.sweep import quick_engines
 from twofold.advice.ways import score_all
 from twofold.backends import engine_names
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
-from twofold.results import write_json
+from twofold.results import read_json, write_json
 from twofold.timing.measure import checked_cpus
 from twofold.timing.quiet import busy_limit
 
@@ -52,11 +54,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folder = given.out or default_folder(False)
         calibration = calibrated(given, folder, narrator)
-        measured, other_cores = measure_all(calibration, given, narrator)
-        points = [point for found in measured for point in found.values()]
-        truths = [truth_of(found) for found in measured if found]
-        result = {**result_of(calibration, points, truths, given), "other_cores": other_cores}
-        path = write_json(folder / named("advice-score", calibration), result)
+        stored = folder / named("advice-score", calibration)
+        if given.again:
+            known = read_json(stored, SCHEMA)
+            points = [Point.from_json(point) for point in known["points"]]
+            result = {**known, **scores_of(calibration, points)}
+        else:
+            points, other_cores = measure_all(calibration, given, narrator)
+            about = {"schema": SCHEMA, "environment": calibration.environment, "seed": given.seed}
+            result = {**about, "other_cores": other_cores, **scores_of(calibration, points)}
+        path = write_json(stored, result)
     except TwofoldError as error:
         narrator.fail(f"error: {error}")
         return error.exit_code
@@ -82,6 +89,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--out", type=Path, help="folder for the result")
+    parser.add_argument(
+        "--again", action="store_true", help="score what was measured before; measure nothing"
+    )
     return parser.parse_args(arguments)
 
 
@@ -94,6 +104,9 @@ def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> C
     """The calibration at hand, or a new one, which is kept beside the score."""
     if given.calibration:
         return store.load(given.calibration)
+    if given.again:
+        threads = len(checked_cpus(given.threads))
+        return store.load(folder / f"calibration-advice-{threads}-threads.json")
     narrator.heading("calibration")
     found = calibrate(
         given.engines.split(","),
@@ -133,7 +146,7 @@ def power(order: random.Random, low: int, high: int) -> int:
 
 def measure_all(
     calibration: Calibration, given: argparse.Namespace, narrator: Narrator
-) -> tuple[list[Mapping[str, Point]], float | None]:
+) -> tuple[list[Point], float | None]:
     """Every workload in every engine that takes part in it, side by side.
 
     Also how many processors others kept busy meanwhile.
@@ -144,7 +157,7 @@ def measure_all(
     engines = list(calibration.models)
     parts = takes_part(calibration, engines, given.workloads, given.budget)
     fleet = fleet_on(checked_cpus(given.threads))
-    found = []
+    found = list[Mapping[str, Point]]()
     try:
         start = time.monotonic()
         for index, experiment in enumerate(experiments):
@@ -161,7 +174,7 @@ def measure_all(
         narrator.say(f"{engine:20} on {count} of {given.workloads} workloads")
     for engine, reason in fleet.failures.items():
         narrator.fail(f"{engine}: could not be measured: {reason}")
-    return found, fleet.other_cores
+    return [point for points in found for point in points.values()], fleet.other_cores
 
 
 def takes_part(
@@ -185,27 +198,14 @@ def takes_part(
     return parts
 
 
-def truth_of(found: Mapping[str, Point]) -> Truth:
-    """What was measured, without the rest."""
-    workload = next(iter(found.values())).workload
-    return Truth(workload, {engine: point.step_s for engine, point in found.items()})
-
-
-def result_of(
-    calibration: Calibration,
-    points: Sequence[Point],
-    truths: Sequence[Truth],
-    given: argparse.Namespace,
-) -> dict[str, Any]:
+def scores_of(calibration: Calibration, points: Sequence[Point]) -> dict[str, Any]:
     """The scores with all that they were made from."""
+    truths = [Truth(*item) for item in by_workload(points).items()]
     scores = score_all(calibration.points, truths)
     way = calibration.choice.way.name
     used = next(item for item in scores if item.name == way)
     others = [item for item in scores if item is not used]
     return {
-        "schema": SCHEMA,
-        "environment": calibration.environment,
-        "seed": given.seed,
         "workloads": len(truths),
         "calibration_points": len(calibration.points),
         "calibration_seconds": calibration.seconds,

@@ -16,6 +16,7 @@ from twofold.advice.workload import Workload
 
 FEWEST_WORKLOADS: Final = 6
 """Below this number of workloads with two engines or more nothing is compared."""
+CLEARLY: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Choice:
         told = ", ".join(f"{name} {share:.1%}" for name, share in self.lost.items())
         return (
             f"step times by: {self.way.name} (on this machine's own workloads, each left out in "
-            f"its turn, the engine that a way named was slower than the best by: {told})"
+            f"its turn, the engine that a way named was slower than the best by: {told}; a simpler "
+            "way is used where it is clearly better)"
         )
 
 
@@ -71,9 +73,11 @@ Predictor = EngineModel | SimplerModel
 
 
 def choose(points: Sequence[Point]) -> Choice:
-    """The way whose winners lose least on workloads left out; the cost model where all lose alike.
+    """The cost model, or a simpler way whose winners clearly lose less on workloads left out.
 
     Leave-one-out cross-validation (Stone, 1974): every way learns from all other workloads.
+    Clearly: by more than CLEARLY standard errors of the paired differences, since a calibration
+    has few workloads, and one close race among them may cost several per cent.
     """
     truths = [Truth(*item) for item in by_workload(points).items() if len(item[1]) > 1]
     if len(truths) < FEWEST_WORKLOADS:
@@ -90,11 +94,19 @@ def choose(points: Sequence[Point]) -> Choice:
                 error = math.log(seconds / truth.step_s[engine])
                 errors[way.name].setdefault(engine, []).append(error)
     means = {name: float(np.mean(shares)) for name, shares in lost.items()}
-    best = min(WAYS, key=lambda way: means[way.name])
+    better = [way for way in WAYS[1:] if _clearly_less(lost[way.name], lost[WAYS[0].name])]
+    best = min(better, key=lambda way: means[way.name], default=WAYS[0])
     spread = {
         engine: float(np.sqrt(np.mean(np.square(own)))) for engine, own in errors[best.name].items()
     }
     return Choice(best, means, spread)
+
+
+def _clearly_less(some: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether some losses are less than others on the same workloads, beyond chance."""
+    differences = np.subtract(others, some)
+    standard_error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+    return float(np.mean(differences)) > CLEARLY * standard_error
 
 
 def _predicted(
