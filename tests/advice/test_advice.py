@@ -331,3 +331,33 @@ def test_the_design_is_made_of_experiments_that_can_be_measured() -> None:
     matrix = np.array([workload.terms() for workload in workloads])
     assert np.linalg.matrix_rank(matrix / matrix.max(axis=0)) == len(TERMS)
     assert experiment_of(Shape(8, (4,), optimizer="sgd"), "cpu").optimizer.kind == "sgd"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_stored_scores_follow_from_the_stored_measurements(
+    tmp_path: Path, threads: int
+) -> None:
+    """Anyone can score what was measured once more, without measuring."""
+    stored = Path("comparisons/results/intel-r-xeon-r-processor")
+    names = [f"{kind}-{threads}-threads.json" for kind in ("calibration-advice", "advice-score")]
+    for name in names:
+        (tmp_path / name).write_text((stored / name).read_text())
+    calibration = str(tmp_path / names[0])
+    options = ["--again", "--calibration", calibration, "--out", str(tmp_path)]
+    code = advice_score.main(options)
+    before, after = (json.loads((folder / names[1]).read_text()) for folder in (stored, tmp_path))
+    assert code == (0 if before["met"] and before["beats_others"] else 1)
+    for key in ("workloads", "seed", "way", "met", "points"):
+        assert after[key] == before[key]
+    for old, new in zip(before["scores"], after["scores"], strict=True):
+        assert (new["name"], new["right"], new["clear"]) == (
+            old["name"],
+            old["right"],
+            old["clear"],
+        )
+        assert new["lost"] == pytest.approx(old["lost"])
+        assert new["median_error"] == pytest.approx(old["median_error"])
+
+
+def test_nothing_measured_before_is_said_and_not_a_traceback(tmp_path: Path) -> None:
+    assert advice_score.main(["--again", "--threads", "1", "--out", str(tmp_path)]) == 2
