@@ -40,11 +40,13 @@ class Choice:
         """The choice as a sentence."""
         if not self.lost:
             return f"step times by the {self.way.name}: too few workloads to compare it with others"
-        told = ", ".join(f"{name} {share:.1%}" for name, share in self.lost.items())
+        others = ", ".join(
+            f"{name}: {share:.1%}" for name, share in self.lost.items() if name != self.way.name
+        )
         return (
-            f"step times by: {self.way.name} (on this machine's own workloads, each left out in "
-            f"its turn, the engine that a way named was slower than the best by: {told}; a simpler "
-            "way is used where it is clearly better)"
+            f"step times by: {self.way.name}; on this machine's own workloads, each left out in "
+            f"its turn, the engines that it named were {self.lost[self.way.name]:.1%} slower than the "
+            f"best ({others})"
         )
 
 

@@ -91,7 +91,7 @@ def print_advice(experiment: Experiment, advice: Advice, console: Console) -> No
         f"[bold]{experiment.name}[/], {advice.steps:,} steps: use [bold]{best.engine}[/] "
         f"({advice.sureness}: soonest in {best.chance:.0%} of what the model holds possible)"
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("engine", no_wrap=True)
     for heading in ("cold start", "step", "result", "90 % within", "soonest"):
         table.add_column(heading, justify="right", no_wrap=True)
