@@ -30,7 +30,8 @@ def commands() -> list[object]:
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """A folder with the README's TOML files, under the names that the text gives them."""
+    """A folder with the README's TOML files, under its names, and the stored results."""
+    (tmp_path / "comparisons").symlink_to(ROOT / "comparisons")
     for name, text in re.findall(
         r"`([\w-]+\.toml)`:\n\n```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
     ):

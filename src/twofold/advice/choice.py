@@ -45,8 +45,8 @@ class Choice:
         )
         return (
             f"step times by: {self.way.name}; on this machine's own workloads, each left out in "
-            f"its turn, the engines that it named were {self.lost[self.way.name]:.1%} slower than the "
-            f"best ({others})"
+            f"its turn, the engines that it named were {self.lost[self.way.name]:.1%} slower than "
+            f"the best ({others})"
         )
 
 
