@@ -179,3 +179,19 @@ def test_ticks_are_powers_of_ten() -> None:
 def test_engines_of_a_backend_have_colours_of_their_own() -> None:
     engines = ("torch:eager", "torch:compile", "flax:op-by-op", "flax:jit")
     assert len({colour(engine, engines) for engine in engines}) == len(engines)
+
+
+def test_the_guide_that_is_shown_is_one_of_those_stored_with_all_its_figures() -> None:
+    shown = Path("comparisons")
+    text = (shown / "GUIDE.md").read_text(encoding="utf-8")
+    owners = [
+        path.parent
+        for path in (shown / "results").glob("*/GUIDE.md")
+        if path.read_text(encoding="utf-8") == text
+    ]
+    assert len(owners) == 1
+    figures = set(re.findall(r"\((figures/[\w-]+\.svg)\)", text))
+    assert figures
+    assert {f"figures/{path.name}" for path in (shown / "figures").iterdir()} == figures
+    for figure in figures:
+        assert (shown / figure).read_bytes() == (owners[0] / figure).read_bytes()

@@ -10,6 +10,7 @@ from twofold.errors import FrameworkMissing
 from twofold.results import read_json
 
 COLOURS: Final = ("#0072B2", "#F7F7F7", "#D55E00")  # Flax ahead, level, PyTorch ahead
+CELL_WIDTH, CELL_HEIGHT = 118, 56  # pixels: the longest name of an engine fits in
 
 
 def write_charts(path: Path, folder: Path) -> list[Path]:
@@ -43,12 +44,12 @@ def heat_map(sweep: Mapping[str, Any]) -> dict[str, Any]:
         y=alt.Y("width:O", title="units of a hidden layer", sort="descending"),
     )
     scale = alt.Scale(domain=[-2, 0, 2], range=list(COLOURS), clamp=True)
-    legend = alt.Legend(title="log2 of Flax/PyTorch")
+    legend = alt.Legend(title="log2 of the step time, Flax / PyTorch", titleLimit=0)
     panel = alt.layer(
         base.mark_rect(color="#bbbbbb"),
         base.mark_rect().encode(color=alt.Color("log2:Q", scale=scale, legend=legend)),
         base.mark_text(fontSize=11, lineBreak="\n").encode(text="label:N"),
-    ).properties(width=260, height=180)
+    ).properties(width=alt.Step(CELL_WIDTH), height=alt.Step(CELL_HEIGHT))
     chart = panel.facet(column=alt.Column("depth:O", title="hidden layers"))
     return _finished(chart.properties(title="Step time of the best engines: who is ahead"))
 
