@@ -39,6 +39,7 @@ from twofold.timing.measure import checked_cpus
 from twofold.timing.quiet import busy_limit
 
 SCHEMA: Final = "twofold.advice-score/1"
+NAME: Final = "advice-score"
 LARGEST_ERROR: Final = 0.20
 SMALLEST_RIGHT: Final = 0.90
 SECONDS_BESIDE_COMPILING: Final = 1.5
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folder = given.out or default_folder(False)
         calibration = calibrated(given, folder, narrator)
-        stored = folder / named("advice-score", calibration)
+        stored = folder / named(NAME, calibration)
         if given.again:
             known = read_json(stored, SCHEMA)
             points = [Point.from_json(point) for point in known["points"]]

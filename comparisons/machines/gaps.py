@@ -69,6 +69,8 @@ def _calibrated(machine: Machine) -> Iterator[str]:
     for result in machine.calibrations:
         threads = counted(result["environment"]["threads"], "thread")
         yield f"the calibration of the timing with {threads}"
+    for result in machine.scores:
+        yield f"the score of the advice with {counted(result['environment']['threads'], 'thread')}"
 
 
 def _engines_not_everywhere(races: Sequence[Race]) -> Iterator[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from comparisons.advice_score import NAME as ADVICE_SCORE
+from comparisons.advice_score import SCHEMA as ADVICE_SCHEMA
 from comparisons.calibration import NAME as CALIBRATION
 from comparisons.calibration import SCHEMA as CALIBRATION_SCHEMA
 from twofold.errors import BadInput
@@ -29,6 +31,7 @@ class Machine:
     folder: str
     evidence: Evidence
     calibrations: tuple[Result, ...] = ()
+    scores: tuple[Result, ...] = ()
 
     @property
     def timed(self) -> tuple[Result, ...]:
@@ -40,7 +43,7 @@ class Machine:
     def environments(self) -> tuple[dict[str, Any], ...]:
         """Where each result was measured that the page shows."""
         results = [result for kind in SHOWN for result in self.evidence.of_kind(kind)]
-        results += self.calibrations
+        results += [*self.calibrations, *self.scores]
         return tuple(result["environment"] for result in results)
 
     @property
@@ -77,13 +80,19 @@ def _read(folder: Path) -> Iterator[Machine]:
     """The machine of a folder; none where it holds nothing that this page shows."""
     if not folder.is_dir() or folder.name in NOT_MACHINES or folder.name.endswith(QUICK):
         return
-    paths = sorted(folder.glob(f"{CALIBRATION}-*.json"))
-    measured = tuple(read_json(path, CALIBRATION_SCHEMA) for path in paths)
+    calibrations = _all_of(folder, CALIBRATION, CALIBRATION_SCHEMA)
+    scores = _all_of(folder, ADVICE_SCORE, ADVICE_SCHEMA)
     stored = any(path for kind in SCHEMAS for path in folder.glob(f"{kind}-*.json"))
-    if not stored and not measured:
+    if not stored and not calibrations and not scores:
         return
-    machine = Machine(folder.name, folder.name, load(folder) if stored else Evidence(), measured)
+    evidence = load(folder) if stored else Evidence()
+    machine = Machine(folder.name, folder.name, evidence, calibrations, scores)
     yield replace(machine, name=listing(machine.values("processor") or (folder.name,)))
+
+
+def _all_of(folder: Path, name: str, schema: str) -> tuple[Result, ...]:
+    """The results of one script, one for each number of threads."""
+    return tuple(read_json(path, schema) for path in sorted(folder.glob(f"{name}-*.json")))
 
 
 def _told_apart(machines: Sequence[Machine]) -> tuple[Machine, ...]:

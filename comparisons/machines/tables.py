@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from comparisons.machines.orders import ENGINE_REFERENCE, Column, Pair, Race
 from comparisons.machines.short import flipping
-from comparisons.machines.stored import Machine
 from comparisons.machines.targets import TargetTable
 from twofold.report.study_findings import SpeedTarget
 from twofold.report.timing_findings import Comparison, MeasuredEngine
@@ -29,12 +28,6 @@ otherwise; the engine that stood for its framework is in brackets. Bold: what is
 and missed on another with as many threads.
 """
 WITHHELD: Final = "could not be measured"
-CALIBRATION: Final = """
-## Can the timing be trusted?
-
-Engines were timed against themselves, and against themselves slowed down on purpose: how often were
-the two called different? In brackets the same for each engine.
-"""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -208,46 +201,3 @@ def _figure(target: SpeedTarget | None) -> str:
         return f"{target.outcome}: {target.reason}"
     subject = "" if target.subject in target.name else f" ({target.subject})"
     return f"{significant(target.figure)}, {target.outcome}{subject}"
-
-
-def calibration_section(machines: Sequence[Machine]) -> Iterator[str]:
-    """False alarms and slow-downs found, where the timing was calibrated."""
-    levels = {
-        f"{machine.name} ({counted(result['environment']['threads'], 'thread')})": {
-            level["slow_down"]: _found(level, result["trials"]) for level in result["levels"]
-        }
-        for machine in machines
-        for result in machine.calibrations
-    }
-    if not levels:
-        return
-    yield CALIBRATION
-    targets = {
-        level["slow_down"]: level["target"]
-        for machine in machines
-        for result in machine.calibrations
-        for level in result["levels"]
-    }
-    rows = []
-    for share, target in sorted(targets.items()):
-        sign = "at most" if share == 0 else "at least"
-        slowed = f"{100 * share:.0f} %" if share else "not at all"
-        found = (of_machine.get(share, NOT_RUN) for of_machine in levels.values())
-        rows.append((slowed, f"{sign} {100 * target:.0f} %", *found))
-    yield from table(("slowed down by", "target", *levels), rows)
-
-
-def _found(level: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
-    """`11 of 20, missed (torch:eager 8 of 8, flax:jit 3 of 12)`."""
-    counts = ("slower", "faster") if level["slow_down"] == 0 else ("slower",)
-    different = sum(level[outcome] for outcome in counts)
-    outcomes: dict[str, list[str]] = {}
-    for trial in trials:
-        if trial["slow_down"] == level["slow_down"] and trial["outcome"] != WITHHELD:
-            outcomes.setdefault(trial["engine"], []).append(trial["outcome"])
-    engines = ", ".join(
-        f"{engine} {sum(outcome in counts for outcome in own)} of {len(own)}"
-        for engine, own in outcomes.items()
-    )
-    verdict = "met" if level["met"] else "missed"
-    return f"{different} of {level['judged']}, {verdict}" + (f" ({engines})" if engines else "")

@@ -234,6 +234,28 @@ def test_parity_and_calibration_are_told_of_each_machine(results: Path) -> None:
     assert gap in lines
 
 
+def test_the_score_of_the_advice_is_told_of_each_way(results: Path) -> None:
+    model = {"name": "cost model", "median_error": 0.094, "right": 27, "clear": 30}
+    simple = {"name": "always the overall best", "median_error": None, "right": 0, "clear": 0}
+    score = {
+        "schema": "twofold.advice-score/1",
+        "environment": ENVIRONMENT,
+        "targets": {"median_error": 0.2, "share_right": 0.9},
+        "way": "always the overall best",
+        "scores": [
+            model | {"share_right": 0.9, "lost": 0.0204},
+            simple | {"share_right": None, "lost": 0.5},
+        ],
+    }
+    store(results, "testonium", "advice-score-2-threads", score)
+    lines = lines_of(results)
+    owner = "| Testonium 9000 (2 threads) |"
+    assert f"{owner} cost model |  | 9%, met | 27 of 30, met | 2.0% |" in lines
+    assert f"{owner} always the overall best | yes | - | 0 of 0, missed | 50.0% |" in lines
+    gap = "- Stored for Testonium 9000 only: the score of the advice with 2 threads."
+    assert gap in lines
+
+
 def test_quick_runs_and_other_folders_are_no_machines(results: Path) -> None:
     for folder in ("intel-quick", "false-alarms", "mutants", "empty"):
         (results / folder).mkdir()

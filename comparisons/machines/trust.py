@@ -1,0 +1,109 @@
+"""Can the timing be trusted, and the advice? The tables of both, as far as they were scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from comparisons.machines.stored import Machine
+from comparisons.machines.tables import NOT_RUN, WITHHELD, table
+from twofold.report.wording import counted
+
+CALIBRATION: Final = """
+## Can the timing be trusted?
+
+Engines were timed against themselves, and against themselves slowed down on purpose: how often were
+the two called different? In brackets the same for each engine.
+"""
+ADVICE: Final = """
+## Can the advice be trusted?
+
+What a calibration of a few minutes says of random workloads that it does not hold, against what
+was measured there (`twofold calibrate`, `twofold advise`). *Winners*: engines with the shortest
+step, named rightly, where the second is more than 10 % slower. The two simple ways are what the
+cost model must beat.
+"""
+ADVICE_HEAD: Final = (
+    "machine",
+    "way",
+    "used by the advice",
+    "error of the step time (target: at most 20 %)",
+    "winners (target: at least 90 %)",
+    "slower than the best by",
+)
+
+
+def calibration_section(machines: Sequence[Machine]) -> Iterator[str]:
+    """False alarms and slow-downs found, where the timing was calibrated."""
+    levels = {
+        f"{machine.name} ({counted(result['environment']['threads'], 'thread')})": {
+            level["slow_down"]: _found(level, result["trials"]) for level in result["levels"]
+        }
+        for machine in machines
+        for result in machine.calibrations
+    }
+    if not levels:
+        return
+    yield CALIBRATION
+    targets = {
+        level["slow_down"]: level["target"]
+        for machine in machines
+        for result in machine.calibrations
+        for level in result["levels"]
+    }
+    rows = []
+    for share, target in sorted(targets.items()):
+        sign = "at most" if share == 0 else "at least"
+        slowed = f"{100 * share:.0f} %" if share else "not at all"
+        found = (of_machine.get(share, NOT_RUN) for of_machine in levels.values())
+        rows.append((slowed, f"{sign} {100 * target:.0f} %", *found))
+    yield from table(("slowed down by", "target", *levels), rows)
+
+
+def _found(level: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
+    """`11 of 20, missed (torch:eager 8 of 8, flax:jit 3 of 12)`."""
+    counts = ("slower", "faster") if level["slow_down"] == 0 else ("slower",)
+    different = sum(level[outcome] for outcome in counts)
+    outcomes: dict[str, list[str]] = {}
+    for trial in trials:
+        if trial["slow_down"] == level["slow_down"] and trial["outcome"] != WITHHELD:
+            outcomes.setdefault(trial["engine"], []).append(trial["outcome"])
+    engines = ", ".join(
+        f"{engine} {sum(outcome in counts for outcome in own)} of {len(own)}"
+        for engine, own in outcomes.items()
+    )
+    verdict = "met" if level["met"] else "missed"
+    return f"{different} of {level['judged']}, {verdict}" + (f" ({engines})" if engines else "")
+
+
+def advice_section(machines: Sequence[Machine]) -> Iterator[str]:
+    """How the ways of predicting did, where the advice was scored."""
+    rows = [
+        row for machine in machines for result in machine.scores for row in _scored(machine, result)
+    ]
+    if not rows:
+        return
+    yield ADVICE
+    yield from table(ADVICE_HEAD, rows)
+
+
+def _scored(machine: Machine, result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    threads = counted(result["environment"]["threads"], "thread")
+    targets = result["targets"]
+    for item in result["scores"]:
+        error = item["median_error"]
+        yield (
+            f"{machine.name} ({threads})",
+            item["name"],
+            "yes" if item["name"] == result.get("way", result["scores"][0]["name"]) else "",
+            "-" if error is None else _held(f"{error:.0%}", error <= targets["median_error"]),
+            _held(
+                f"{item['right']} of {item['clear']}",
+                item["share_right"] is not None and item["share_right"] >= targets["share_right"],
+            ),
+            f"{item['lost']:.1%}",
+        )
+
+
+def _held(text: str, met: bool) -> str:
+    return f"{text}, {'met' if met else 'missed'}"
