@@ -27,11 +27,10 @@ from twofold.advice import store
 from twofold.advice.calibrate import Calibration
 from twofold.advice.design import Shape, experiment_of
 from twofold.advice.model import Point, points_to_json
-from twofold.advice.run import BUDGET_S, calibrate, fleet_on
+from twofold.advice.run import BUDGET_S, advised_engines, calibrate, fleet_on
 from twofold.advice.score import Score, Truth, by_workload
-from twofold.advice.sweep import quick_engines
 from twofold.advice.ways import score_all
-from twofold.backends import engine_names
+from twofold.backends import default_engines
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import read_json, write_json
@@ -79,7 +78,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m comparisons.advice_score")
     parser.add_argument(
         "--engines",
-        default=",".join(default_engines()),
+        default=",".join(advised_engines(default_engines())),
         help="comma-separated; default %(default)s",
     )
     parser.add_argument("--calibration", type=Path, help="use this one instead of a new one")
@@ -94,11 +93,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--again", action="store_true", help="score what was measured before; measure nothing"
     )
     return parser.parse_args(arguments)
-
-
-def default_engines() -> list[str]:
-    """The engines of a quick sweep, and plain eager PyTorch: more do not fit into the time."""
-    return list(dict.fromkeys(["torch:eager", *quick_engines(engine_names())]))
 
 
 def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> Calibration:

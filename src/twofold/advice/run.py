@@ -9,10 +9,12 @@ from typing import Final
 from twofold import environment
 from twofold.advice.calibrate import Calibration, collect_points
 from twofold.advice.probing import Fleet
+from twofold.advice.sweep import quick_engines
+from twofold.backends import default_engines
 from twofold.experiment import Device
 from twofold.timing.clock import SystemClock, seconds_since
 from twofold.timing.load import busy_seconds
-from twofold.timing.measure import checked_cpus, checked_engines, missing_framework
+from twofold.timing.measure import REFERENCE, checked_cpus, checked_engines, missing_framework
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import Limits
 
@@ -28,12 +30,13 @@ def calibrate(
     budget_s: float = BUDGET_S,
     on_progress: Callable[[float], None] = lambda _fraction: None,
 ) -> Calibration:
-    """Measure engines (default: all) on the design of workloads, and fit their models.
+    """Measure engines (default `advised_engines`) on the design of workloads; fit their models.
 
     `budget_s`: seconds for the measurements. Engines without
     their framework are left out. Raises BadInput before anything is started.
     """
-    names = [name for name in checked_engines(engines) if not missing_framework(name)]
+    asked = advised_engines(default_engines()) if engines is None else engines
+    names = [name for name in checked_engines(asked) if not missing_framework(name)]
     cpus = checked_cpus(threads)
     clock = SystemClock()
     start, fleet = clock.nanoseconds(), fleet_on(cpus)
@@ -48,6 +51,11 @@ def calibrate(
     return Calibration(
         about, device, seconds, tuple(points), dict(fleet.failures), fleet.other_cores
     )
+
+
+def advised_engines(known: Sequence[str]) -> list[str]:
+    """Those of each framework that start or run fastest: more would leave few workloads to each."""
+    return [name for name in known if name in {REFERENCE, *quick_engines(known)}]
 
 
 def fleet_on(cpus: Sequence[int]) -> Fleet:

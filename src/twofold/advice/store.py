@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.advice.calibrate import SCHEMA, Calibration
+from twofold.advice.fit import ENOUGH
 from twofold.errors import ResultError
 from twofold.experiment import Device
 from twofold.results import read_json, write_json
@@ -61,6 +62,12 @@ def doubts(calibration: Calibration, here: dict[str, Any]) -> list[str]:
         for name in SHOULD_AGREE
         if then.get(name) != now.get(name)
     ]
+    measured = len(calibration.workloads)
+    if calibration.points and measured < ENOUGH:
+        found.append(
+            f"calibrated on {measured} workloads only; predictions get much better from {ENOUGH} "
+            "on: calibrate fewer engines, or for more seconds"
+        )
     if calibration.other_cores is not None and calibration.other_cores > 0.2:
         found.append(
             f"other programs kept {calibration.other_cores:.1f} processors busy while it was made"

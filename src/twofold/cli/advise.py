@@ -47,7 +47,7 @@ def advise(
     """
     from rich.console import Console
 
-    from twofold import environment, specfile
+    from twofold import backends, environment, specfile
     from twofold.advice import store
     from twofold.advice.advise import advise as ask
     from twofold.advice.workload import workload_of
@@ -68,6 +68,11 @@ def advise(
     console = Console(highlight=False)
     print_advice(experiment, found, console)
     console.print(f"[dim]{known.choice.why()}[/]")
+    missing = [name for name in backends.default_engines() if name not in known.models]
+    if missing:
+        console.print(
+            f"[dim]not calibrated: {', '.join(missing)} (twofold calibrate --engines LIST)[/]"
+        )
     here = {**environment.describe(), "threads": known.environment.get("threads")}
     for doubt in store.doubts(known, here):
         console.print(f"[yellow]note[/]: {doubt}")

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def calibrate(
     engines: Annotated[
-        str | None, typer.Option(help="Engines, comma-separated; default all.", metavar="LIST")
+        str | None,
+        typer.Option(
+            help="Engines, comma-separated, or all; default the quickest of each framework.",
+            metavar="LIST",
+        ),
     ] = None,
     device: Annotated[
         str, typer.Option(help="Device: auto, cpu, cuda or mps.", metavar="D")
@@ -38,10 +42,12 @@ def calibrate(
     """
     from rich.console import Console
 
+    from twofold import backends
     from twofold.advice import run, store
     from twofold.cli.time import asked_engines, require_writable
 
     asked = checked_device(device)
+    names = backends.default_engines() if engines == "all" else asked_engines(engines)
     target = path or store.default_path(asked)
     if path is not None:
         require_writable("--path", path)
@@ -52,7 +58,7 @@ def calibrate(
             status.update(f"calibrating, {fraction:.0%} of the time spent")
 
         found = run.calibrate(
-            asked_engines(engines),
+            names,
             device=asked,
             threads=threads,
             budget_s=seconds,
@@ -90,9 +96,9 @@ def table_of(calibration: Calibration) -> Table:
 
     from twofold.cli.time_details import seconds
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("engine", no_wrap=True)
-    headings = ("workloads", "start", "compile", "overhead", "GFLOP/s", "typical error")
+    headings = ("points", "start", "compile", "overhead", "GFLOP/s", "error")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for model in calibration.models.values():
@@ -107,5 +113,8 @@ def table_of(calibration: Calibration) -> Table:
             f"{rate / 1e9:.0f}" if rate else "",
             f"{model.spread:.0%}",
         )
-    table.caption = "compile and overhead: of a step with three layers and AdamW, without dropout"
+    table.caption = (
+        "points: workloads measured; error: how far off a step time typically is; compile and "
+        "overhead: of three layers and AdamW, without dropout"
+    )
     return table
