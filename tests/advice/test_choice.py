@@ -125,6 +125,18 @@ def test_too_few_workloads_choose_nothing() -> None:
     assert choose(alone).way is COST_MODEL  # one engine has no rival
 
 
+def test_engines_measured_once_have_no_say() -> None:
+    """Two that broke after their first workload, which nobody else was measured on."""
+    rest = WORKLOADS[1:]
+    points = [
+        *points_of("a", dict.fromkeys(rest, 1e-4)),
+        *points_of("b", dict.fromkeys(rest, 2e-4)),
+    ]
+    broken = [*points_of("c", {WORKLOADS[0]: 1e-4}), *points_of("d", {WORKLOADS[0]: 2e-4})]
+    with_them, without = choose([*points, *broken]), choose(points)
+    assert (with_them.way, dict(with_them.lost)) == (without.way, dict(without.lost))
+
+
 def test_a_spread_is_that_of_workloads_left_out() -> None:
     step_s = {w: by_the_terms(w, 1e-4, 1e11) for w in WORKLOADS}
     found = choose(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -81,7 +82,7 @@ def choose(points: Sequence[Point]) -> Choice:
     Clearly: by more than CLEARLY standard errors of the paired differences, since a calibration
     has few workloads, and one close race among them may cost several per cent.
     """
-    truths = [Truth(*item) for item in by_workload(points).items() if len(item[1]) > 1]
+    truths = _comparable(points)
     if len(truths) < FEWEST_WORKLOADS:
         return Choice(WAYS[0], {}, {})
     lost: dict[str, list[float]] = {way.name: [] for way in WAYS}
@@ -104,6 +105,13 @@ def choose(points: Sequence[Point]) -> Choice:
     return Choice(best, means, spread)
 
 
+def _comparable(points: Sequence[Point]) -> list[Truth]:
+    """Workloads on which several engines were measured that were measured on others too."""
+    counts = Counter(point.engine for point in points)
+    often = [point for point in points if counts[point.engine] > 1]
+    return [Truth(*item) for item in by_workload(often).items() if len(item[1]) > 1]
+
+
 def _clearly_less(some: Sequence[float], others: Sequence[float]) -> bool:
     """Whether some losses are less than others on the same workloads, beyond chance."""
     differences = np.subtract(others, some)
@@ -114,9 +122,9 @@ def _clearly_less(some: Sequence[float], others: Sequence[float]) -> bool:
 def _predicted(
     way: Way, points: Sequence[Point], models: Mapping[str, EngineModel], truth: Truth
 ) -> dict[str, float]:
-    """What a way says of the engines that were measured on a workload, as far as it knows them."""
+    """What a way says of the engines that were measured on a workload."""
     predict = way.learn(points, models)
-    return {name: predict(name, truth.workload) for name in truth.step_s if name in models}
+    return {engine: predict(engine, truth.workload) for engine in truth.step_s}
 
 
 def predictors(
