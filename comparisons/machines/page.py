@@ -23,7 +23,7 @@ from comparisons.machines.tables import (
     target_section,
 )
 from comparisons.machines.targets import target_table
-from comparisons.machines.trust import advice_section, calibration_section
+from comparisons.machines.trust import advice_section, calibration_section, steadiness_section
 from twofold.report.parity_findings import unique
 from twofold.report.wording import listing
 
@@ -83,6 +83,7 @@ def page(machines: Sequence[Machine], link: str) -> str:
         *cold_start_section(races, alone),
         *target_section(targets),
         *calibration_section(machines),
+        *steadiness_section(machines),
         *advice_section(machines),
         "\n## What cannot be compared\n",
         *(f"- {gap}" for gap in gaps(machines, (*races, *studies))),

@@ -12,6 +12,8 @@ from comparisons.advice_score import NAME as ADVICE_SCORE
 from comparisons.advice_score import SCHEMA as ADVICE_SCHEMA
 from comparisons.calibration import NAME as CALIBRATION
 from comparisons.calibration import SCHEMA as CALIBRATION_SCHEMA
+from comparisons.steadiness import NAME as STEADINESS
+from comparisons.steadiness import SCHEMA as STEADINESS_SCHEMA
 from twofold.errors import BadInput
 from twofold.report.evidence import SCHEMAS, Evidence, Result, load
 from twofold.report.parity_findings import unique
@@ -32,6 +34,7 @@ class Machine:
     evidence: Evidence
     calibrations: tuple[Result, ...] = ()
     scores: tuple[Result, ...] = ()
+    steadiness: tuple[Result, ...] = ()
 
     @property
     def timed(self) -> tuple[Result, ...]:
@@ -43,7 +46,7 @@ class Machine:
     def environments(self) -> tuple[dict[str, Any], ...]:
         """Where each result was measured that the page shows."""
         results = [result for kind in SHOWN for result in self.evidence.of_kind(kind)]
-        results += [*self.calibrations, *self.scores]
+        results += [*self.calibrations, *self.scores, *self.steadiness]
         return tuple(result["environment"] for result in results)
 
     @property
@@ -82,11 +85,12 @@ def _read(folder: Path) -> Iterator[Machine]:
         return
     calibrations = _all_of(folder, CALIBRATION, CALIBRATION_SCHEMA)
     scores = _all_of(folder, ADVICE_SCORE, ADVICE_SCHEMA)
+    steadiness = _all_of(folder, STEADINESS, STEADINESS_SCHEMA)
     stored = any(path for kind in SCHEMAS for path in folder.glob(f"{kind}-*.json"))
-    if not stored and not calibrations and not scores:
+    if not stored and not (calibrations or scores or steadiness):
         return
     evidence = load(folder) if stored else Evidence()
-    machine = Machine(folder.name, folder.name, evidence, calibrations, scores)
+    machine = Machine(folder.name, folder.name, evidence, calibrations, scores, steadiness)
     yield replace(machine, name=listing(machine.values("processor") or (folder.name,)))
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from comparisons.machines.stored import Machine
 from comparisons.machines.tables import NOT_RUN, WITHHELD, table
-from twofold.report.wording import counted
+from comparisons.steadiness import SLOW
+from twofold.report.wording import counted, duration
 
 CALIBRATION: Final = """
 ## Can the timing be trusted?
@@ -15,6 +16,22 @@ CALIBRATION: Final = """
 Engines were timed against themselves, and against themselves slowed down on purpose: how often were
 the two called different? In brackets the same for each engine.
 """
+STEADINESS: Final = """
+Why a slow-down can be missed: one process of each engine, block by block without a pause. An engine
+that *stays* at one of two speeds for a while is not told from a slower one before it has changed
+many times. *Slow*: blocks that take more than {slow:g} times the step of the fast ones (the 10th
+percentile).
+"""
+STEADINESS_HEAD: Final = (
+    "machine",
+    "engine",
+    "step",
+    "of the fast blocks",
+    "slow blocks",
+    "stays fast or slow for",
+    "medians of 1 s apart by",
+    "of 5 s",
+)
 ADVICE: Final = """
 ## Can the advice be trusted?
 
@@ -74,6 +91,27 @@ def _found(level: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
     )
     verdict = "met" if level["met"] else "missed"
     return f"{different} of {level['judged']}, {verdict}" + (f" ({engines})" if engines else "")
+
+
+def steadiness_section(machines: Sequence[Machine]) -> Iterator[str]:
+    """How engines stay at a speed, where that was measured."""
+    rows = [
+        (
+            f"{machine.name} ({counted(result['environment']['threads'], 'thread')})",
+            engine,
+            duration(own["median_s"]),
+            duration(own["fast_s"]),
+            f"{own['slow']:.0%}",
+            duration(own["stay_s"]),
+            *(f"{share:.0%}" for share in own["stretches"].values()),
+        )
+        for machine in machines
+        for result in machine.steadiness
+        for engine, own in result["engines"].items()
+    ]
+    if rows:
+        yield STEADINESS.format(slow=SLOW)
+        yield from table(STEADINESS_HEAD, rows)
 
 
 def advice_section(machines: Sequence[Machine]) -> Iterator[str]:

@@ -234,6 +234,15 @@ def test_parity_and_calibration_are_told_of_each_machine(results: Path) -> None:
     assert gap in lines
 
 
+def test_how_steady_an_engine_is_is_told(results: Path) -> None:
+    own = {"median_s": 150e-6, "fast_s": 100e-6, "slow": 0.5, "stay_s": 2.0}
+    own["stretches"] = {"1": 0.5, "5": 0.04}
+    steady = {"schema": "twofold.steadiness/1", "environment": ENVIRONMENT}
+    store(results, "testonium", "steadiness-2-threads", steady | {"engines": {"flax:jit": own}})
+    row = "flax:jit | 150 µs | 100 µs | 50% | 2.00 s | 50% | 4% |"
+    assert f"| Testonium 9000 (2 threads) | {row}" in lines_of(results)
+
+
 def test_the_score_of_the_advice_is_told_of_each_way(results: Path) -> None:
     model = {"name": "cost model", "median_error": 0.094, "right": 27, "clear": 30}
     simple = {"name": "always the overall best", "median_error": None, "right": 0, "clear": 0}
