@@ -71,6 +71,9 @@ def _calibrated(machine: Machine) -> Iterator[str]:
         yield f"the calibration of the timing with {threads}"
     for result in machine.scores:
         yield f"the score of the advice with {counted(result['environment']['threads'], 'thread')}"
+    for result in machine.steadiness:
+        threads = counted(result["environment"]["threads"], "thread")
+        yield f"how steady engines are with {threads}"
 
 
 def _engines_not_everywhere(races: Sequence[Race]) -> Iterator[str]:
