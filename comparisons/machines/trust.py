@@ -38,7 +38,9 @@ ADVICE: Final = """
 What a calibration of a few minutes says of random workloads that it does not hold, against what
 was measured there (`twofold calibrate`, `twofold advise`). *Winners*: engines with the shortest
 step, named rightly, where the second is more than 10 % slower. The two simple ways are what the
-cost model must beat.
+cost model must beat. In scores from before 2026-11-26 an epoch had 8 steps, both where the model
+was fitted and where it was judged; since then 100, for beginning an epoch costs some engines as
+much as several steps.
 """
 ADVICE_HEAD: Final = (
     "machine",
