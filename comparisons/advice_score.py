@@ -39,6 +39,7 @@ from twofold.timing.quiet import busy_limit
 
 SCHEMA: Final = "twofold.advice-score/1"
 NAME: Final = "advice-score"
+CALIBRATION: Final = "calibration-advice"
 LARGEST_ERROR: Final = 0.20
 SMALLEST_RIGHT: Final = 0.90
 SECONDS_BESIDE_COMPILING: Final = 1.5
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folder = given.out or default_folder(False)
         calibration = calibrated(given, folder, narrator)
-        stored = folder / named(NAME, calibration)
+        stored = folder / named(NAME, calibration.environment["threads"])
         if given.again:
             known = read_json(stored, SCHEMA)
             points = [Point.from_json(point) for point in known["points"]]
@@ -92,7 +93,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--again", action="store_true", help="score what was measured before; measure nothing"
     )
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    for name in ("workloads", "seconds", "budget", "calibration_seconds"):
+        if not getattr(given, name) > 0:
+            option = name.replace("_", "-")
+            parser.error(f"--{option}: {getattr(given, name)} given; allowed is a number above 0")
+    return given
 
 
 def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> Calibration:
@@ -100,8 +106,7 @@ def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> C
     if given.calibration:
         return store.load(given.calibration)
     if given.again:
-        threads = len(checked_cpus(given.threads))
-        return store.load(folder / f"calibration-advice-{threads}-threads.json")
+        return store.load(folder / named(CALIBRATION, len(checked_cpus(given.threads))))
     narrator.heading("calibration")
     found = calibrate(
         given.engines.split(","),
@@ -109,16 +114,16 @@ def calibrated(given: argparse.Namespace, folder: Path, narrator: Narrator) -> C
         budget_s=given.calibration_seconds,
         on_progress=lambda part: narrator.update("calibrating", fraction=part),
     )
-    path = store.save(found, folder / named("calibration-advice", found))
+    path = store.save(found, folder / named(CALIBRATION, found.environment["threads"]))
     for engine, reason in found.failures.items():
         narrator.fail(f"{engine}: could not be measured: {reason}")
     narrator.say(f"{len(found.points)} points of {len(found.models)} engines: {path}")
     return found
 
 
-def named(name: str, calibration: Calibration) -> str:
+def named(name: str, threads: int) -> str:
     """The file of a result: one for each number of threads."""
-    return f"{name}-{calibration.environment['threads']}-threads.json"
+    return f"{name}-{threads}-threads.json"
 
 
 def random_workload(order: random.Random) -> Experiment:

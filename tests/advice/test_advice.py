@@ -361,3 +361,12 @@ def test_the_stored_scores_follow_from_the_stored_measurements(
 
 def test_nothing_measured_before_is_said_and_not_a_traceback(tmp_path: Path) -> None:
     assert advice_score.main(["--again", "--threads", "1", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("option", ["--workloads", "--seconds", "--budget"])
+def test_senseless_numbers_are_refused_before_anything_is_measured(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        advice_score.main([option, "0"])
+    assert f"{option}: 0" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from twofold.advice import store
 from twofold.advice.calibrate import Calibration
-from twofold.advice.run import advised_engines
+from twofold.advice.run import BUDGET_S, advised_engines
+from twofold.cli.calibrate import calibrate
 from twofold.cli.main import app
 from twofold.errors import BadInput, ResultError
 
@@ -64,6 +66,10 @@ def test_the_default_engines_are_the_quickest_of_each_framework() -> None:
     known = ["torch:eager", "torch:lesson", "torch:eager-fused", "torch:compile-step", "flax:jit"]
     assert advised_engines(known) == [name for name in known if name != "torch:lesson"]
     assert advised_engines(["torch:eager", "torch:compile"]) == ["torch:eager", "torch:compile"]
+
+
+def test_the_command_spends_as_long_as_the_function() -> None:
+    assert inspect.signature(calibrate).parameters["seconds"].default == BUDGET_S
 
 
 def test_a_calibration_of_few_workloads_is_doubted() -> None:

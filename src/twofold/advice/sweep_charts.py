@@ -10,7 +10,8 @@ from twofold.errors import FrameworkMissing
 from twofold.results import read_json
 
 COLOURS: Final = ("#0072B2", "#F7F7F7", "#D55E00")  # Flax ahead, level, PyTorch ahead
-CELL_WIDTH, CELL_HEIGHT = 118, 56  # pixels: the longest name of an engine fits in
+CELL_WIDTH: Final = 118  # pixels: the longest name of an engine fits in
+CELL_HEIGHT: Final = 56
 
 
 def write_charts(path: Path, folder: Path) -> list[Path]:
