@@ -1,5 +1,8 @@
-"""Fixtures: evidence with all verdicts and all statuses, in memory and as files."""
+"""Fixtures: evidence with all verdicts and all statuses, in memory and as files; what is committed."""
 
+import io
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,26 @@ from hand_made_results import (
 
 from twofold.report.evidence import Evidence, file_name
 from twofold.results import write_json
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The last commit's `comparisons`: its pages go with its results.
+
+    `make compare` writes this machine's results over those stored for the same processor. Where
+    there is no commit (a source distribution), what is there.
+    """
+    archive = subprocess.run(
+        ["git", "archive", "HEAD", "comparisons"], cwd=ROOT, capture_output=True, check=False
+    )
+    if archive.returncode:
+        return ROOT
+    folder = tmp_path_factory.mktemp("committed")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    return folder
 
 
 @pytest.fixture

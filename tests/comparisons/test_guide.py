@@ -181,8 +181,10 @@ def test_engines_of_a_backend_have_colours_of_their_own() -> None:
     assert len({colour(engine, engines) for engine in engines}) == len(engines)
 
 
-def test_the_guide_that_is_shown_is_one_of_those_stored_with_all_its_figures() -> None:
-    shown = Path("comparisons")
+def test_the_guide_that_is_shown_is_one_of_those_stored_with_all_its_figures(
+    committed: Path,
+) -> None:
+    shown = committed / "comparisons"
     text = (shown / "GUIDE.md").read_text(encoding="utf-8")
     owners = [
         path.parent

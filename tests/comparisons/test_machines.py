@@ -320,9 +320,9 @@ def test_nothing_stored_and_no_folder_are_refused(tmp_path: Path) -> None:
 # The page that is committed
 
 
-def test_the_committed_page_is_what_the_stored_results_give() -> None:
-    written = (ROOT / PAGE).read_text(encoding="utf-8")
-    assert page(load_machines(ROOT / RESULTS), "results") == written
+def test_the_committed_page_is_what_the_stored_results_give(committed: Path) -> None:
+    written = (committed / PAGE).read_text(encoding="utf-8")
+    assert page(load_machines(committed / RESULTS), "results") == written
 
 
 def test_a_copy_of_a_stored_machine_keeps_every_order(tmp_path: Path) -> None:
@@ -339,10 +339,10 @@ def test_a_copy_of_a_stored_machine_keeps_every_order(tmp_path: Path) -> None:
     assert "; none flips." in text
 
 
-def test_every_stored_step_time_is_on_the_page() -> None:
-    written = (ROOT / PAGE).read_text(encoding="utf-8")
-    for machine in load_machines(ROOT / RESULTS):
-        for path in (ROOT / RESULTS / machine.folder).glob("timing-*.json"):
+def test_every_stored_step_time_is_on_the_page(committed: Path) -> None:
+    written = (committed / PAGE).read_text(encoding="utf-8")
+    for machine in load_machines(committed / RESULTS):
+        for path in (committed / RESULTS / machine.folder).glob("timing-*.json"):
             result = read_json(path, "twofold.timing/1")
             assert f"### {result['experiment']['name']}\n" in written
             assert all(f"\n| {item['engine']} | " in written for item in result["engines"])
