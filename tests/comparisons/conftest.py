@@ -1,4 +1,4 @@
-"""Fixtures: evidence with all verdicts and all statuses, in memory and as files; what is committed."""
+"""Fixtures: evidence with all verdicts and statuses, in memory and as files; the last commit."""
 
 import io
 import subprocess
