@@ -8,21 +8,26 @@ from typing import final
 
 import jax
 import numpy as np
+import numpy.typing as npt
 from jax import Array
 
 from twofold.problem import Batch, Problem, epoch_order
 from twofold_flax.convert import to_array, to_device
+
+Rows = Array | npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Steps:
     """What consecutive steps of an epoch need: for each the rows it takes (batch,), int32.
 
-    `whole` holds those of all whole batches of the epoch, (batches, batch); the first of the steps
-    takes batch `start`. The dropout keys come from the step count within the state.
+    `whole` holds those of all whole batches of the epoch, (batches, batch), on the device; the
+    first of the steps takes batch `start`. `rows` are NumPy's: a call that sends so few numbers
+    takes 1 us longer, where `device_put` takes 15 us for each batch (JAX 0.10, CPU). The dropout
+    keys come from the step count within the state.
     """
 
-    rows: Sequence[Array]
+    rows: Sequence[Rows]
     whole: Array
     start: int
 
@@ -31,7 +36,7 @@ class Steps:
         return Steps(self.rows[start:stop], self.whole, start)
 
 
-def take(inputs: Array, targets: Array, rows: Array) -> tuple[Array, Array]:
+def take(inputs: Array, targets: Array, rows: Rows) -> tuple[Array, Array]:
     """A batch of the training rows."""
     return inputs[rows], targets[rows]
 
@@ -69,5 +74,4 @@ class Feed:
         size = experiment.data.batch_size
         batches = np.split(order, range(size, rows, size))[: self._problem.steps_per_epoch]
         whole = order[: rows // size * size].reshape(-1, size)  # (batches, batch)
-        placed = jax.device_put((batches, whole), self._device)
-        return Steps(rows=placed[0], whole=placed[1], start=0)
+        return Steps(rows=batches, whole=jax.device_put(whole, self._device), start=0)

@@ -15,7 +15,7 @@ from jax import Array
 
 from twofold.problem import Problem
 from twofold_flax.accumulation import MicroBatch, accumulated, cut
-from twofold_flax.feed import Steps
+from twofold_flax.feed import Rows, Steps
 from twofold_flax.loss import LossFunction, build_loss
 from twofold_flax.masks import dropout_key, root_key, step_key
 from twofold_flax.model import Mlp
@@ -110,7 +110,7 @@ def never() -> int:
 
 Losses = Array | Sequence[Array] | np.ndarray[Any, Any]
 TrainStep = Callable[[Any, Array, Array], tuple[Any, Array]]
-Take = Callable[[Array, Array, Array], tuple[Array, Array]]
+Take = Callable[[Array, Array, Rows], tuple[Array, Array]]
 TrainSteps = Callable[[Any, Array, Array, Steps], tuple[Any, Losses]]
 
 

@@ -83,5 +83,4 @@ class Feed:
         hidden_layers = len(experiment.model.hidden)
         if not (experiment.rng == "shared" and experiment.model.dropout > 0 and hidden_layers):
             return None
-        steps = torch.arange(start, stop, dtype=torch.int64, device=self._device)
-        return dropout_keys(experiment.seed, steps.to(torch.int32), hidden_layers)
+        return dropout_keys(experiment.seed, range(start, stop), hidden_layers, self._device)

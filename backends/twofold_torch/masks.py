@@ -10,15 +10,11 @@ from __future__ import annotations
 
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from twofold import threefry
-
-
-def signed(word: int) -> int:
-    """The int32 with the same 32 bits as `word`, 0 to 2**32 - 1."""
-    return word - 2**32 if word >= 2**31 else word
 
 
 def shift_right(words: Tensor, places: int) -> Tensor:
@@ -61,18 +57,15 @@ def threefry_2x32(keys: tuple[Tensor, Tensor], low: Tensor) -> tuple[Tensor, Ten
     return x, y
 
 
-def dropout_keys(seed: int, steps: Tensor, hidden_layers: int) -> Tensor:
-    """The keys of steps, int32 (*steps.shape, hidden layers, 2): one for each hidden layer.
+def dropout_keys(seed: int, steps: range, hidden_layers: int, device: torch.device) -> Tensor:
+    """The keys of steps, int32 (steps, hidden layers, 2): one for each hidden layer.
 
-    `steps` is int32. Equals `fold_in(fold_in(stream, step), layer)` of `jax.random`.
+    So few numbers are drawn in NumPy, which takes a third of the time of PyTorch's eager
+    operations. Equals `fold_in(fold_in(stream, step), layer)` of `jax.random`.
     """
-    stream = threefry.stream_key(seed, threefry.DROPOUT)
-    root = [torch.full_like(steps, signed(word)) for word in stream]
-    step_keys = threefry_2x32((root[0], root[1]), steps)  # (*steps.shape,) twice
-    layers = torch.arange(hidden_layers, dtype=torch.int32, device=steps.device)
-    layers = layers.expand(*steps.shape, hidden_layers)  # (*steps.shape, hidden layers)
-    x, y = (words[..., None].expand_as(layers) for words in step_keys)
-    return torch.stack(threefry_2x32((x, y), layers), dim=-1)
+    numbers = np.arange(steps.start, steps.stop, dtype=np.uint32)
+    keys = threefry.dropout_keys(seed, numbers, hidden_layers)
+    return torch.from_numpy(keys.view(np.int32)).to(device)
 
 
 @final

@@ -91,10 +91,10 @@ class TorchSeeds(SeedsTogether):
         hidden_layers = len(spec.model.hidden)
         if not (spec.rng == "shared" and spec.model.dropout > 0 and hidden_layers):
             return ()
-        step = torch.tensor(self._step, dtype=torch.int32, device=self._device)
+        step = range(self._step, self._step + 1)
         seeds = [problem.experiment.seed for problem in self._problems]
-        keys = torch.stack([dropout_keys(seed, step, hidden_layers) for seed in seeds])
-        return self._model.masks(keys, rows)
+        keys = [dropout_keys(seed, step, hidden_layers, self._device) for seed in seeds]
+        return self._model.masks(torch.cat(keys), rows)  # of (seeds, hidden layers, 2)
 
     def _loss_of(
         self, parameters: dict[str, Tensor], inputs: Tensor, targets: Tensor, masks: Masks

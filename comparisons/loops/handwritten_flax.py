@@ -122,8 +122,7 @@ class Loop:
     def _start_epoch(self, epoch: int) -> None:
         data, rows = self._experiment.data, len(self._inputs)
         order = epoch_order(self._experiment.seed, epoch, rows, data.shuffle).astype(np.int32)
-        batches = np.split(order, range(data.batch_size, rows, data.batch_size))
-        self._batches = jax.device_put(batches)
+        self._batches = np.split(order, range(data.batch_size, rows, data.batch_size))
 
 
 def build(problem: Problem) -> Loop:

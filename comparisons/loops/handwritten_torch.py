@@ -18,6 +18,8 @@ from twofold_torch.masks import SharedMasks, dropout_keys
 from twofold.problem import Problem, epoch_order, initial_parameters
 from twofold.state import Array
 
+CPU = torch.device("cpu")
+
 
 class Network(nn.Module):
     """The lesson's network."""
@@ -96,9 +98,9 @@ class Loop:
         order = epoch_order(experiment.seed, epoch, rows, experiment.data.shuffle)
         self._batches = torch.split(torch.tensor(order), experiment.data.batch_size)
         first = epoch * self._per_epoch
-        steps = torch.arange(first, first + self._per_epoch, dtype=torch.int32)
-        hidden_layers = len(experiment.model.hidden)
-        self._keys = dropout_keys(experiment.seed, steps, hidden_layers).unbind(0)
+        steps = range(first, first + self._per_epoch)
+        keys = dropout_keys(experiment.seed, steps, len(experiment.model.hidden), CPU)
+        self._keys = keys.unbind(0)
 
 
 def build(problem: Problem) -> Loop:

@@ -116,13 +116,17 @@ def initial_state(problem: Problem) -> TrainState:
     return fresh_state(initial_parameters(problem), slot_names(problem.experiment))
 
 
-@lru_cache(maxsize=64)
 def epoch_order(seed: int, epoch: int, rows: int, shuffle: bool) -> npt.NDArray[np.int64]:
-    """The order in which an epoch visits the training rows, read-only, shape (rows,)."""
+    """The order in which an epoch visits the training rows, shape (rows,)."""
     if shuffle:
-        order = threefry.permutation(threefry.stream_key(seed, threefry.DATA_ORDER, epoch), rows)
-    else:
-        order = np.arange(rows, dtype=np.int64)
+        return threefry.permutation(threefry.stream_key(seed, threefry.DATA_ORDER, epoch), rows)
+    return np.arange(rows, dtype=np.int64)
+
+
+@lru_cache(maxsize=64)
+def _kept_order(seed: int, epoch: int, rows: int, shuffle: bool) -> npt.NDArray[np.int64]:
+    """Read-only, for those who ask batch by batch; training draws an order once and pays for it."""
+    order = epoch_order(seed, epoch, rows, shuffle)
     order.flags.writeable = False
     return order
 
@@ -131,7 +135,7 @@ def batch_indices(problem: Problem, step: int) -> npt.NDArray[np.int64]:
     """The training rows of one step, counted from 0, shape (batch,)."""
     epoch, position = divmod(step, problem.steps_per_epoch)
     experiment = problem.experiment
-    order = epoch_order(experiment.seed, epoch, problem.train.rows, experiment.data.shuffle)
+    order = _kept_order(experiment.seed, epoch, problem.train.rows, experiment.data.shuffle)
     size = experiment.data.batch_size
     return order[position * size : (position + 1) * size]
 

@@ -28,13 +28,15 @@ SYNTHETIC_DATA: Final = 3
 SPLIT: Final = 4
 
 
-def threefry_2x32(key: Key, high: UInt32Array, low: UInt32Array) -> tuple[UInt32Array, UInt32Array]:
-    """Encrypt the counters `(high, low)` under `key`; all arrays have one shape, dtype uint32."""
-    schedule = (
-        np.uint32(key[0]),
-        np.uint32(key[1]),
-        np.uint32(key[0] ^ key[1] ^ PARITY),
-    )
+def threefry_2x32(
+    key: Key | tuple[UInt32Array, UInt32Array], high: UInt32Array, low: UInt32Array
+) -> tuple[UInt32Array, UInt32Array]:
+    """Encrypt the counters `(high, low)` under `key`, one for all or one for each.
+
+    All arrays have one shape, dtype uint32.
+    """
+    first, second = np.uint32(key[0]), np.uint32(key[1])
+    schedule = (first, second, first ^ second ^ np.uint32(PARITY))
     with np.errstate(over="ignore"):
         x, y = high + schedule[0], low + schedule[1]
         for group in range(5):
@@ -87,9 +89,28 @@ def normal(key: Key, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     return radius * np.cos(2.0 * np.pi * uniform(fold_in(key, 1), shape))
 
 
+def dropout_keys(seed: int, steps: UInt32Array, hidden_layers: int) -> UInt32Array:
+    """The dropout keys of steps, uint32 (steps, hidden layers, 2): one for each hidden layer.
+
+    Each is `fold_in(stream_key(seed, DROPOUT, step), layer)`.
+    """
+    zeros = np.zeros(len(steps), np.uint32)
+    x, y = threefry_2x32(stream_key(seed, DROPOUT), zeros, steps)  # (steps,) each
+    shape = (len(steps), hidden_layers)
+    layers = np.broadcast_to(np.arange(hidden_layers, dtype=np.uint32), shape)
+    step_keys = (np.broadcast_to(x[:, None], shape), np.broadcast_to(y[:, None], shape))
+    return np.stack(threefry_2x32(step_keys, np.zeros(shape, np.uint32), layers), axis=-1)
+
+
 def permutation(key: Key, length: int) -> npt.NDArray[np.int64]:
-    """A permutation of `range(length)`: the stable order of random 32-bit integers."""
-    return np.argsort(random_bits(key, (length,)), kind="stable").astype(np.int64)
+    """A permutation of `range(length)`, at most 2**32 long: the stable order of random integers.
+
+    Sorted are 64 bits, a draw followed by its place: a third of the time of a stable `argsort`.
+    """
+    draws = random_bits(key, (length,)).astype(np.uint64) << np.uint64(32)
+    draws |= np.arange(length, dtype=np.uint64)
+    draws.sort()
+    return (draws & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def keep_threshold(dropout: float) -> int:

@@ -73,6 +73,31 @@ def test_permutation_has_every_row_once(seed, length):
     np.testing.assert_array_equal(np.sort(order), np.arange(length))
 
 
+@pytest.mark.parametrize("length", [1, 2, 1000, 5000])
+def test_permutation_is_the_stable_order_of_the_draws(length):
+    draws = threefry.random_bits(threefry.root_key(7), (length,))
+    expected = sorted(range(length), key=lambda place: int(draws[place]))  # Python's sort is stable
+    assert threefry.permutation(threefry.root_key(7), length).tolist() == expected
+
+
+def test_permutation_keeps_the_places_of_equal_draws(monkeypatch):
+    draws = np.array([5, 2**32 - 1, 5, 0, 2**32 - 1, 0], np.uint32)
+    monkeypatch.setattr(threefry, "random_bits", lambda _key, _shape: draws)
+    assert threefry.permutation(threefry.root_key(0), 6).tolist() == [3, 5, 0, 2, 1, 4]
+
+
+@settings(derandomize=True, max_examples=10, deadline=None)
+@given(seed=SEEDS, first=st.integers(0, 2**32 - 4), hidden_layers=st.integers(1, 3))
+def test_dropout_keys_are_jax_fold_in(seed, first, hidden_layers):
+    steps = np.arange(first, first + 3, dtype=np.uint32)
+    keys = threefry.dropout_keys(seed, steps, hidden_layers)
+    stream = jax.random.fold_in(jax.random.key(seed), threefry.DROPOUT)
+    for step, own in zip(steps, keys, strict=True):
+        of_step = jax.random.fold_in(stream, step)
+        layers = [jax.random.fold_in(of_step, layer) for layer in range(hidden_layers)]
+        np.testing.assert_array_equal(own, [jax.random.key_data(layer) for layer in layers])
+
+
 def test_streams_differ():
     streams = (
         threefry.INITIALISATION,
