@@ -23,6 +23,7 @@ from comparisons.machines.tables import (
     target_section,
 )
 from comparisons.machines.targets import target_table
+from comparisons.machines.threads import threads_section
 from comparisons.machines.trust import advice_section, calibration_section, steadiness_section
 from twofold.report.parity_findings import unique
 from twofold.report.wording import listing
@@ -85,6 +86,7 @@ def page(machines: Sequence[Machine], link: str) -> str:
         *calibration_section(machines),
         *steadiness_section(machines),
         *advice_section(machines),
+        *threads_section(machines),
         "\n## What cannot be compared\n",
         *(f"- {gap}" for gap in gaps(machines, (*races, *studies))),
     ]

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from comparisons.advice_score import CALIBRATION as ADVICE_CALIBRATION
 from comparisons.advice_score import NAME as ADVICE_SCORE
 from comparisons.advice_score import SCHEMA as ADVICE_SCHEMA
 from comparisons.calibration import NAME as CALIBRATION
 from comparisons.calibration import SCHEMA as CALIBRATION_SCHEMA
 from comparisons.steadiness import NAME as STEADINESS
 from comparisons.steadiness import SCHEMA as STEADINESS_SCHEMA
+from twofold.advice.calibrate import SCHEMA as ADVICE_CALIBRATION_SCHEMA
 from twofold.errors import BadInput
 from twofold.report.evidence import SCHEMAS, Evidence, Result, load
 from twofold.report.parity_findings import unique
@@ -35,6 +37,7 @@ class Machine:
     calibrations: tuple[Result, ...] = ()
     scores: tuple[Result, ...] = ()
     steadiness: tuple[Result, ...] = ()
+    advice: tuple[Result, ...] = ()  # the calibrations that the scores are of
 
     @property
     def timed(self) -> tuple[Result, ...]:
@@ -46,7 +49,7 @@ class Machine:
     def environments(self) -> tuple[dict[str, Any], ...]:
         """Where each result was measured that the page shows."""
         results = [result for kind in SHOWN for result in self.evidence.of_kind(kind)]
-        results += [*self.calibrations, *self.scores, *self.steadiness]
+        results += [*self.calibrations, *self.scores, *self.steadiness, *self.advice]
         return tuple(result["environment"] for result in results)
 
     @property
@@ -86,11 +89,12 @@ def _read(folder: Path) -> Iterator[Machine]:
     calibrations = _all_of(folder, CALIBRATION, CALIBRATION_SCHEMA)
     scores = _all_of(folder, ADVICE_SCORE, ADVICE_SCHEMA)
     steadiness = _all_of(folder, STEADINESS, STEADINESS_SCHEMA)
+    advice = _all_of(folder, ADVICE_CALIBRATION, ADVICE_CALIBRATION_SCHEMA)
     stored = any(path for kind in SCHEMAS for path in folder.glob(f"{kind}-*.json"))
-    if not stored and not (calibrations or scores or steadiness):
+    if not stored and not (calibrations or scores or steadiness or advice):
         return
     evidence = load(folder) if stored else Evidence()
-    machine = Machine(folder.name, folder.name, evidence, calibrations, scores, steadiness)
+    machine = Machine(folder.name, folder.name, evidence, calibrations, scores, steadiness, advice)
     yield replace(machine, name=listing(machine.values("processor") or (folder.name,)))
 
 

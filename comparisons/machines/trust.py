@@ -37,10 +37,11 @@ ADVICE: Final = """
 
 What a calibration of a few minutes says of random workloads that it does not hold, against what
 was measured there (`twofold calibrate`, `twofold advise`). *Winners*: engines with the shortest
-step, named rightly, where the second is more than 10 % slower. The two simple ways are what the
-cost model must beat. In scores from before 2026-11-26 an epoch had 8 steps, both where the model
-was fitted and where it was judged; since then 100, for beginning an epoch costs some engines as
-much as several steps.
+step, named rightly, where the second is more than 10 % slower. *Redrawn*: the workloads of the
+calibration and the others are divided anew, many times; averages over the draws, in which the cost
+model must beat the two simple ways, since a winner or two more in one score is chance. In scores
+from before 2026-11-26 an epoch had 8 steps; since then 100, for beginning an epoch costs some
+engines as much as several steps.
 """
 ADVICE_HEAD: Final = (
     "machine",
@@ -49,6 +50,7 @@ ADVICE_HEAD: Final = (
     "error of the step time (target: at most 20 %)",
     "winners (target: at least 90 %)",
     "slower than the best by",
+    "redrawn: error, winners, slower by",
 )
 
 
@@ -130,6 +132,7 @@ def advice_section(machines: Sequence[Machine]) -> Iterator[str]:
 def _scored(machine: Machine, result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     threads = counted(result["environment"]["threads"], "thread")
     targets = result["targets"]
+    redrawn = {item["name"]: item for item in result.get("resampled", {}).get("scores", ())}
     for item in result["scores"]:
         error = item["median_error"]
         yield (
@@ -142,7 +145,14 @@ def _scored(machine: Machine, result: dict[str, Any]) -> Iterator[tuple[str, ...
                 item["share_right"] is not None and item["share_right"] >= targets["share_right"],
             ),
             f"{item['lost']:.1%}",
+            _redrawn(redrawn[item["name"]]) if item["name"] in redrawn else "-",
         )
+
+
+def _redrawn(item: dict[str, Any]) -> str:
+    """`10%, 95.5%, 0.9%`."""
+    error = "-" if item["median_error"] is None else f"{item['median_error']:.0%}"
+    return f"{error}, {item['share_right']:.1%}, {item['lost']:.1%}"
 
 
 def _held(text: str, met: bool) -> str:

@@ -18,8 +18,9 @@ from twofold.advice.design import (
     experiment_of,
     spread_shapes,
 )
-from twofold.advice.model import Point, fit_models
-from twofold.advice.ways import WAYS, ranks_of
+from twofold.advice.model import fit_models
+from twofold.advice.point import Point, parts_of
+from twofold.advice.ways import WAYS
 from twofold.advice.workload import Workload, workload_of
 from twofold.data import prepare
 
@@ -95,12 +96,29 @@ def test_a_simpler_way_gives_the_times_and_the_model_the_cold_start() -> None:
     assert predictors(points, models, replace(choice, way=COST_MODEL)) is models
 
 
+def test_parts_of_step_times_are_found_where_engines_miss_workloads() -> None:
+    """Times that are a product of two parts; every engine misses another third."""
+    seconds = {workload: 1e-4 * 1.7**index for index, workload in enumerate(WORKLOADS[:9])}
+    points = []
+    for missing, (engine, factor) in enumerate({"a": 1.0, "b": 3.0, "c": 0.2}.items()):
+        rest = [workload for index, workload in enumerate(seconds) if index % 3 != missing]
+        points += points_of(engine, {workload: factor * seconds[workload] for workload in rest})
+    found = parts_of(points)
+    assert found.engines["b"] - found.engines["a"] == pytest.approx(math.log(3.0))
+    assert found.engines["c"] - found.engines["a"] == pytest.approx(math.log(0.2))
+    for point in points:
+        together = found.engines[point.engine] + found.workloads[point.workload]
+        assert together == pytest.approx(math.log(point.step_s))
+
+
 def test_an_engine_is_not_judged_by_which_workloads_it_was_measured_on() -> None:
     """`b` is always 10 % slower than `a`; `c`, the best, was measured on the slow half alone."""
     first = {workload: 1e-4 * (index + 1) for index, workload in enumerate(WORKLOADS)}
     second = {workload: 1.1 * seconds for workload, seconds in first.items()}
     third = {workload: 0.8 * first[workload] for workload in WORKLOADS[len(WORKLOADS) // 2 :]}
-    ranks = ranks_of([*points_of("a", first), *points_of("b", second), *points_of("c", third)])
+    ranks = parts_of(
+        [*points_of("a", first), *points_of("b", second), *points_of("c", third)]
+    ).engines
     assert ranks["b"] - ranks["a"] == pytest.approx(math.log(1.1))
     assert ranks["c"] - ranks["a"] == pytest.approx(math.log(0.8))
 

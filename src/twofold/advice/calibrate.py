@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from twofold.advice.choice import Choice, Predictor, choose, predictors
 from twofold.advice.design import DESIGN, Shape, experiment_of
-from twofold.advice.model import EngineModel, Point, fit_models, points_to_json
+from twofold.advice.model import EngineModel, fit_models
+from twofold.advice.point import Point, points_to_json
 from twofold.advice.probing import Fleet
 from twofold.advice.workload import Workload
 from twofold.experiment import Device

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from twofold.advice.model import EngineModel, Point, fit_models
+from twofold.advice.model import EngineModel, fit_models
+from twofold.advice.point import Point
 from twofold.advice.score import StepTime, Truth, by_workload, lost_by
 from twofold.advice.ways import WAYS, Way
 from twofold.advice.workload import Workload

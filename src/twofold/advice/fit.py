@@ -15,8 +15,9 @@ NOISE: Final = 0.05
 UNKNOWN: Final = 0.3
 """What is added to the spread where there are hardly any points; nothing from ENOUGH on."""
 ENOUGH: Final = 8
-REACH: Final = 2.0
-"""Distance in `Workload.place` over which one workload says something about another."""
+REACH: Final = 4.0
+"""Distance in a `Space` over which one workload says something about another: about that of two
+that were drawn at random, since the space has seven dimensions."""
 
 
 def non_negative_fit(terms: Vector, times: Vector, prior: Vector, pull: float) -> Vector:

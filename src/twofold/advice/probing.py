@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, final
 
-from twofold.advice.model import Point
+from twofold.advice.point import Point
 from twofold.advice.workload import Workload, workload_of
 from twofold.data import prepare
 from twofold.experiment import Experiment
@@ -16,6 +16,8 @@ from twofold.timing.statistics import median_interval
 from twofold.timing.subject import whole_batches
 
 WARM_UP_LIMIT_S: Final = 0.4
+SIZED_ONLY: Final = 0.0
+"""A warm-up for calibrations: it took a fifth of their time."""
 REPEATS: Final = 5
 
 
@@ -39,10 +41,12 @@ class Fleet:
         clock: Clock,
         busy_seconds: Callable[[], float | None] = lambda: None,
         cores: int = 1,
+        warm_up_limit_s: float = WARM_UP_LIMIT_S,
     ) -> None:
         """`busy_seconds`: the processor time that the whole machine has used so far."""
         self._start, self._clock = start, clock
         self._busy_seconds, self._cores = busy_seconds, cores
+        self._warm_up_limit_s = warm_up_limit_s
         self._workers: dict[str, LastingWorker] = {}
         self._watched_s = self._others_s = 0.0
         self.failures: dict[str, str] = {}
@@ -90,7 +94,7 @@ class Fleet:
             self._clock,
             busy_seconds=self._busy_seconds,
             cores=self._cores,
-            warm_up_limit_s=WARM_UP_LIMIT_S,
+            warm_up_limit_s=self._warm_up_limit_s,
         )
         measurement.bring_up()
         measurement.run_rounds(seconds, seed)

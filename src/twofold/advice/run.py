@@ -8,7 +8,7 @@ from typing import Final
 
 from twofold import environment
 from twofold.advice.calibrate import Calibration, collect_points
-from twofold.advice.probing import Fleet
+from twofold.advice.probing import SIZED_ONLY, WARM_UP_LIMIT_S, Fleet
 from twofold.advice.sweep import quick_engines
 from twofold.backends import default_engines
 from twofold.experiment import Device
@@ -39,7 +39,7 @@ def calibrate(
     names = [name for name in checked_engines(asked) if not missing_framework(name)]
     cpus = checked_cpus(threads)
     clock = SystemClock()
-    start, fleet = clock.nanoseconds(), fleet_on(cpus)
+    start, fleet = clock.nanoseconds(), fleet_on(cpus, SIZED_ONLY)
     try:
         points = collect_points(
             fleet, names, budget_s=budget_s, clock=clock, device=device, on_progress=on_progress
@@ -58,10 +58,10 @@ def advised_engines(known: Sequence[str]) -> list[str]:
     return [name for name in known if name in {REFERENCE, *quick_engines(known)}]
 
 
-def fleet_on(cpus: Sequence[int]) -> Fleet:
+def fleet_on(cpus: Sequence[int], warm_up_limit_s: float = WARM_UP_LIMIT_S) -> Fleet:
     """A fleet of real processes on some processors."""
 
     def start(engine: str) -> ProcessWorker:
         return ProcessWorker(engine, "{}", cpus, limits=PATIENCE)
 
-    return Fleet(start, SystemClock(), partial(busy_seconds, cpus), len(cpus))
+    return Fleet(start, SystemClock(), partial(busy_seconds, cpus), len(cpus), warm_up_limit_s)

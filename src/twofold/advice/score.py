@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twofold.advice.model import Point
+from twofold.advice.point import Point
 from twofold.advice.workload import Workload
 
 CLEAR_GAP: Final = 0.10

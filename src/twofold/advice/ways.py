@@ -13,9 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from twofold.advice.model import EngineModel, Point, fit_models
+from twofold.advice.model import EngineModel, fit_models
+from twofold.advice.point import Point, parts_of
 from twofold.advice.score import Score, StepTime, Truth, score
-from twofold.advice.workload import Workload
+from twofold.advice.workload import Space, Workload
 
 
 @dataclass(frozen=True)
@@ -38,39 +39,26 @@ def cost_model(_: Sequence[Point], models: Mapping[str, EngineModel]) -> StepTim
 def nearest(points: Sequence[Point], _: Mapping[str, EngineModel]) -> StepTime:
     """The step time of the engine's measured workload that is most alike."""
 
+    space = Space.around(dict.fromkeys(point.workload for point in points))
+
     def predict(engine: str, workload: Workload) -> float:
-        place = workload.place()
+        place = space.place(workload)
         own = [point for point in points if point.engine == engine]
-        return min(own, key=lambda p: float(np.sum((p.workload.place() - place) ** 2))).step_s
+        distances = [float(np.sum((space.place(p.workload) - place) ** 2)) for p in own]
+        return own[int(np.argmin(distances))].step_s
 
     return predict
 
 
 def overall_best(points: Sequence[Point], models: Mapping[str, EngineModel]) -> StepTime:
     """The same order of engines whatever the workload; the level of their times is the model's."""
-    ranks = ranks_of(points)
+    ranks = parts_of(points).engines
 
     def predict(engine: str, workload: Workload) -> float:
         level = statistics.fmean(math.log(models[e].step_s(workload)) - ranks[e] for e in ranks)
         return math.exp(level + ranks[engine])
 
     return predict
-
-
-def ranks_of(points: Sequence[Point]) -> dict[str, float]:
-    """The engine's part in log(step time) = engine's part + workload's part, by least squares.
-
-    So an engine is not judged by which of the workloads it was measured on.
-    """
-    engines = list(dict.fromkeys(point.engine for point in points))
-    workloads = list(dict.fromkeys(point.workload for point in points))
-    design = np.zeros((len(points), len(engines) + len(workloads)))
-    for row, point in enumerate(points):
-        design[row, engines.index(point.engine)] = 1.0
-        design[row, len(engines) + workloads.index(point.workload)] = 1.0
-    logs = np.log([point.step_s for point in points])
-    parts = np.linalg.lstsq(design, logs, rcond=None)[0]
-    return dict(zip(engines, parts[: len(engines)].tolist(), strict=True))
 
 
 WAYS: Final = (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,9 +24,12 @@ TERMS: Final = (
     "row bytes",
     "parameter bytes",
     "mask elements",
+    "rows",
+    "gathered bytes",
 )
 """What the seconds of a step are made of: overheads for each step, layer, dropout layer and
-optimizer slot of a layer; then operations, bytes and random numbers at the engine's rates."""
+optimizer slot of a layer; then operations, bytes and random numbers at the engine's rates. Rows
+cost something however narrow they are (their loss), and so do the inputs that are gathered."""
 OVERHEADS: Final = 4
 
 
@@ -66,29 +68,45 @@ class Workload:
                 self.itemsize * self.rows * (2 * self.sizes[0] + 5 * sum(self.sizes[1:])),
                 self.itemsize * parameters * (5 + 2 * self.slots),
                 self.rows * sum(hidden) * masks,
+                self.rows,
+                self.itemsize * self.rows * self.sizes[0],
             ],
             dtype=np.float64,
         )
 
-    def place(self) -> Vector:
-        """Where it lies among others: coordinates in which near workloads take similar time."""
-        terms = self.terms()
-        products, parameters = float(terms[4]), float(terms[6])
-        return np.array(
-            [
-                math.log(self.rows),
-                math.log(products / self.rows / self.layers) / 2,  # about the logarithm of a width
-                math.log(parameters) / 2,
-                self.layers,
-                2.0 * self.dropout,
-                self.slots,
-            ]
-        )
+    def traits(self) -> Vector:
+        """What decides which engine is the quickest: logarithms of the work, and its kinds."""
+        _, _, _, _, products, row_bytes, parameter_bytes, masks, rows, gathered = self.terms()
+        logs = np.log([products, row_bytes, parameter_bytes, 1 + masks, rows, gathered])
+        return np.append(logs, float(self.dropout))
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Workload:
         """The workload that `dataclasses.asdict` and JSON made of one."""
         return cls(**{**given, "sizes": tuple(given["sizes"])})
+
+
+@dataclass(frozen=True)
+class Space:
+    """The space in which workloads are near or far: traits, in standard deviations of some.
+
+    `middle` and `width`, shape (traits,), are the mean and the standard deviation of the workloads
+    it was made of; a trait that all of them share counts as it is.
+    """
+
+    middle: Vector
+    width: Vector
+
+    @classmethod
+    def around(cls, workloads: Iterable[Workload]) -> Space:
+        """The space around some workloads."""
+        traits = np.array([workload.traits() for workload in workloads])
+        width = traits.std(axis=0)
+        return cls(traits.mean(axis=0), np.where(width > 0, width, 1.0))
+
+    def place(self, workload: Workload) -> Vector:
+        """Where a workload lies, shape (traits,): near workloads take similar time."""
+        return np.asarray((workload.traits() - self.middle) / self.width)
 
 
 def workload_of(problem: Problem) -> Workload:
