@@ -6,12 +6,12 @@
 Calibrates this machine, then measures random workloads that the calibration does not hold, and
 scores what the advice says about them. The targets: a median error of the step time of at most
 20 %, and the right winner in at least 90 % of the workloads where the gap is over 10 %. Beside it
-the scores of two simple ways. With the time it has by default every
+the scores of two simple ways that the cost model must beat. With the time it has by default every
 engine is measured on every workload (a quarter of an hour with the calibration); with less, engines
 that take long to compile are measured on some, which is said, and winners are easier to name
 where they are missing. One calibration may be lucky: so all workloads together are divided anew,
-many times, into some to learn from and the rest, and there the model must beat the two simple ways.
-The second form scores the stored measurements once more.
+many times, into some to learn from and the rest, and the averages stand beside the score. The
+second form scores the stored measurements once more.
 """
 
 from __future__ import annotations
@@ -22,30 +22,25 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from comparisons.advice_verdict import scores_of, table
 from comparisons.compare import default_folder
 from comparisons.narrator import Narrator
 from twofold.advice import store
 from twofold.advice.calibrate import Calibration
 from twofold.advice.design import Shape, experiment_of
-from twofold.advice.point import Point, points_to_json
-from twofold.advice.resampled import DRAWS, MeanScore, resampled
+from twofold.advice.point import Point
 from twofold.advice.run import BUDGET_S, advised_engines, calibrate, fleet_on
-from twofold.advice.score import Score, Truth, by_workload
-from twofold.advice.ways import score_all
 from twofold.backends import default_engines
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import read_json, write_json
 from twofold.timing.measure import checked_cpus
-from twofold.timing.quiet import busy_limit
 
 SCHEMA: Final = "twofold.advice-score/1"
 NAME: Final = "advice-score"
 CALIBRATION: Final = "calibration-advice"
-LARGEST_ERROR: Final = 0.20
-SMALLEST_RIGHT: Final = 0.90
 SECONDS_BESIDE_COMPILING: Final = 1.5
 FEWEST_WORKLOADS: Final = 6
 PATIENCE: Final = 1.5
@@ -200,93 +195,6 @@ def takes_part(
         left -= count * costs[engine]
         parts[engine] = {round(step * workloads / count) for step in range(count)}
     return parts
-
-
-def scores_of(calibration: Calibration, points: Sequence[Point]) -> dict[str, Any]:
-    """The scores with all that they were made from."""
-    truths = [Truth(*item) for item in by_workload(points).items()]
-    scores = score_all(calibration.points, truths)
-    way = calibration.choice.way.name
-    used = next(item for item in scores if item.name == way)
-    redrawn = resampled([*calibration.points, *points], len(calibration.workloads))
-    return {
-        "workloads": len(truths),
-        "calibration_points": len(calibration.points),
-        "calibration_seconds": calibration.seconds,
-        "scores": [item.to_json() for item in scores],
-        "targets": {"median_error": LARGEST_ERROR, "share_right": SMALLEST_RIGHT},
-        "way": way,
-        "met": meets_targets(used),
-        "resampled": {"draws": DRAWS, "scores": [item.to_json() for item in redrawn]},
-        "beats_others": beats(way, redrawn),
-        "errors": errors_of(calibration, truths),
-        "points": points_to_json(points),
-    }
-
-
-def meets_targets(used: Score) -> bool:
-    """Whether the way that the advice uses is as good as asked for."""
-    return (
-        used.median_error is not None
-        and used.median_error <= LARGEST_ERROR
-        and used.share_right is not None
-        and used.share_right >= SMALLEST_RIGHT
-    )
-
-
-def beats(way: str, scores: Sequence[MeanScore]) -> bool:
-    """Whether a way is better than the others on average: in winners, in losses and in errors."""
-    used = next((item for item in scores if item.name == way), None)
-    return used is not None and all(
-        used.share_right > other.share_right
-        and used.lost < other.lost
-        and (
-            used.median_error is None
-            or other.median_error is None
-            or used.median_error < other.median_error
-        )
-        for other in scores
-        if other is not used
-    )
-
-
-def errors_of(calibration: Calibration, truths: Sequence[Truth]) -> dict[str, list[float]]:
-    """Predicted over measured step time, for each engine and workload."""
-    models = calibration.models
-    return {
-        engine: [
-            model.step_s(truth.workload) / truth.step_s[engine]
-            for truth in truths
-            if engine in truth.step_s
-        ]
-        for engine, model in models.items()
-    }
-
-
-def table(result: Mapping[str, Any]) -> list[str]:
-    """The scores, then the error of each engine."""
-    lines = [f"{'':28} median error   right winner   slower than the best by"]
-    for item in result["scores"]:
-        error = "-" if item["median_error"] is None else f"{item['median_error']:.0%}"
-        right = f"{item['right']} of {item['clear']}"
-        lines.append(f"{item['name']:28} {error:>12} {right:>14} {item['lost']:>25.1%}")
-    lines.append(f"the same, on average over {result['resampled']['draws']} redrawn calibrations:")
-    for item in result["resampled"]["scores"]:
-        error = "-" if item["median_error"] is None else f"{item['median_error']:.0%}"
-        right = f"{item['share_right']:.1%}"
-        lines.append(f"{item['name']:28} {error:>12} {right:>14} {item['lost']:>25.1%}")
-    if result["other_cores"] is not None and result["other_cores"] > busy_limit(1):
-        lines.append(f"other programs kept {result['other_cores']:.1f} processors busy meanwhile")
-    lines.append(f"the advice uses: {result['way']}")
-    lines.append("targets: error at most 20 %, winner right in at least 90 %: ")
-    lines[-1] += "met" if result["met"] else "NOT met"
-    lines.append("better than the other ways over the redrawn calibrations: ")
-    lines[-1] += "yes" if result["beats_others"] else "NO"
-    for engine, ratios in result["errors"].items():
-        off = sorted(abs(ratio - 1) for ratio in ratios)
-        if off:
-            lines.append(f"  {engine:20} {off[len(off) // 2]:.0%} on {len(off)} workloads")
-    return lines
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ ADVICE: Final = """
 What a calibration of a few minutes says of random workloads that it does not hold, against what
 was measured there (`twofold calibrate`, `twofold advise`). *Winners*: engines with the shortest
 step, named rightly, where the second is more than 10 % slower. *Redrawn*: the workloads of the
-calibration and the others are divided anew, many times; averages over the draws, in which the cost
-model must beat the two simple ways, since a winner or two more in one score is chance. In scores
+calibration and the others are divided anew, many times; averages over the draws, since a winner or
+two more in one score is chance. The two simple ways are what the cost model must beat. In scores
 from before 2026-11-26 an epoch had 8 steps; since then 100, for beginning an epoch costs some
 engines as much as several steps.
 """

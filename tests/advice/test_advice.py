@@ -13,7 +13,7 @@ import pytest
 from fake_machine import LAWS, LawfulWorker
 from timing_fakes import FakeClock
 
-from comparisons import advice_score
+from comparisons import advice_score, advice_verdict
 from twofold.advice import store
 from twofold.advice.advise import advise, outside
 from twofold.advice.calibrate import Calibration, collect_points
@@ -352,6 +352,28 @@ def test_a_score_counts_errors_winners_and_losses() -> None:
     errors = sorted([0.0, 0.5, abs(1 / 1.05 - 1), 2.0])
     assert found.median_error == pytest.approx((errors[1] + errors[2]) / 2)
     assert math.isclose(found.share_right or 0.0, 1.0)
+
+
+def test_the_verdict_says_how_sure_the_advice_was_and_how_far_first_steps_were_off(
+    known: Calibration,
+) -> None:
+    points = [
+        Point(engine, truth.workload, False, 0.0, 0.0, 2.0 * first_step, 1, truth.step_s[engine])
+        for truth in truths(12)
+        for engine in ENGINES
+        if (first_step := known.models[engine].first_step_s(truth.workload, first_in_process=False))
+    ]
+    given = advice_verdict.scores_of(known, points)
+    assert sum(counts["of"] for counts in given["sureness"].values()) == 12
+    assert (
+        sum(counts["right"] for counts in given["sureness"].values()) == given["scores"][0]["right"]
+    )
+    assert all(
+        ratio == pytest.approx(0.5) for own in given["first_step_errors"].values() for ratio in own
+    )
+    lines = advice_verdict.table({**given, "other_cores": None})
+    assert any(line.startswith("where it is sure: right in ") for line in lines)
+    assert any(line.split() == ["torch:eager", "4%", "50%", "12", "workloads"] for line in lines)
 
 
 def test_engines_that_compile_long_take_part_in_fewer_workloads(known: Calibration) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comparisons.advice_score import beats
+from comparisons.advice_verdict import beats
 from twofold.advice.design import DESIGN, experiment_of
 from twofold.advice.point import Point
 from twofold.advice.resampled import MeanScore, resampled
@@ -71,14 +71,14 @@ def test_engines_that_never_differ_give_no_score() -> None:
     assert not beats(MODEL, [])
 
 
-def test_to_beat_others_is_to_be_better_in_all_that_they_say() -> None:
+def test_to_beat_others_is_to_be_nowhere_worse_and_better_in_times() -> None:
     model = MeanScore(MODEL, 0.1, 0.95, 0.01)
 
     def beaten(*other: float | None) -> bool:
         return beats(MODEL, [model, MeanScore(NEAREST, *other)])  # type: ignore[arg-type]
 
     assert beaten(0.3, 0.90, 0.02)
-    assert beaten(None, 0.90, 0.02)  # a way that names winners only
-    assert not beaten(0.3, 0.95, 0.02)
-    assert not beaten(0.3, 0.90, 0.01)
+    assert beaten(None, 0.95, 0.01)  # a way that names winners only, and no better ones
+    assert not beaten(0.3, 0.96, 0.02)
+    assert not beaten(0.3, 0.90, 0.009)
     assert not beaten(0.1, 0.90, 0.02)

@@ -246,6 +246,7 @@ def test_how_steady_an_engine_is_is_told(results: Path) -> None:
 def test_the_score_of_the_advice_is_told_of_each_way(results: Path) -> None:
     model = {"name": "cost model", "median_error": 0.094, "right": 27, "clear": 30}
     simple = {"name": "always the overall best", "median_error": None, "right": 0, "clear": 0}
+    redrawn = {"name": "cost model", "median_error": 0.14}
     score = {
         "schema": "twofold.advice-score/1",
         "environment": ENVIRONMENT,
@@ -255,12 +256,13 @@ def test_the_score_of_the_advice_is_told_of_each_way(results: Path) -> None:
             model | {"share_right": 0.9, "lost": 0.0204},
             simple | {"share_right": None, "lost": 0.5},
         ],
+        "resampled": {"scores": [redrawn | {"share_right": 0.986, "lost": 0.0061}]},
     }
     store(results, "testonium", "advice-score-2-threads", score)
     lines = lines_of(results)
     owner = "| Testonium 9000 (2 threads) |"
-    assert f"{owner} cost model |  | 9%, met | 27 of 30, met | 2.0% |" in lines
-    assert f"{owner} always the overall best | yes | - | 0 of 0, missed | 50.0% |" in lines
+    assert f"{owner} cost model |  | 9%, met | 27 of 30, met | 2.0% | 14%, 98.6%, 0.6% |" in lines
+    assert f"{owner} always the overall best | yes | - | 0 of 0, missed | 50.0% | - |" in lines
     gap = "- Stored for Testonium 9000 only: the score of the advice with 2 threads."
     assert gap in lines
 

@@ -16,6 +16,7 @@ COLD_SPREAD: Final = 0.15
 """By what share a cold start differs from one day to the next: disks and caches decide it."""
 SURE: Final = 0.9
 FAIRLY_SURE: Final = 0.7
+SURENESS: Final = ("sure", "fairly sure", "not sure")
 
 
 @dataclass(frozen=True)

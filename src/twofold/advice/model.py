@@ -40,10 +40,14 @@ class EngineModel:
         """Seconds of a training step."""
         return self._modelled(workload) * math.exp(self.correction.at(self.space.place(workload)))
 
+    def first_step_s(self, workload: Workload, *, first_in_process: bool = True) -> float:
+        """Seconds of the first step, tracing and compiling included."""
+        fixed, per_layer, once = self.compile_s
+        return fixed + per_layer * workload.layers + (once if first_in_process else 0.0)
+
     def cold_start_s(self, workload: Workload) -> float:
         """Seconds from nothing to the end of the first step."""
-        fixed, per_layer, once = self.compile_s
-        return self.start_s + fixed + per_layer * workload.layers + once
+        return self.start_s + self.first_step_s(workload)
 
     def time_to(self, workload: Workload, steps: int) -> float:
         """Seconds from nothing to the end of a number of steps."""
