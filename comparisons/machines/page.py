@@ -23,7 +23,7 @@ from comparisons.machines.tables import (
     target_section,
 )
 from comparisons.machines.targets import target_table
-from comparisons.machines.threads import threads_section
+from comparisons.machines.threads import threads_in_short, threads_section
 from comparisons.machines.trust import advice_section, calibration_section, steadiness_section
 from twofold.report.parity_findings import unique
 from twofold.report.wording import listing
@@ -76,7 +76,7 @@ def page(machines: Sequence[Machine], link: str) -> str:
     alone = len(machines) == 1
     lines = [
         HEAD.format(link=link),
-        *in_short(machines, races, studies, targets),
+        *in_short(machines, races, studies, targets, threads_in_short(machines)),
         *_machine_section(machines, link),
         *_step_section(races, alone),
         *_study_section(FEEDING, feeding, alone),

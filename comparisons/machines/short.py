@@ -17,8 +17,12 @@ def in_short(
     races: Sequence[Race],
     studies: Sequence[Race],
     targets: TargetTable,
+    threads: str,
 ) -> Iterator[str]:
-    """A line for each question; `races` are the experiments', `studies` all others."""
+    """A line for each question; `races` are the experiments', `studies` all others.
+
+    `threads`: the answer on their number, "" for none.
+    """
     yield "\n## In short\n"
     yield f"- **Are both computing the same thing?** {_parity(machines)}"
     if races:
@@ -27,6 +31,8 @@ def in_short(
     yield f"- **Does the order hold from machine to machine?** {orders}"
     if targets.columns:
         yield f"- **Are the speed targets met?** {_targets(targets)}"
+    if threads:
+        yield f"- **One thread or several?** {threads}"
 
 
 def _parity(machines: Sequence[Machine]) -> str:

@@ -39,26 +39,46 @@ class Ratio:
         return float(self.workload.terms()[TERMS.index("products")])
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """One machine with two numbers of threads, in words; ratios of every engine."""
+
+    machine: str
+    few: str
+    many: str
+    ratios: Mapping[str, Sequence[Ratio]]
+
+
 def threads_section(machines: Sequence[Machine]) -> Iterator[str]:
     """Every machine that was calibrated with several numbers of threads, each with the next."""
+    for found in _comparisons(machines):
+        limit = statistics.median(ratio.operations for ratio in found.ratios[QUICKEST])
+        yield THREADS.format(few=found.few, many=found.many, limit=f"{limit / 1e6:.2g}")
+        rows = [
+            (found.machine, engine, *_row(ratios, limit))
+            for engine, ratios in found.ratios.items()
+            if ratios
+        ]
+        yield from table([cell.format(few=found.few) for cell in HEAD], rows)
+
+
+def threads_in_short(machines: Sequence[Machine]) -> str:
+    """On how many workloads fewer threads are quicker; "" where no machine was calibrated so."""
+    return " ".join(
+        f"On {found.machine} {found.few} in {_quicker(found.ratios[QUICKEST])}, whichever engine "
+        f"is the quickest there, and {found.many} in the others."
+        for found in _comparisons(machines)
+    )
+
+
+def _comparisons(machines: Sequence[Machine]) -> Iterator[Comparison]:
     for machine in machines:
         calibrations = sorted(machine.advice, key=lambda one: int(one["environment"]["threads"]))
         for few, many in itertools.pairwise(calibrations):
-            yield from _compared(machine.name, few, many)
-
-
-def _compared(name: str, few: Mapping[str, Any], many: Mapping[str, Any]) -> Iterator[str]:
-    found = ratios_of(_points(few), _points(many))
-    if not found[QUICKEST]:
-        return
-    limit = statistics.median(ratio.operations for ratio in found[QUICKEST])
-    names = {
-        "few": counted(few["environment"]["threads"], "thread"),
-        "many": counted(many["environment"]["threads"], "thread"),
-    }
-    yield THREADS.format(**names, limit=f"{limit / 1e6:.2g}")
-    rows = [(name, engine, *_row(ratios, limit)) for engine, ratios in found.items() if ratios]
-    yield from table([cell.format(**names) for cell in HEAD], rows)
+            ratios = ratios_of(_points(few), _points(many))
+            names = [counted(one["environment"]["threads"], "thread") for one in (few, many)]
+            if ratios[QUICKEST]:
+                yield Comparison(machine.name, *names, ratios)
 
 
 def ratios_of(few: Sequence[Point], many: Sequence[Point]) -> dict[str, list[Ratio]]:
@@ -87,8 +107,11 @@ def _row(ratios: Sequence[Ratio], limit: float) -> tuple[str, ...]:
     small = [ratio.value for ratio in ratios if ratio.operations <= limit]
     large = [ratio.value for ratio in ratios if ratio.operations > limit]
     medians = (f"{statistics.median(half):.2f}" if half else "-" for half in (small, large))
-    quicker = sum(ratio.value < 1 for ratio in ratios)
-    return (*medians, f"{quicker} of {len(ratios)} workloads")
+    return (*medians, _quicker(ratios))
+
+
+def _quicker(ratios: Sequence[Ratio]) -> str:
+    return f"{sum(ratio.value < 1 for ratio in ratios)} of {len(ratios)} workloads"
 
 
 def _points(calibration: Mapping[str, Any]) -> list[Point]:

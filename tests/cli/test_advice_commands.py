@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from twofold import backends
 from twofold.advice import store
 from twofold.advice.calibrate import Calibration
 from twofold.advice.run import BUDGET_S, advised_engines
 from twofold.cli.calibrate import calibrate
 from twofold.cli.main import app
+from twofold.cli.time import asked_engines
 from twofold.errors import BadInput, ResultError
 
 STORED = Path("comparisons/results/intel-r-xeon-r-processor/calibration-advice-1-threads.json")
@@ -70,6 +72,14 @@ def test_the_default_engines_are_the_quickest_of_each_framework() -> None:
     known = ["torch:eager", "torch:lesson", "torch:eager-fused", "torch:compile-step", "flax:jit"]
     assert advised_engines(known) == [name for name in known if name != "torch:lesson"]
     assert advised_engines(["torch:eager", "torch:compile"]) == ["torch:eager", "torch:compile"]
+
+
+def test_all_stands_for_every_engine_wherever_engines_are_asked_for() -> None:
+    assert asked_engines("all") == backends.default_engines()
+    assert asked_engines(None) is None
+    assert asked_engines("flax:jit, torch:eager") == ("flax:jit", "torch:eager")
+    with pytest.raises(BadInput, match="such as torch:eager,flax:jit"):
+        asked_engines(" ,")
 
 
 def test_the_command_spends_as_long_as_the_function() -> None:

@@ -78,6 +78,14 @@ def test_the_page_says_which_number_of_threads_is_quicker(results: Path) -> None
     assert any("divided at 0.2 million operations" in line for line in lines)
 
 
+def test_the_answer_in_short_is_that_of_the_quickest_engines(results: Path) -> None:
+    answer = (
+        "- **One thread or several?** On Testonium 9000 1 thread in 1 of 3 workloads, whichever "
+        "engine is the quickest there, and 2 threads in the others."
+    )
+    assert answer in page(load_machines(results), "results").splitlines()
+
+
 def test_one_calibration_alone_says_nothing(results: Path) -> None:
     (results / "testonium" / "calibration-advice-2-threads.json").unlink()
     assert "One thread or several?" not in page(load_machines(results), "results")

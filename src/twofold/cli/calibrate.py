@@ -42,12 +42,11 @@ def calibrate(
     """
     from rich.console import Console
 
-    from twofold import backends
     from twofold.advice import run, store
     from twofold.cli.time import asked_engines, require_writable
 
     asked = checked_device(device)
-    names = backends.default_engines() if engines == "all" else asked_engines(engines)
+    names = asked_engines(engines)
     target = path or store.default_path(asked)
     if path is not None:
         require_writable("--path", path)

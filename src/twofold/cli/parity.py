@@ -49,10 +49,9 @@ def parity(
     Prints every rung, or the first place where an engine and the oracle part.
     """
     from twofold import backends, specfile
+    from twofold.cli.time import asked_engines
 
-    names = _listed(engines) if engines is not None else backends.default_engines()
-    for name in names:
-        backends.require_framework(backends.find_engine(name)[0])
+    names = asked_engines(engines) or backends.default_engines()
     precisions = _precisions(precision)
     experiments = [specfile.load(spec, tuple(changes or ())) for spec in specs]
     if json is not None:

@@ -111,12 +111,17 @@ def exit_code(result: TimingResult) -> int:
 
 
 def asked_engines(text: str | None) -> tuple[str, ...] | None:
-    """The engines named, all known and with their frameworks; None for the default."""
+    """The engines named, all known and with their frameworks; "all" for all, None for the default.
+
+    Raises BadInput.
+    """
     from twofold import backends
     from twofold.errors import BadInput
 
     if text is None:
         return None
+    if text.strip() == "all":
+        return tuple(backends.default_engines())
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
         raise BadInput(f"--engines: {text!r} given; allowed is a list such as torch:eager,flax:jit")
