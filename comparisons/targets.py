@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from comparisons.loops.interleaved import describe, measure_loops, run_script, say_timing, show
 from comparisons.narrator import Narrator
 from twofold.experiment import Experiment
+from twofold.report.wording import significant
 from twofold.timing import summary
 from twofold.timing.measure import measure
 from twofold.timing.result import EngineTiming, Ratio, TimingResult
@@ -220,7 +221,7 @@ def product_targets(large: TimingResult) -> list[Target]:
 
 
 def line_of(target: dict[str, Any]) -> str:
-    """`met     0.87 (0.85 to 0.90), at most 1.00   best PyTorch engine ...`."""
+    """`met     0.871 (0.852 to 0.903), at most 1.00   best PyTorch engine ...`."""
     limit = (
         f"at most {target['at_most']:.2f}"
         if target["at_most"] is not None
@@ -228,11 +229,13 @@ def line_of(target: dict[str, Any]) -> str:
     )
     if target["figure"] is None:
         return f"{target['outcome']}: {target['name']}: {target['reason']}"
-    interval = f" ({target['low']:.2f} to {target['high']:.2f})" if target["low"] else ""
-    return (
-        f"{target['outcome']:7} {target['figure']:.2f}{interval}, {limit}   {target['name']} "
-        f"({target['subject']})"
+    figure, *ends = (
+        significant(value) if value else ""
+        for value in (target[n] for n in ("figure", "low", "high"))
     )
+    interval = f" ({ends[0]} to {ends[1]})" if all(ends) else ""
+    found = f"{target['outcome']:7} {figure}{interval}, {limit}"
+    return f"{found}   {target['name']} ({target['subject']})"
 
 
 if __name__ == "__main__":

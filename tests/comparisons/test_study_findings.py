@@ -146,8 +146,8 @@ def test_the_fastest_comes_first_and_a_failure_last(studies: Evidence) -> None:
 
 def test_targets_say_figure_limit_and_outcome(studies: Evidence) -> None:
     lines = compose(studies).markdown.splitlines()
-    assert "| near by hand | torch:eager | 1.01 | 0.99 to 1.02 | at most 1.03 | met |" in lines
-    assert "| busy | torch:eager | 0.50 | – | at least 0.80 | missed |" in lines
+    assert "| near by hand | torch:eager | 1.01 | 0.990 to 1.02 | at most 1.03 | met |" in lines
+    assert "| busy | torch:eager | 0.500 | – | at least 0.80 | missed |" in lines
     assert (
         "| with keras | torch:eager | – | – | at most 1.00 | could not be measured: no keras |"
         in lines

@@ -78,7 +78,7 @@ def test_memory_may_be_a_tenth_more(ours: int | None, outcome: str) -> None:
 def test_a_line_says_the_figure_and_its_limit() -> None:
     target = targets.ratio_target("as fast", ratio(0.5), 1.0)
     line = targets.line_of(vars(target))
-    assert line == "met     0.50 (0.50 to 0.50), at most 1.00   as fast (torch:eager)"
+    assert line == "met     0.500 (0.500 to 0.500), at most 1.00   as fast (torch:eager)"
     missing = targets.line_of(vars(replace(target, figure=None, outcome="could not be measured")))
     assert missing == "could not be measured: as fast: too busy"
 
