@@ -21,6 +21,7 @@ from twofold.errors import BadInput, EngineFailed, FrameworkMissing, SpecError, 
 from twofold.experiment import Experiment
 from twofold.parity.verdict import ParityReport, Rung, Verdict
 from twofold.results import read_json, write_json
+from twofold.timing.certifiers import PooledCertifier, Processes
 from twofold.timing.gate import gate_of_report, open_gate
 from twofold.timing.measure import measure
 from twofold.timing.protocol import Progress
@@ -100,6 +101,67 @@ def test_engines_are_certified_side_by_side_and_kept_in_their_order() -> None:
     gate = open_gate([slow, Certifier("b", {"passed": True})], tell, at_once=2)
     assert (gate.passed, gate.refused[0].engine) == (("b",), "slow")
     assert [(at.engine, at.fraction) for at in said] == [("slow, b", 0.0), ("slow", 0.5)]
+
+
+def test_a_lane_that_is_done_takes_the_last_engine_of_the_other() -> None:
+    """The one engine of `y` is done while the first of `x` still works."""
+    slow, said = Waiting("x:slow"), list[str]()
+    others = [Certifier(name, {"passed": True}) for name in ("x:next", "x:last", "y:only")]
+
+    def tell(at: Progress) -> None:
+        said.append(at.engine or "")
+        if at.fraction >= 0.75:
+            slow.close()
+
+    gate = open_gate([slow, *others], tell, at_once=2)
+    assert gate.passed == ("x:next", "x:last", "y:only")
+    assert said == ["x:slow, y:only", "x:slow, x:last", "x:slow, x:next", "x:slow"]
+
+
+class FakeProcess:
+    def __init__(self, engine: str) -> None:
+        self.engine, self.certified, self.closed = engine, list[str](), 0
+
+    def certify(self) -> Mapping[str, Any]:
+        self.certified.append(self.engine)
+        if self.engine == "x:bursts":
+            raise EngineFailed("it burst")
+        return {"passed": True}
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_process_certifies_all_engines_of_its_backend_until_it_breaks() -> None:
+    started: list[FakeProcess] = []
+
+    def start(engine: str) -> FakeProcess:
+        started.append(FakeProcess(engine))
+        return started[-1]
+
+    processes = Processes(start)
+    names = ("x:a", "x:bursts", "x:b", "y:c", "x:d")
+    gate = open_gate([PooledCertifier(name, processes) for name in names], lambda _: None)
+    assert gate.passed == ("x:a", "x:b", "y:c", "x:d")
+    assert [process.certified for process in started] == [
+        ["x:a", "x:bursts"],
+        ["x:b", "x:d"],
+        ["y:c"],
+    ]
+    assert [process.closed for process in started] == [1, 0, 0]
+    processes.close()
+    assert [process.closed for process in started] == [1, 1, 1]
+
+
+def test_what_is_ended_before_it_began_certifies_nothing() -> None:
+    started: list[FakeProcess] = []
+    processes = Processes(lambda engine: started.append(FakeProcess(engine)) or started[-1])
+    certifier = PooledCertifier("x:a", processes)
+    certifier.close()
+    with pytest.raises(EngineFailed, match="ended before"):
+        certifier.certify()
+    certifier.close()
+    assert [(process.certified, process.closed) for process in started] == [([], 1)]
 
 
 def test_ctrl_c_at_the_gate_ends_every_process() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,38 +41,54 @@ class Gate:
 def open_gate(
     certifiers: Sequence[Certifier], on_progress: OnProgress, *, at_once: int = 1
 ) -> Gate:
-    """Certify each engine in its own process, those of a backend one after the other.
+    """Certify each engine, those of a backend one after the other.
 
     Up to `at_once` backends go side by side: nothing is timed yet, so they may share the
     processors. Engines of one backend have programs in common, which the next one may find in
-    their compile cache. Ctrl-C ends all processes.
+    their compile cache; a lane that has no engine left takes the last one of the longest other.
+    Ctrl-C ends all processes.
     """
     refusals: dict[str, EngineTiming | None] = {}
     names = [certifier.engine for certifier in certifiers]
-    lanes = _lanes(certifiers, at_once)
+    lanes = [deque(lane) for lane in _lanes(certifiers, at_once)]
+    running: dict[Future[EngineTiming | None], tuple[int, str]] = {}
+
+    def begin(lane: int) -> None:
+        certifier = _next_for(lanes, lane)
+        if certifier is not None:
+            running[pool.submit(_refusal, certifier)] = lane, certifier.engine
 
     def tell() -> None:
-        waiting = [[each.engine for each in lane if each.engine not in refusals] for lane in lanes]
-        at_work = ", ".join(lane[0] for lane in waiting if lane)
+        at_work = ", ".join(engine for _, engine in sorted(running.values()))
         if at_work:
             on_progress(Progress("parity", at_work, len(refusals) / len(names)))
 
-    with ExitStack() as stack:
-        pools = [(stack.enter_context(ThreadPoolExecutor(1)), lane) for lane in lanes]
-        asked = {pool.submit(_refusal, each): each.engine for pool, lane in pools for each in lane}
+    with ThreadPoolExecutor(max(1, len(lanes))) as pool:
         try:
+            for lane in range(len(lanes)):
+                begin(lane)
             tell()
-            for answered in as_completed(asked):
-                refusals[asked[answered]] = answered.result()
+            while running:
+                for answered in wait(running, return_when=FIRST_COMPLETED).done:
+                    lane, engine = running.pop(answered)
+                    refusals[engine] = answered.result()
+                    begin(lane)
                 tell()
         except BaseException:
-            for pool, _ in pools:
-                pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             for certifier in certifiers:
                 certifier.close()  # what waits for an answer of its process goes on
             raise
     refused = [entry for name in names if (entry := refusals[name]) is not None]
     return Gate(tuple(name for name in names if refusals[name] is None), tuple(refused))
+
+
+def _next_for(lanes: Sequence[deque[Certifier]], lane: int) -> Certifier | None:
+    """The next of a lane, else the last of the longest; None where nobody waits."""
+    own, longest = lanes[lane], max(lanes, key=len)
+    if own:
+        return own.popleft()
+    return longest.pop() if longest else None
 
 
 def _lanes(certifiers: Sequence[Certifier], at_once: int) -> list[list[Certifier]]:

@@ -18,6 +18,7 @@ from twofold.parity.verdict import ParityReport
 from twofold.problem import Problem
 from twofold.timing import summary
 from twofold.timing.breakeven import all_break_evens
+from twofold.timing.certifiers import PooledCertifier, Processes
 from twofold.timing.clock import SystemClock
 from twofold.timing.fleet import Fleet
 from twofold.timing.gate import Gate, gate_of_report, open_gate
@@ -208,13 +209,20 @@ def _gate(plan: _Plan, engines: Sequence[str], parity: ParityReport | None) -> G
 def certified_engines(
     experiment: Experiment, engines: Sequence[str], cpus: Sequence[int], on_progress: OnProgress
 ) -> Gate:
-    """Climb the ladder with each engine in a process of its own, a compile cache a backend."""
+    """Climb the ladder with each engine, in processes and with a compile cache for each backend."""
+    spec = experiment.model_dump_json()
     with tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True) as folder:
-        start = partial(ProcessWorker, experiment=experiment.model_dump_json(), cpus=cpus)
-        certifiers = [
-            start(engine, cache=str(Path(folder) / engine.partition(":")[0])) for engine in engines
-        ]
-        return open_gate(certifiers, on_progress, at_once=len(cpus))
+
+        def start(engine: str) -> ProcessWorker:
+            cache = str(Path(folder) / engine.partition(":")[0])
+            return ProcessWorker(engine, spec, cpus, cache=cache)
+
+        processes = Processes(start)
+        certifiers = [PooledCertifier(engine, processes) for engine in engines]
+        try:
+            return open_gate(certifiers, on_progress, at_once=len(cpus))
+        finally:
+            processes.close()
 
 
 def checked_engines(engines: Sequence[str] | None) -> list[str]:

@@ -1,0 +1,87 @@
+"""Processes that certify one engine after another: imports are paid for once a backend."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, final
+
+from twofold.errors import EngineFailed
+
+
+class CertifyingProcess(Protocol):
+    """A process that can certify any engine of one backend."""
+
+    engine: str
+
+    def certify(self) -> Mapping[str, Any]:
+        """As `gate.Certifier`, of the engine that is set."""
+
+    def close(self) -> None:
+        """End the process."""
+
+
+@final
+class Processes:
+    """Idle processes, by backend; one that broke is not among them again."""
+
+    def __init__(self, start: Callable[[str], CertifyingProcess]) -> None:
+        """`start` makes a process for an engine."""
+        self._start = start
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[CertifyingProcess]] = {}
+
+    def take(self, engine: str) -> CertifyingProcess:
+        """An idle process of the engine's backend, or a new one."""
+        with self._lock:
+            idle = self._idle.get(_backend_of(engine))
+            found = idle.pop() if idle else None
+        if found is None:
+            return self._start(engine)
+        found.engine = engine
+        return found
+
+    def give_back(self, process: CertifyingProcess) -> None:
+        """Keep a process for the next engine of its backend."""
+        with self._lock:
+            self._idle.setdefault(_backend_of(process.engine), []).append(process)
+
+    def close(self) -> None:
+        """End all that are idle."""
+        with self._lock:
+            idle = [process for own in self._idle.values() for process in own]
+            self._idle.clear()
+        for process in idle:
+            process.close()
+
+
+@final
+class PooledCertifier:
+    """Certifies one engine in a process that others may have used before."""
+
+    def __init__(self, engine: str, processes: Processes) -> None:
+        self.engine = engine
+        self._processes = processes
+        self._at_work: CertifyingProcess | None = None
+        self._closed = False
+
+    def certify(self) -> Mapping[str, Any]:
+        """`passed`, and if not, `status` and `reason`; raises as an `EngineWorker` does."""
+        process = self._at_work = self._processes.take(self.engine)
+        if self._closed:
+            raise EngineFailed("ended before it began")
+        answer = process.certify()
+        self._processes.give_back(process)
+        self._at_work = None
+        return answer
+
+    def close(self) -> None:
+        """End the process if it is at work, or broke; what is idle waits for the next engine."""
+        self._closed = True
+        process, self._at_work = self._at_work, None
+        if process is not None:
+            process.close()
+
+
+def _backend_of(engine: str) -> str:
+    return engine.partition(":")[0]
