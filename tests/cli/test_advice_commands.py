@@ -13,7 +13,7 @@ from twofold import backends
 from twofold.advice import store
 from twofold.advice.calibrate import Calibration
 from twofold.advice.run import BUDGET_S, advised_engines
-from twofold.cli.calibrate import calibrate
+from twofold.cli.calibrate import calibrate, largest_rate
 from twofold.cli.main import app
 from twofold.cli.time import asked_engines
 from twofold.errors import BadInput, ResultError
@@ -80,6 +80,20 @@ def test_all_stands_for_every_engine_wherever_engines_are_asked_for() -> None:
     assert asked_engines("flax:jit, torch:eager") == ("flax:jit", "torch:eager")
     with pytest.raises(BadInput, match="such as torch:eager,flax:jit"):
         asked_engines(" ,")
+
+
+def test_the_rate_is_the_one_measured_on_the_largest_workload() -> None:
+    """A corner of the design: 512 rows, 128 features, three layers of 512."""
+    known = store.load(STORED)
+    (point,) = [
+        point
+        for point in known.points
+        if point.engine == "flax:jit" and point.workload.sizes == (128, 512, 512, 512, 3)
+    ]
+    first, rest = 128 * 512, 2 * 512 * 512 + 512 * 3
+    operations = 2 * 512 * (2 * first + 3 * rest)  # no gradient of the inputs
+    assert largest_rate(known, "flax:jit") == pytest.approx(operations / point.step_s)
+    assert largest_rate(known, "flax:jit") < 377e9  # what NumPy's products reach on two threads
 
 
 def test_the_command_spends_as_long_as_the_function() -> None:

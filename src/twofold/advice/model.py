@@ -62,7 +62,11 @@ class EngineModel:
         return float(workload.terms() @ self.coefficients)
 
     def to_json(self) -> dict[str, Any]:
-        """What a person may want to read of it; `fit_models` makes it again from the points."""
+        """What a person may want to read of it; `fit_models` makes it again from the points.
+
+        Of the terms that grow together the fit divides the time as it likes: a rate of products
+        alone may lie beyond the machine's, where bytes and rows account for the rest.
+        """
         rate = {
             name: 1 / float(value) if value > 0 else None
             for name, value in zip(TERMS[OVERHEADS:], self.coefficients[OVERHEADS:], strict=True)
