@@ -86,15 +86,14 @@ def sureness_of(calibration: Calibration, truths: Sequence[Truth]) -> dict[str, 
 
 
 def errors_of(calibration: Calibration, truths: Sequence[Truth]) -> dict[str, list[float]]:
-    """Predicted over measured step time, for each engine and workload."""
-    models = calibration.models
+    """Step time as the advice predicts it over the measured one, for each engine and workload."""
     return {
         engine: [
-            model.step_s(truth.workload) / truth.step_s[engine]
+            predictor.step_s(truth.workload) / truth.step_s[engine]
             for truth in truths
             if engine in truth.step_s
         ]
-        for engine, model in models.items()
+        for engine, predictor in calibration.predictors.items()
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from comparisons.machines.stored import Machine
 from comparisons.machines.tables import table
 from twofold.advice.point import Point
+from twofold.advice.score import by_workload
 from twofold.advice.workload import TERMS, Workload
 from twofold.report.wording import counted
 
@@ -55,9 +56,7 @@ def threads_section(machines: Sequence[Machine]) -> Iterator[str]:
         limit = statistics.median(ratio.operations for ratio in found.ratios[QUICKEST])
         yield THREADS.format(few=found.few, many=found.many, limit=f"{limit / 1e6:.2g}")
         rows = [
-            (found.machine, engine, *_row(ratios, limit))
-            for engine, ratios in found.ratios.items()
-            if ratios
+            (found.machine, engine, *_row(ratios, limit)) for engine, ratios in found.ratios.items()
         ]
         yield from table([cell.format(few=found.few) for cell in HEAD], rows)
 
@@ -83,23 +82,18 @@ def _comparisons(machines: Sequence[Machine]) -> Iterator[Comparison]:
 
 def ratios_of(few: Sequence[Point], many: Sequence[Point]) -> dict[str, list[Ratio]]:
     """The ratios of each engine on the workloads that both hold, then those of the quickest."""
-    one, other = _by_engine(few), _by_engine(many)
-    found = {
-        engine: [
-            Ratio(workload, seconds / other[engine][workload])
-            for workload, seconds in steps.items()
-            if workload in other[engine]
-        ]
-        for engine, steps in one.items()
-        if engine in other
-    }
-    best, best_other = (_quickest([steps[e] for e in found]) for steps in (one, other))
-    found[QUICKEST] = [
-        Ratio(workload, seconds / best_other[workload])
-        for workload, seconds in best.items()
-        if workload in best_other
-    ]
-    return found
+    one, other = by_workload(few), by_workload(many)
+    found: dict[str, list[Ratio]] = {}
+    quickest = list[Ratio]()
+    for workload in (each for each in one if each in other):
+        fewer, more = one[workload], other[workload]
+        engines = [engine for engine in fewer if engine in more]
+        for engine in engines:
+            found.setdefault(engine, []).append(Ratio(workload, fewer[engine] / more[engine]))
+        if engines:
+            best, best_other = (min(steps[engine] for engine in engines) for steps in (fewer, more))
+            quickest.append(Ratio(workload, best / best_other))
+    return {**found, QUICKEST: quickest}
 
 
 def _row(ratios: Sequence[Ratio], limit: float) -> tuple[str, ...]:
@@ -116,18 +110,3 @@ def _quicker(ratios: Sequence[Ratio]) -> str:
 
 def _points(calibration: Mapping[str, Any]) -> list[Point]:
     return [Point.from_json(point) for point in calibration["points"]]
-
-
-def _by_engine(points: Sequence[Point]) -> dict[str, dict[Workload, float]]:
-    found: dict[str, dict[Workload, float]] = {}
-    for point in points:
-        found.setdefault(point.engine, {})[point.workload] = point.step_s
-    return found
-
-
-def _quickest(engines: Sequence[Mapping[Workload, float]]) -> dict[Workload, float]:
-    """The shortest step on each workload that all engines were measured on."""
-    if not engines:
-        return {}
-    common = [workload for workload in engines[0] if all(workload in own for own in engines)]
-    return {workload: min(own[workload] for own in engines) for workload in common}

@@ -111,6 +111,11 @@ def default_engines() -> tuple[str, ...]:
     return tuple(names)
 
 
+def backend_of(engine: str) -> str:
+    """The name of the backend that an engine such as `torch:eager` belongs to."""
+    return engine.partition(":")[0]
+
+
 def find_engine(engine: str) -> tuple[Backend, EngineDescription]:
     """The backend and description of an engine such as `torch:eager`. Raises UnknownEngine."""
     known = engine_names()

@@ -17,7 +17,8 @@ from twofold.timing.subject import whole_batches
 
 WARM_UP_LIMIT_S: Final = 0.4
 SIZED_ONLY: Final = 0.0
-"""A warm-up for calibrations: it took a fifth of their time."""
+"""The limit of a warm-up that is nothing but the sizing of blocks. Calibrations have no other, for
+the rest took a fifth of their time."""
 REPEATS: Final = 5
 
 

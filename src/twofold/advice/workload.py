@@ -76,9 +76,8 @@ class Workload:
 
     def traits(self) -> Vector:
         """What decides which engine is the quickest: logarithms of the work, and its kinds."""
-        _, _, _, _, products, row_bytes, parameter_bytes, masks, rows, gathered = self.terms()
-        logs = np.log([products, row_bytes, parameter_bytes, 1 + masks, rows, gathered])
-        return np.append(logs, float(self.dropout))
+        work = np.maximum(self.terms()[OVERHEADS:], 1.0)  # without dropout no masks are drawn
+        return np.append(np.log(work), float(self.dropout))
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Workload:

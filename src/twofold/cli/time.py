@@ -124,7 +124,9 @@ def asked_engines(text: str | None) -> tuple[str, ...] | None:
         return tuple(backends.default_engines())
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
-        raise BadInput(f"--engines: {text!r} given; allowed is a list such as torch:eager,flax:jit")
+        raise BadInput(
+            f"--engines: {text!r} given; allowed is all, or a list such as torch:eager,flax:jit"
+        )
     for name in names:
         backends.require_framework(backends.find_engine(name)[0])
     return names

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, final
 
+from twofold.backends import backend_of
 from twofold.errors import EngineFailed
 
 
@@ -34,7 +35,7 @@ class Processes:
     def take(self, engine: str) -> CertifyingProcess:
         """An idle process of the engine's backend, or a new one."""
         with self._lock:
-            idle = self._idle.get(_backend_of(engine))
+            idle = self._idle.get(backend_of(engine))
             found = idle.pop() if idle else None
         if found is None:
             return self._start(engine)
@@ -44,7 +45,7 @@ class Processes:
     def give_back(self, process: CertifyingProcess) -> None:
         """Keep a process for the next engine of its backend."""
         with self._lock:
-            self._idle.setdefault(_backend_of(process.engine), []).append(process)
+            self._idle.setdefault(backend_of(process.engine), []).append(process)
 
     def close(self) -> None:
         """End all that are idle."""
@@ -81,7 +82,3 @@ class PooledCertifier:
         process, self._at_work = self._at_work, None
         if process is not None:
             process.close()
-
-
-def _backend_of(engine: str) -> str:
-    return engine.partition(":")[0]

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from twofold.backends import backend_of
 from twofold.errors import BadInput, EngineFailed
 from twofold.experiment import Experiment
 from twofold.parity.verdict import ParityReport
@@ -93,15 +94,11 @@ def _next_for(lanes: Sequence[deque[Certifier]], lane: int) -> Certifier | None:
 
 def _lanes(certifiers: Sequence[Certifier], at_once: int) -> list[list[Certifier]]:
     """What goes one after the other: the engines of a backend, or of several if need be."""
-    backends = list(dict.fromkeys(_backend_of(each) for each in certifiers))
+    backends = list(dict.fromkeys(backend_of(each.engine) for each in certifiers))
     lanes: list[list[Certifier]] = [[] for _ in range(min(at_once, len(backends)))]
     for certifier in certifiers:
-        lanes[backends.index(_backend_of(certifier)) % len(lanes)].append(certifier)
+        lanes[backends.index(backend_of(certifier.engine)) % len(lanes)].append(certifier)
     return lanes
-
-
-def _backend_of(certifier: Certifier) -> str:
-    return certifier.engine.partition(":")[0]
 
 
 def gate_of_report(report: ParityReport, experiment: Experiment, engines: Sequence[str]) -> Gate:

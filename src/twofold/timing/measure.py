@@ -214,7 +214,7 @@ def certified_engines(
     with tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True) as folder:
 
         def start(engine: str) -> ProcessWorker:
-            cache = str(Path(folder) / engine.partition(":")[0])
+            cache = str(Path(folder) / backends.backend_of(engine))
             return ProcessWorker(engine, spec, cpus, cache=cache)
 
         processes = Processes(start)
