@@ -216,6 +216,8 @@ def run_timing(name: str, report: ParityReport, plan: Plan, narrator: Narrator) 
             troubles.append(
                 Trouble(f"not timed: {name}, {entry['engine']}: {entry['reason']}", code)
             )
+    for warning in result["warnings"]:
+        narrator.say(f"note: {warning}")
     return troubles
 
 

@@ -78,6 +78,7 @@ def timing_result(
         "experiment": {"name": name, "seed": 0},
         "environment": ENVIRONMENT,
         "unchecked": False,
+        "warnings": [],
         "engines": engines,
         "ratios": ratios,
     }

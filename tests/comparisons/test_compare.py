@@ -93,6 +93,18 @@ def test_all_well(house: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> Non
     assert str(tmp_path / "GUIDE.md") in said
 
 
+def test_a_busy_machine_is_told_where_the_times_are(
+    house: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    def busy(experiment: Experiment, **options: Any) -> Any:
+        result = fake_measure(GOOD)(experiment, **options).to_json()
+        return SimpleNamespace(to_json=lambda: result | {"warnings": ["The machine was busy."]})
+
+    house.setattr(compare, "measure", busy)
+    assert compare.main(["--quick", "--out", str(tmp_path)]) == 0
+    assert "  note: The machine was busy.\n" in capsys.readouterr().out
+
+
 def test_quick_takes_one_experiment(house: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert compare.main(["--quick", "--out", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.glob("*.json")) == [
