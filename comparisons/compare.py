@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from comparisons.narrator import Narrator
 from twofold import Experiment, environment, open_session, prepare
+from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
 from twofold.parity.certify import certify
 from twofold.parity.verdict import ParityReport, Rung
@@ -267,7 +267,7 @@ def training_line(result: TrainingResult) -> str:
 def fresh_file(folder: Path, kind: str, *parts: str) -> Path:
     """Where a result will be stored; an earlier run's is removed, lest it pass for this."""
     path = folder / file_name(kind, *parts)
-    path.unlink(missing_ok=True)
+    path.resolve().unlink(missing_ok=True)  # a link to it stays
     return path
 
 
@@ -278,4 +278,4 @@ def exit_code(troubles: list[Trouble]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from comparisons.claims.page import page
 from comparisons.claims.store import FILE, load, save
 from comparisons.claims.studies import run_apart
 from comparisons.claims.view import show_entry, show_list
+from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
-from twofold.files import write_atomically
+from twofold.files import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,10 +106,10 @@ def write_page(path: Path, results: Path, console: Console) -> int:
         )
     link = os.path.relpath(results.absolute(), path.absolute().parent)
     text = page(records, Path(link).as_posix(), Path(link).as_posix())
-    write_atomically(path, text.encode("utf-8"))
+    write_text(path, text)
     console.print(f"{path}: {len(CLAIMS)} claims", highlight=False)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

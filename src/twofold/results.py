@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from twofold.errors import ResultError
-from twofold.files import write_atomically
+from twofold.files import write_text
 
 NonFinite = Literal["null", "refuse"]
 
@@ -61,10 +61,7 @@ def write_json(
         raise ResultError(f"{target}: the result has no schema; add one such as 'twofold.timing/1'")
     plain = to_plain(result, non_finite=non_finite)
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        write_atomically(target, text.encode("utf-8"))
-    except OSError as error:
-        raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from error
+    write_text(target, text)
     return target
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twofold.cli.options import listed, require_writable
+from twofold.cli.options import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +43,7 @@ def diverge(
     from rich.console import Console
 
     from twofold import specfile
+    from twofold.files import require_writable
     from twofold.results import write_json
 
     experiment = specfile.load(spec, tuple(changes or ()))
@@ -91,16 +92,11 @@ def _measure(
 
 
 def _write_chart(path: Path, result: DivergenceResult) -> None:
-    from twofold.errors import ResultError
-    from twofold.files import write_atomically
+    from twofold.files import write_text
     from twofold.report.divergence_chart import chart
     from twofold.report.style import to_svg
 
-    svg = to_svg(chart(result.to_json()))
-    try:
-        write_atomically(path, svg.encode("utf-8"))
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_text(path, to_svg(chart(result.to_json())))
 
 
 def print_result(result: DivergenceResult, console: Console) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twofold.cli.options import listed, require_writable
+from twofold.cli.options import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +54,7 @@ def outcome(
     from rich.console import Console
 
     from twofold import specfile
+    from twofold.files import require_writable
     from twofold.outcome import ENGINES
     from twofold.results import write_json
 

@@ -50,12 +50,12 @@ def parity(
     """
     from twofold import backends, specfile
     from twofold.cli.time import asked_engines
+    from twofold.files import require_writable
 
     names = asked_engines(engines) or backends.default_engines()
     precisions = _precisions(precision)
     experiments = [specfile.load(spec, tuple(changes or ())) for spec in specs]
-    if json is not None:
-        _require_writable(json)
+    require_writable("--json", json)
     reports = [_certify(experiment, names, precisions, steps) for experiment in experiments]
     if json is not None:
         _write(json, reports)
@@ -77,14 +77,6 @@ def _precisions(text: str | None) -> tuple[Precision, ...] | None:
     if unknown or not asked:
         raise SpecError(f"--precision: {text!r} given; allowed is {', '.join(PARAMETER_DTYPES)}")
     return tuple(name for name in PARAMETER_DTYPES if name in asked)
-
-
-def _require_writable(path: Path) -> None:
-    """Refuse a target that cannot be written before any work is done."""
-    from twofold.errors import ResultError
-
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ResultError(f"--json: {path} given; allowed is a file in a folder that exists")
 
 
 def _certify(

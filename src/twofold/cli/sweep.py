@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.commands import INTERRUPTED
+
 if TYPE_CHECKING:
     from twofold.experiment import Experiment
-
-INTERRUPTED = 130
 
 
 def sweep(
@@ -50,7 +50,8 @@ def sweep(
     from twofold.advice.run import fleet_on
     from twofold.advice.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
     from twofold.advice.sweep_charts import write_charts
-    from twofold.cli.time import asked_engines, parse_numbers, require_writable
+    from twofold.cli.time import asked_engines, parse_numbers
+    from twofold.files import require_writable
     from twofold.timing.measure import checked_cpus
 
     require_writable("--out", out)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.commands import INTERRUPTED
+
 if TYPE_CHECKING:
     from twofold.experiment import Experiment
     from twofold.timing.result import TimingResult
 
-DIVERGES, FAILED, INTERRUPTED = 1, 3, 130
+DIVERGES, FAILED = 1, 3
 
 
 def time(
@@ -73,11 +75,11 @@ def time(
 
     from twofold import specfile
     from twofold.cli.time_view import print_result
+    from twofold.files import require_writable
 
     names = asked_engines(engines)
     experiment = specfile.load(spec, tuple(changes or ()))
-    if json is not None:
-        require_writable("--json", json)
+    require_writable("--json", json)
     result = watched(
         experiment,
         seconds,
@@ -143,14 +145,6 @@ def parse_numbers(option: str, text: str) -> tuple[int, ...]:
             raise BadInput(f"{option}: {text!r} given; allowed are numbers such as 0,2-3")
         found += range(int(first), int(last or first) + 1)
     return tuple(dict.fromkeys(found))
-
-
-def require_writable(option: str, path: Path) -> None:
-    """Refuse a target that cannot be written before any work is done."""
-    from twofold.errors import ResultError
-
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ResultError(f"{option}: {path} given; allowed is a file in a folder that exists")
 
 
 def _refuse_if_nothing_can_run(result: TimingResult) -> None:

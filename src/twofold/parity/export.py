@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,7 +15,8 @@ from twofold.parity.comparison import Comparison, compare, compare_exactly
 from twofold.parity.steplocked import worse_of
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
-from twofold.state import Array, TrainState
+from twofold.state import Array, Parameters, TrainState
+from twofold.temporary import temporary_folder
 
 NAME: Final = "export and import"
 
@@ -50,8 +49,12 @@ def export_and_import_rung(subject: Subject) -> Rung:
 
     Elsewhere is the first engine of the other backend if its framework is installed, else a fresh
     session of this one. Its logits are certified; every state on the way is equal in all bits.
+    A state whose parameters are not finite cannot be judged: no checkpoint holds it.
     """
     reference = subject.reference
+    outside = not_finite(subject.session.state().parameters)
+    if outside is not None:
+        return subject.rung(NAME, outside)
     transfer = transferred(subject)
     elsewhere = transfer.elsewhere
     equal = compare_exactly(transfer.arrived(), transfer.sent(transfer.original))
@@ -70,6 +73,15 @@ def export_and_import_rung(subject: Subject) -> Rung:
         return subject.rung(NAME, replace(logits, note=note))
     note = f"{equal.elements:,} elements equal bit for bit in {elsewhere} and back, logits there"
     return subject.rung(NAME, replace(worse_of(logits, equal), note=note))
+
+
+def not_finite(parameters: Parameters) -> Comparison | None:
+    """Why a state cannot be sent: its first parameter that is not finite, if there is one."""
+    for name, array in parameters.items():
+        if not np.all(np.isfinite(array)):
+            note = f"{name}: not finite; a checkpoint holds finite parameters only"
+            return Comparison(np.inf, None, 0, int(array.size), note, unusable=note)
+    return None
 
 
 def transferred(subject: Subject) -> Transfer:
@@ -109,5 +121,5 @@ def flat(state: TrainState, where: str) -> dict[str, Array]:
 
 
 def _through_a_file(state: TrainState) -> TrainState:
-    with tempfile.TemporaryDirectory(prefix="twofold-") as folder:
-        return checkpoint.load(checkpoint.save(state, Path(folder) / "state.safetensors"))
+    with temporary_folder() as folder:
+        return checkpoint.load(checkpoint.save(state, folder / "state.safetensors"))

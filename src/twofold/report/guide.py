@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from twofold.files import write_text
 from twofold.report import advice, divergence_chart, figures, wording
 from twofold.report.environments import describe_environments
 from twofold.report.evidence import SCHEMAS, Evidence, experiment_name, load
@@ -93,12 +93,11 @@ def write_guide(results: Path, out: Path | None = None) -> Path:
     """
     guide = compose(load(results))
     folder = out or results
-    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     svgs = {name: to_svg(chart) for name, chart in guide.charts.items()}
     for name, svg in svgs.items():
-        _write(folder / FIGURES / f"{name}.svg", svg)
-    _write(folder / "guide.html", render_page(guide.markdown, guide.charts, svgs))
-    _write(folder / "GUIDE.md", guide.markdown)
+        write_text(folder / FIGURES / f"{name}.svg", svg)
+    write_text(folder / "guide.html", render_page(guide.markdown, guide.charts, svgs))
+    write_text(folder / "GUIDE.md", guide.markdown)
     return folder / "GUIDE.md"
 
 
@@ -164,10 +163,3 @@ def outcome_words(comparison: Comparison | None) -> str:
     if comparison.outcome == "slower":
         return f"slower: {show(middle)} times the step ({show(low)} to {show(high)})"
     return f"{comparison.outcome} ({show(low)} to {show(high)} times the step)"
-
-
-def _write(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
