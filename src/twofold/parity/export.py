@@ -13,7 +13,7 @@ from twofold import backends, checkpoint
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.network import forward
-from twofold.parity.comparison import Comparison, compare, compare_exactly
+from twofold.parity.comparison import Comparison, compare, compare_exactly, not_finite
 from twofold.parity.steplocked import worse_of
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
@@ -52,6 +52,9 @@ def export_and_import_rung(subject: Subject) -> Rung:
     session of this one. Its logits are certified; every state on the way is equal in all bits.
     """
     reference = subject.reference
+    spoilt = not_finite(subject.session.state())
+    if spoilt is not None:
+        return subject.rung(NAME, spoilt)
     transfer = transferred(subject)
     elsewhere = transfer.elsewhere
     equal = compare_exactly(transfer.arrived(), transfer.sent(transfer.original))
