@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -35,15 +35,34 @@ Trajectory = list[Parameters]
 
 @dataclass(frozen=True)
 class Parting:
-    """A tensor and the first sampled step at which its distance is above PARTED."""
+    """A tensor and the first sampled step at which its distance is above PARTED or not finite."""
 
     tensor: str
     step: int
 
 
 @dataclass(frozen=True)
+class NotFinite:
+    """A run and the first sampled step at which one of its parameters is not finite.
+
+    At `last_finite` all of them still are; 0 for the initial state.
+    """
+
+    run: str
+    step: int
+    last_finite: int
+
+    @property
+    def words(self) -> str:
+        """`torch:eager is not finite from step 9 on`, as far as the sampled steps tell."""
+        if self.last_finite == self.step - 1:
+            return f"{self.run} is not finite from step {self.step:,} on"
+        return f"{self.run} is not finite at step {self.step:,} (finite at {self.last_finite:,})"
+
+
+@dataclass(frozen=True)
 class Curve:
-    """The distance of two runs at each sampled step.
+    """The distance of two runs at each sampled step; not finite where a parameter is not.
 
     `distance` is |left - right| / |right| in the 2-norm over all parameters, `tensors` the same of
     each tensor. `right` is `float64` or another engine; of a noise floor both are one engine.
@@ -60,9 +79,9 @@ class Curve:
     def partings(self) -> tuple[Parting, ...]:
         """The tensors that part, in the order in which they do."""
         found = (
-            Parting(name, next(s for s, d in zip(self.steps, values, strict=True) if d > PARTED))
+            Parting(name, next(s for s, d in zip(self.steps, values, strict=True) if _parted(d)))
             for name, values in self.tensors.items()
-            if any(value > PARTED for value in values)
+            if any(_parted(value) for value in values)
         )
         return tuple(sorted(found, key=lambda parting: parting.step))
 
@@ -78,9 +97,18 @@ class Curve:
         }
 
 
+def _parted(distance: float) -> bool:
+    """What is not finite is not near."""
+    return not distance <= PARTED
+
+
 @dataclass(frozen=True)
 class DivergenceResult:
-    """The curves of one experiment; `symmetries` says what the noise floor's runs permute."""
+    """The curves of one experiment; `symmetries` says what the noise floor's runs permute.
+
+    `not_finite` has the runs that leave the range of their numbers; `beyond_float32` is the first
+    sampled step at which the float64 run cannot be held in float32, None if there is none.
+    """
 
     experiment: Experiment
     environment: dict[str, Any]
@@ -88,6 +116,8 @@ class DivergenceResult:
     reference: str
     symmetries: tuple[str, ...]
     curves: tuple[Curve, ...]
+    not_finite: tuple[NotFinite, ...] = ()
+    beyond_float32: int | None = None
 
     def of_kind(self, kind: Kind) -> tuple[Curve, ...]:
         """The curves of one kind."""
@@ -103,6 +133,8 @@ class DivergenceResult:
             "reference": self.reference,
             "symmetries": list(self.symmetries),
             "parted_above": PARTED,
+            "not_finite": [asdict(run) for run in self.not_finite],
+            "beyond_float32": self.beyond_float32,
             "curves": [curve.to_json() for curve in self.curves],
         }
 
@@ -153,7 +185,26 @@ def measure(
         reference=f"{reference} in float64",
         symmetries=symmetries.names_of(problem),
         curves=tuple(curves),
+        not_finite=tuple(_not_finite({"float64": exact, **runs}, sampled)),
+        beyond_float32=_first_beyond(exact, sampled, float(np.finfo(np.float32).max)),
     )
+
+
+def _not_finite(runs: Mapping[str, Trajectory], steps: Sequence[int]) -> Iterator[NotFinite]:
+    """The runs that leave the range of their numbers, and when."""
+    for name, run in runs.items():
+        step = _first_beyond(run, steps, np.inf)
+        if step is not None:
+            yield NotFinite(name, step, (0, *steps)[steps.index(step)])
+
+
+def _first_beyond(run: Trajectory, steps: Sequence[int], largest: float) -> int | None:
+    """The first sampled step at which a parameter is not finite, or larger than `largest`."""
+    for parameters, step in zip(run, steps, strict=True):
+        for array in parameters.values():
+            if not np.all(np.isfinite(array) & (np.abs(array) <= largest)):
+                return step
+    return None
 
 
 def _require_comparable(experiment: Experiment, names: Sequence[str], steps: int) -> None:
@@ -267,12 +318,21 @@ def curve(
 def relative_distance(left: Parameters, right: Parameters) -> float:
     """|left - right| / |right|, 2-norms over all tensors in float64; absolute where right is zero.
 
-    Not finite where a parameter is not.
+    Not-a-number where a parameter is not finite.
     """
-    square = size = 0.0
-    with np.errstate(invalid="ignore", over="ignore"):
-        for name, array in right.items():
-            wide = array.astype(np.float64)
-            square += float(np.sum((left[name].astype(np.float64) - wide) ** 2))
-            size += float(np.sum(wide**2))
-    return float(np.sqrt(square) / (np.sqrt(size) if size > 0 else 1.0))
+    wide = [array.astype(np.float64) for array in right.values()]
+    other = [left[name].astype(np.float64) for name in right]
+    if not all(np.isfinite(array).all() for array in (*wide, *other)):
+        return float("nan")
+    # Scaled by a power of two, so that no square overflows.
+    largest = max(
+        (float(np.abs(array).max()) for array in (*wide, *other) if array.size), default=0
+    )
+    scale = 2.0 ** -max(0, int(np.frexp(largest)[1]))
+    square = sum(
+        float(np.sum((a * scale - b * scale) ** 2)) for a, b in zip(other, wide, strict=True)
+    )
+    size = sum(float(np.sum((array * scale) ** 2)) for array in wide)
+    if size == 0:
+        return float(np.sqrt(square)) / scale
+    return float(np.sqrt(square) / np.sqrt(size))
