@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from twofold.cli.diverge import decades, parting_words
 from twofold.cli.main import app
-from twofold.divergence import Curve
+from twofold.distances import Curve
 from twofold.errors import FrameworkMissing, ResultError
 
 

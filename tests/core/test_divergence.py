@@ -11,14 +11,11 @@ from twofold import Experiment
 from twofold.backends import open_session
 from twofold.cli.diverge import parting_words
 from twofold.data import prepare
+from twofold.distances import PARTED, Curve, NotFinite, relative_distance
 from twofold.divergence import (
-    PARTED,
     SAMPLES,
-    Curve,
-    NotFinite,
     in_float64,
     measure,
-    relative_distance,
     run_freely,
     run_permuted,
     sampled_steps,

@@ -14,7 +14,8 @@ from twofold.cli.options import listed, require_writable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from twofold.divergence import Curve, DivergenceResult
+    from twofold.distances import Curve
+    from twofold.divergence import DivergenceResult
     from twofold.experiment import Experiment
 
 
@@ -113,7 +114,7 @@ def print_result(result: DivergenceResult, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from twofold.divergence import PARTED
+    from twofold.distances import PARTED
 
     places = decades(result.steps)
     table = Table(

@@ -120,7 +120,8 @@ def story(report: ParityReport) -> str:
     failed = [rung for rung in report.rungs if not rung.passed]
     if not report.rungs:
         return f"{report.experiment.name}: {conclusion(report)}: no rungs"
-    count = f"{len(failed)} of {len(report.rungs)} rungs do not pass"
+    what = "fail" if report.outcome == "does not hold" else "do not pass"
+    count = f"{len(failed)} of {len(report.rungs)} rungs {what}"
     lines = [f"{report.experiment.name}: {conclusion(report)}: {count}"]
     for rung in failed:
         lines += rung_story(rung)

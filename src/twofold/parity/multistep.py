@@ -193,6 +193,7 @@ def _judge_other_bits(subject: Subject, whole: Call, one_by_one: list[Call]) -> 
 
 def _together(call: Call, judged: list[JudgedCall], ground: str) -> JudgedCall:
     comparison = reduce(worse_of, (each.comparison for each in judged))
+    comparison = replace(comparison, silent=())  # of calls of several lengths
     explained = [each.explanation for each in judged if each.explanation is not None]
     widest = max(judged, key=lambda each: each.widest)
     ground += f" (through {widest.steps} up to {widest.widest:.1e} for a parameter)"
