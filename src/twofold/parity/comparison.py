@@ -10,7 +10,7 @@ import numpy as np
 
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
-from twofold.parity.verdict import Worst
+from twofold.parity.verdict import MAY_EXCEED, Worst
 from twofold.state import Array, TrainState
 
 
@@ -116,8 +116,7 @@ def _compare_tensor(
     if value.size == 0:
         return Comparison(np.inf, None, 1, 0, f"{name}: empty")
     if not in_range(allowed, arithmetic):
-        beyond = f"{name}: the exact result{_or_its_way(allowed, arithmetic)} exceeds the range of"
-        beyond += f" {arithmetic.precision}"
+        beyond = f"{name}: {_beyond(allowed, arithmetic)} of {arithmetic.precision}"
         size = int(value.size)
         return Comparison(np.inf, None, 0, size, beyond, unusable=beyond, leaves_range=True)
     ratios = error_ratios(computed, allowed)
@@ -160,10 +159,11 @@ def in_range(allowed: Bounded, arithmetic: Arithmetic) -> bool:
     return bool(np.all(reach <= arithmetic.largest))
 
 
-def _or_its_way(allowed: Bounded, arithmetic: Arithmetic) -> str:
-    """Words for a result that an engine could hold, and that it may not come to."""
-    holds = bool(np.all(np.abs(allowed.value) <= arithmetic.largest))
-    return ", or a number on the way to it," if holds else ""
+def _beyond(allowed: Bounded, arithmetic: Arithmetic) -> str:
+    """Words for a result that an engine cannot hold, or could hold and may not come to."""
+    if np.all(np.abs(allowed.value) <= arithmetic.largest):
+        return f"the exact result, or a number on the way to it, {MAY_EXCEED}"
+    return "the exact result exceeds the range"
 
 
 def _evidence(allowed: Bounded, before: Array | None) -> tuple[int, str]:

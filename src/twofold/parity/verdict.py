@@ -22,6 +22,8 @@ EXIT_CODES: Final[dict[Outcome, int]] = {
     "out of range": 2,  # the person can mend it, and so with what is vacuous
     "vacuous": 2,
 }
+MAY_EXCEED: Final = "may exceed the range"
+"""In the note of a rung whose exact result is in range, and whose bound is not."""
 EVIDENCE: Final = {
     "forward": ("forward",),
     "loss": ("loss",),
@@ -201,12 +203,12 @@ def _beyond_the_range(report: ParityReport) -> str:
     firsts: dict[str, int] = {}
     for rung in beyond:
         if rung.beyond_step is not None:
-            firsts[rung.precision] = min(
-                rung.beyond_step, firsts.get(rung.precision, rung.beyond_step)
-            )
+            step = firsts.get(rung.precision, rung.beyond_step)
+            firsts[rung.precision] = min(rung.beyond_step, step)
     places = [f"of {precision} at step {step}" for precision, step in firsts.items()]
     places = places or [f"of {name}" for name in dict.fromkeys(rung.precision for rung in beyond)]
-    said = f"the training itself leaves the range {' and '.join(places)}"
+    leaves = "may leave" if all(MAY_EXCEED in rung.note for rung in beyond) else "leaves"
+    said = f"the training itself {leaves} the range {' and '.join(places)}"
     held = "parity holds up to there"
     if report.missing_evidence:
         held = f"too early to judge parity: {'; '.join(report.missing_evidence)}"
