@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hand_made_results import measured, ratio, timing_result, unmeasured
+from hand_made_results import measured, parity_result, ratio, rung, timing_result, unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +12,7 @@ from twofold.report import advice, guide, wording
 from twofold.report.environments import describe_environments
 from twofold.report.evidence import Evidence
 from twofold.report.parity_findings import Tally, find_parity
+from twofold.report.study_findings import find_studies
 from twofold.report.timing_findings import (
     MeasuredEngine,
     break_even,
@@ -33,9 +34,70 @@ def test_parity_counts_and_cells(evidence: Evidence) -> None:
 
 
 def test_no_rungs_is_not_a_pass() -> None:
-    assert not Tally().holds
-    assert not Tally(certified=1, not_run=1).holds
-    assert Tally(certified=1, explained=1).holds
+    empty = find_parity((parity_result("digits") | {"passed": False},))
+    assert empty is not None
+    assert not empty.holds
+    assert advice.same_thing(empty).startswith("Not shown")
+
+
+def test_what_is_vacuous_or_out_of_range_is_not_said_to_hold() -> None:
+    """The report takes the ladder's own word, and says what to change."""
+    rungs = (
+        rung("forward", "torch:eager", "certified", 0.5),
+        rung("loss", "torch:eager", "vacuous", 0.0, note="every exact value is zero"),
+        rung("step-locked training", "torch:eager", "out of range", None, beyond_step=6),
+    )
+    said = {"outcome": "out of range", "conclusion": "the training leaves it at step 6; lower lr"}
+    result = parity_result("mine", *rungs) | {"passed": False} | said
+    result |= {"not_exercised": ["optimizer.clip_norm = 5: clipping acts in no judged step"]}
+    found = find_parity((result,))
+    assert found is not None
+    assert found.total == Tally(certified=1, vacuous=1, out_of_range=1)
+    assert not found.holds
+    assert advice.same_thing(found) == "Not shown on mine: 1 certified and 0 explained of 3 rungs."
+    page = guide.compose(Evidence(parity=(result,))).markdown
+    assert "**Not shown on mine:** the training leaves it at step 6; lower lr." in page
+    assert "- mine: optimizer.clip_norm = 5: clipping acts in no judged step" in page
+    assert "1 certified, 1 out of range, 1 vacuous" in page
+    assert "**Mend mine first**" in page
+
+
+def test_a_vacuous_rung_beside_evidence_counts_for_nothing() -> None:
+    result = parity_result(
+        "mine",
+        rung("update (fresh)", "torch:eager", "vacuous", 0.0),
+        rung("update (warm)", "torch:eager", "certified", 0.5),
+    )
+    found = find_parity((result | {"passed": True, "outcome": "holds"},))
+    assert found is not None
+    assert advice.same_thing(found) == (
+        "Yes: every rung that could fail holds, 1 certified and 0 explained; "
+        "1 of 2 could not have failed."
+    )
+
+
+def test_a_figure_that_is_not_finite_is_said_to_be_so() -> None:
+    """JSON has null for it, in results of old too, whose partings do not count it."""
+    worst = {"tensor": "loss", "index": [], "computed": None, "oracle": 1.0, "bound": 0.1}
+    found = find_parity(
+        (parity_result("mine", rung("loss", "flax:jit", "diverges", None, worst=worst)),)
+    )
+    assert found is not None
+    assert found.rungs[0].where == "loss: computed not finite, oracle 1.0, bound 0.1"
+    curve = {"kind": "from float64", "left": "a", "right": "float64", "partings": []}
+    curve |= {"distance": [1e-7, None, None], "tensors": {}}
+    floor = curve | {"kind": "noise floor", "right": "a"}
+    steady = floor | {"distance": [1e-8, 1e-8, 1e-8]}
+    result = {
+        "schema": "twofold.divergence/1",
+        "experiment": {"name": "mine"},
+        "environment": {},
+        "steps": [1, 2, 3],
+        "parted_above": 1e-5,
+        "curves": [curve, floor, steady],
+    }
+    (study,) = find_studies(Evidence(divergence=(result,))).free_runs
+    assert (study.runs[0].parted, study.runs[0].floor) == ("not finite at step 2", None)
 
 
 def test_an_explained_difference_names_cause_source_size_and_both_ratios(
@@ -65,7 +127,7 @@ def test_short_answers(evidence: Evidence) -> None:
 
 def test_the_short_answer_says_yes_only_when_all_hold(evidence: Evidence) -> None:
     sound, _ = evidence.parity
-    sound = {**sound, "rungs": sound["rungs"][:3]}
+    sound = {**sound, "passed": True, "rungs": sound["rungs"][:3]}
     assert advice.same_thing(find_parity((sound,))).startswith("Yes: all 3 rungs")
     with_gap = find_parity(evidence.parity[:1])
     assert advice.same_thing(with_gap).startswith("As far as was checked")
@@ -163,7 +225,7 @@ def test_equal_outcomes_are_called_the_same(evidence: Evidence) -> None:
 
 def test_no_divergence_no_warning(evidence: Evidence) -> None:
     sound, _ = evidence.parity
-    sound = {**sound, "rungs": sound["rungs"][:3]}
+    sound = {**sound, "passed": True, "rungs": sound["rungs"][:3]}
     (sentence,) = advice.advise(find_parity((sound,)), (), ())
     assert sentence.startswith("**What is computed is no reason to prefer one framework.**")
 

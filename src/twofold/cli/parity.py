@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from twofold.experiment import Experiment, Precision
     from twofold.parity.verdict import ParityReport
 
-NOT_RUN = 3
-
 
 def parity(
     specs: Annotated[
@@ -46,7 +44,8 @@ def parity(
 ) -> None:
     """Certify engines against the oracle.
 
-    Prints every rung, or the first place where an engine and the oracle part.
+    Prints every rung, or the first place where an engine and the oracle part. Exit codes: 0 parity
+    holds, 1 it does not, 2 the experiment cannot show it, 3 an engine could not run.
     """
     from twofold import backends, specfile
     from twofold.cli.time import asked_engines
@@ -119,7 +118,8 @@ def _write(path: Path, reports: list[ParityReport]) -> None:
 
 
 def _exit_code(reports: list[ParityReport]) -> int:
-    verdicts = {rung.verdict for report in reports for rung in report.rungs}
-    if "diverges" in verdicts:
-        return 1
-    return NOT_RUN if "not run" in verdicts else 0
+    """That of the gravest report: what diverges, what could not run, what shows nothing."""
+    from twofold.parity.verdict import EXIT_CODES
+
+    codes = {EXIT_CODES[report.outcome] for report in reports}
+    return 1 if 1 in codes else max(codes)

@@ -102,15 +102,19 @@ def sweep(
 
 
 def _require_parity(experiment: Experiment, engines: list[str], cpus: tuple[int, ...]) -> None:
-    """Refuse engines that compute something else. Raises ParityDiverges or EngineFailed."""
-    from twofold.errors import EngineFailed, ParityDiverges
+    """Refuse engines that compute something else.
+
+    Raises ParityDiverges, EngineFailed, or NothingShown where the experiment shows no parity.
+    """
+    from twofold.errors import EngineFailed, NothingShown, ParityDiverges
     from twofold.timing.measure import certified_engines
 
     gate = certified_engines(
         experiment, engines, cpus, lambda at: typer.echo(f"certifying {at.engine}", err=True)
     )
     for entry in gate.refused:
-        kind = ParityDiverges if entry.status == "diverges" else EngineFailed
+        kinds = {"diverges": ParityDiverges, "out of range": NothingShown, "vacuous": NothingShown}
+        kind = kinds.get(entry.status, EngineFailed)
         raise kind(f"{entry.engine}: {entry.reason}; leave it out, or give --unchecked")
 
 

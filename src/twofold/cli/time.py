@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from twofold.experiment import Experiment
     from twofold.timing.result import TimingResult
 
-DIVERGES, FAILED = 1, 3
+DIVERGES, NOTHING_SHOWN, FAILED = 1, 2, 3
 
 
 def time(
@@ -69,7 +69,8 @@ def time(
     """Time engines side by side: cold start, step time, ratio.
 
     Engines that compute something else are refused. Exit codes: 0 all well, 1 an engine diverges,
-    2 bad input, 3 an engine could not run, 130 interrupted.
+    2 bad input, or an experiment that leaves its range or shows no parity, 3 an engine could not
+    run, 130 interrupted.
     """
     from rich.console import Console
 
@@ -109,7 +110,9 @@ def exit_code(result: TimingResult) -> int:
         return INTERRUPTED
     if "failed" in statuses:
         return FAILED
-    return DIVERGES if "diverges" in statuses else 0
+    if "diverges" in statuses:
+        return DIVERGES
+    return NOTHING_SHOWN if statuses & {"out of range", "vacuous"} else 0
 
 
 def asked_engines(text: str | None) -> tuple[str, ...] | None:

@@ -11,11 +11,11 @@ from twofold import backends, checkpoint
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.network import forward
-from twofold.parity.comparison import Comparison, compare, compare_exactly
+from twofold.parity.comparison import Comparison, compare, compare_exactly, not_finite
 from twofold.parity.steplocked import worse_of
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
-from twofold.state import Array, Parameters, TrainState
+from twofold.state import Array, TrainState
 from twofold.temporary import temporary_folder
 
 NAME: Final = "export and import"
@@ -52,9 +52,9 @@ def export_and_import_rung(subject: Subject) -> Rung:
     A state whose parameters are not finite cannot be judged: no checkpoint holds it.
     """
     reference = subject.reference
-    outside = not_finite(subject.session.state().parameters)
-    if outside is not None:
-        return subject.rung(NAME, outside)
+    spoilt = not_finite(subject.session.state())
+    if spoilt is not None:
+        return subject.rung(NAME, spoilt)
     transfer = transferred(subject)
     elsewhere = transfer.elsewhere
     equal = compare_exactly(transfer.arrived(), transfer.sent(transfer.original))
@@ -73,15 +73,6 @@ def export_and_import_rung(subject: Subject) -> Rung:
         return subject.rung(NAME, replace(logits, note=note))
     note = f"{equal.elements:,} elements equal bit for bit in {elsewhere} and back, logits there"
     return subject.rung(NAME, replace(worse_of(logits, equal), note=note))
-
-
-def not_finite(parameters: Parameters) -> Comparison | None:
-    """Why a state cannot be sent: its first parameter that is not finite, if there is one."""
-    for name, array in parameters.items():
-        if not np.all(np.isfinite(array)):
-            note = f"{name}: not finite; a checkpoint holds finite parameters only"
-            return Comparison(np.inf, None, 0, int(array.size), note, unusable=note)
-    return None
 
 
 def transferred(subject: Subject) -> Transfer:

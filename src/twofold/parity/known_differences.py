@@ -87,16 +87,8 @@ def explain_slots(
     arithmetic: Arithmetic,
 ) -> Explained | None:
     """Whether the optimizer slots after a step fit the model of a known difference."""
-    return _explain(difference, problem, moment, computed, named_slots, failed, arithmetic)
-
-
-def named_slots(state: BoundedState) -> dict[str, Bounded]:
-    """The slots of a state under names such as `first_moment:layers.0.weight`."""
-    return {
-        f"{slot}:{name}": array
-        for slot, arrays in state.slots.items()
-        for name, array in arrays.items()
-    }
+    part: Part = attrgetter("named_slots")
+    return _explain(difference, problem, moment, computed, part, failed, arithmetic)
 
 
 def _explain(
@@ -118,7 +110,7 @@ def _explain(
             modelled.variant,
             moment.own_slots,
         )
-        comparison = compare(computed, part(after), arithmetic)
+        comparison = compare(computed, part(after), arithmetic, moment.state.tensors)
         if comparison.within:
             return Explained(comparison, explanation_of(difference, modelled.size, failed))
     return None

@@ -36,8 +36,14 @@ def same_thing(parity: ParityFindings | None) -> str:
     held = f"{total.certified:,} certified and {total.explained:,} explained"
     if total.diverging:
         return f"No: {total.diverging:,} of {total.total:,} rungs diverge ({held})."
-    if not total.holds:
+    if total.not_run:
         return f"As far as was checked: {held}, but {total.not_run:,} of {total.total:,} not run."
+    if not parity.holds:
+        names = unique(said.experiment for said in parity.open) or parity.experiments
+        return f"Not shown on {wording.listing(names)}: {held} of {total.total:,} rungs."
+    if total.vacuous:
+        rest = f"{total.vacuous:,} of {total.total:,} could not have failed"
+        return f"Yes: every rung that could fail holds, {held}; {rest}."
     return f"Yes: all {total.total:,} rungs hold, {held}."
 
 
@@ -62,12 +68,15 @@ def _on_parity(parity: ParityFindings | None) -> Iterator[str]:
             f"**Mend {engines} first** ({wording.counted(len(diverging), 'diverging rung')}): a "
             "speed or a test metric of something that computes something else says nothing."
         )
-    elif parity.total.holds:
+    elif parity.holds:
+        counted = parity.total.total - parity.total.vacuous
         yield (
             "**What is computed is no reason to prefer one framework.** Every one of the "
-            f"{parity.total.total:,} checks on {wording.listing(parity.experiments)} holds, so "
+            f"{counted:,} checks on {wording.listing(parity.experiments)} holds, so "
             "choose by speed, tools and taste."
         )
+    for said in parity.open:
+        yield f"**Mend {said.experiment} first**: {wording.sentence(said.words)}"
     if parity.total.not_run:
         missing = wording.listing(unique(rung.engine for rung in parity.with_verdict("not run")))
         yield (

@@ -146,6 +146,8 @@ def tally_words(tally: Tally) -> str:
         "explained": tally.explained,
         "**diverging**": tally.diverging,
         "not run": tally.not_run,
+        "out of range": tally.out_of_range,
+        "vacuous": tally.vacuous,
     }
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "–"
 

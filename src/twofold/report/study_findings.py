@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 from twofold.report.evidence import Evidence, Result, experiment_name
 from twofold.report.parity_findings import unique
@@ -160,7 +161,7 @@ def _free_runs(result: Result) -> FreeRuns:
     floors = {
         engine: max(lasts)
         for engine in unique(curve["left"] for curve in _curves(result, "noise floor"))
-        if (lasts := _lasts(result, engine))
+        if (lasts := _lasts(result, engine)) and None not in lasts
     }
     between = [*_curves(result, "from float64"), *_curves(result, "between engines")]
     return FreeRuns(
@@ -174,7 +175,7 @@ def _free_runs(result: Result) -> FreeRuns:
                 first=curve["distance"][0],
                 last=curve["distance"][-1],
                 floor=floors.get(curve["left"]),
-                parted=_parted(curve["partings"]),
+                parted=_parted(curve, result["steps"]),
             )
             for curve in between
         ),
@@ -185,18 +186,25 @@ def _curves(result: Result, kind: str) -> list[Result]:
     return [curve for curve in result["curves"] if curve["kind"] == kind]
 
 
-def _lasts(result: Result, engine: str) -> list[float]:
+def _lasts(result: Result, engine: str) -> list[Any]:
+    """The last distance of each of an engine's noise floors; None where it is not finite."""
     curves = [curve for curve in _curves(result, "noise floor") if curve["left"] == engine]
-    return [last for curve in curves if (last := curve["distance"][-1]) is not None]
+    return [curve["distance"][-1] for curve in curves]
 
 
-def _parted(partings: Sequence[Result]) -> str:
-    """`layers.1.weight at step 288`: what went over the threshold first."""
-    if not partings:
-        return "none"
-    step = min(parting["step"] for parting in partings)
-    names = [parting["tensor"] for parting in partings if parting["step"] == step]
-    return f"{', '.join(names)} at step {step:,}"
+def _parted(curve: Result, steps: Sequence[int]) -> str:
+    """`layers.1.weight at step 288`: what went over the threshold first, or was not finite.
+
+    A distance that is not finite is stored as null; results of old do not count it as a parting.
+    """
+    lost = [s for s, distance in zip(steps, curve["distance"], strict=True) if distance is None]
+    said = [f"not finite at step {lost[0]:,}"] if lost else []
+    partings = [p for p in curve["partings"] if not lost or p["step"] < lost[0]]
+    if partings:
+        step = min(parting["step"] for parting in partings)
+        names = [parting["tensor"] for parting in partings if parting["step"] == step]
+        said.insert(0, f"{', '.join(names)} at step {step:,}")
+    return "; ".join(said) or "none"
 
 
 def _timed_table(result: Result) -> TimedTable:
