@@ -1,20 +1,28 @@
-"""How fast is each engine, and after how many steps does one overtake another?
+"""How fast is each engine's step, and which engine is soonest to a result of so many steps?
 
-The time to a result of n steps is cold start + (n - 1) x step time: the cold start goes
-from nothing to the end of the first step. The engines that are first for some n form the lower
-envelope of these lines.
+The time to a result of n steps is start + (n - 1) x step time: the start goes from nothing to the
+end of the first step, with an empty compile cache (a cold start) or a full one (a warm start). The
+engines that are first for some n form the lower envelope of these lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
+from twofold.report.contenders import lacking
 from twofold.report.evidence import Result, experiment_name
 
+Cache = Literal["empty", "full"]
+
 PARTS: Final = ("import_s", "opening_s", "trace_s", "compile_s", "first_run_s")
+CLOSE: Final = 0.1
+"""Times to a result that differ by less than this share are not told apart.
+
+A start is measured once, and so has no interval.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,8 @@ class Start:
 class MeasuredEngine:
     """One engine's figures on one experiment, in seconds; `low` and `high` belong to `step`.
 
-    `starts`: those whose parts were stored, none in results of older versions.
+    `warm_start`: None where it was not measured. `starts`: those whose parts were stored, none in
+    results of older versions.
     """
 
     engine: str
@@ -45,11 +54,18 @@ class MeasuredEngine:
     low: float
     high: float
     starts: tuple[Start, ...] = ()
+    warm_start: float | None = None
     measured: ClassVar[bool] = True
 
     def time_to(self, steps: float) -> float:
-        """Seconds from nothing to the end of a number of steps."""
+        """Seconds from nothing to the end of a number of steps, with an empty compile cache."""
         return self.cold_start + (steps - 1) * self.step
+
+    def with_cache(self, cache: Cache) -> MeasuredEngine | None:
+        """The figures with that start in place of the cold one; None where it is not known."""
+        if cache == "empty":
+            return self
+        return None if self.warm_start is None else replace(self, cold_start=self.warm_start)
 
 
 @dataclass(frozen=True)
@@ -90,8 +106,56 @@ class BreakEven:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """The times to a result with one state of the compile cache.
+
+    `lines`: the engines that have such a start, which `cold_start` is here; `without`: the measured
+    engines that have none. `envelope`: those that are first for some number of steps.
+    """
+
+    cache: Cache
+    lines: tuple[MeasuredEngine, ...]
+    without: tuple[str, ...]
+    envelope: tuple[MeasuredEngine, ...]
+    break_evens: tuple[BreakEven, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every measured engine has such a start."""
+        return bool(self.lines) and not self.without
+
+    def soonest(self, steps: int) -> tuple[MeasuredEngine, ...]:
+        """The engines first after so many steps, the soonest and those close behind it."""
+        ordered = sorted(self.lines, key=lambda line: line.time_to(steps))
+        limit = ordered[0].time_to(steps) * (1 + CLOSE) if ordered else 0.0
+        return tuple(line for line in ordered if line.time_to(steps) <= limit)
+
+    @property
+    def never_soonest(self) -> tuple[str, ...]:
+        """The engines that are behind after any number of steps, whatever the intervals allow."""
+        return tuple(line.engine for line in self.lines if self._always_behind(line))
+
+    def _always_behind(self, line: MeasuredEngine) -> bool:
+        """Whether the others at their slowest are ahead of the line at its quickest, for all n.
+
+        The smallest of the others' times is concave in n, so that its corners and its end decide.
+        """
+        at_best = replace(line, cold_start=line.cold_start * (1 - CLOSE), step=line.low)
+        others = [replace(one, step=one.high) for one in self.lines if one != line]
+        envelope = lower_envelope(others)
+        if not envelope:
+            return False
+        corners = (1.0, *(max(1.0, crossing(a, b)) for a, b in pairwise(envelope)))
+        ahead = all(min(o.time_to(n) for o in others) < at_best.time_to(n) for n in corners)
+        return ahead and envelope[-1].step < at_best.step
+
+
+@dataclass(frozen=True)
 class ExperimentTiming:
-    """All engines on one experiment; `envelope` holds the engines that are first for some n."""
+    """All engines on one experiment; `steps` are the experiment's own, None where not stored.
+
+    `on_processor`: no engine says that it ran elsewhere.
+    """
 
     experiment: str
     checked: bool
@@ -99,8 +163,39 @@ class ExperimentTiming:
     warnings: tuple[str, ...]
     engines: tuple[MeasuredEngine | UnmeasuredEngine, ...]
     comparisons: tuple[Comparison, ...]
-    envelope: tuple[str, ...]
-    break_evens: tuple[BreakEven, ...]
+    empty_cache: Lines
+    full_cache: Lines
+    steps: int | None = None
+    on_processor: bool = True
+
+    @property
+    def caches(self) -> tuple[Lines, Lines]:
+        """The times to a result with an empty and with a full compile cache."""
+        return self.empty_cache, self.full_cache
+
+    def with_cache(self, cache: Cache) -> Lines:
+        """The times to a result with one state of the compile cache."""
+        return self.empty_cache if cache == "empty" else self.full_cache
+
+    @property
+    def envelope(self) -> tuple[str, ...]:
+        """The engines that are first for some number of steps, with an empty compile cache."""
+        return tuple(line.engine for line in self.empty_cache.envelope)
+
+    @property
+    def break_evens(self) -> tuple[BreakEven, ...]:
+        """Where one engine of the envelope overtakes the one before, with an empty cache."""
+        return self.empty_cache.break_evens
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The engines that have been a framework's fastest somewhere and have no figures here."""
+        return lacking(engine.engine for engine in self.measured)
+
+    @property
+    def at_best(self) -> bool:
+        """Whether every engine that has been its framework's fastest somewhere was measured."""
+        return self.on_processor and not self.lacking
 
     @property
     def measured(self) -> tuple[MeasuredEngine, ...]:
@@ -135,22 +230,42 @@ class ExperimentTiming:
                 return _turned(item)
         return None
 
-    def distinguishable(self, one: MeasuredEngine, other: MeasuredEngine) -> bool:
-        """Whether the step times differ: by the stored comparison, else by disjoint intervals."""
+    def ahead(self, one: MeasuredEngine, other: MeasuredEngine) -> bool:
+        """Whether a step is known to be shorter: by the stored comparison, else by the intervals.
+
+        A comparison that was withheld is no evidence, and so not "ahead".
+        """
         stored = self.against(one.engine, other.engine)
         if stored is not None:
-            return stored.outcome in ("faster", "slower")
-        return one.high < other.low or other.high < one.low
+            return stored.outcome == "faster"
+        return one.high < other.low
+
+    def distinguishable(self, one: MeasuredEngine, other: MeasuredEngine) -> bool:
+        """Whether one of the two is known to have the shorter step."""
+        return self.ahead(one, other) or self.ahead(other, one)
+
+    @property
+    def leaders(self) -> tuple[MeasuredEngine, ...]:
+        """The engines that no other is known to be ahead of, the shortest step first."""
+        behind = [
+            item
+            for item in self.measured
+            if any(self.ahead(other, item) for other in self.measured if other != item)
+        ]
+        first = [item for item in self.measured if item not in behind] or list(self.measured)
+        return tuple(sorted(first, key=lambda engine: engine.step))
 
     @property
     def leader(self) -> MeasuredEngine | None:
-        """The fastest engine, if it can be told apart from every other."""
-        first = self.fastest
-        if first is None or not all(
-            self.distinguishable(first, other) for other in self.measured if other != first
-        ):
-            return None
-        return first
+        """The engine known to be ahead of every other."""
+        return next(
+            (
+                item
+                for item in self.measured
+                if all(self.ahead(item, other) for other in self.measured if other != item)
+            ),
+            None,
+        )
 
     def fastest_of(self, backend: str) -> MeasuredEngine | None:
         """The backend's engine with the shortest step."""
@@ -161,8 +276,7 @@ class ExperimentTiming:
 def find_timing(result: Result) -> ExperimentTiming:
     """The findings of one timing result."""
     engines = tuple(_engine(entry) for entry in result["engines"])
-    lines = [engine for engine in engines if isinstance(engine, MeasuredEngine)]
-    envelope = lower_envelope(lines)
+    measured = [engine for engine in engines if isinstance(engine, MeasuredEngine)]
     return ExperimentTiming(
         experiment=experiment_name(result),
         checked=not result.get("unchecked", False),
@@ -175,7 +289,30 @@ def find_timing(result: Result) -> ExperimentTiming:
             )
             for item in result["ratios"]
         ),
-        envelope=tuple(engine.engine for engine in envelope),
+        empty_cache=lines_with("empty", measured),
+        full_cache=lines_with("full", measured),
+        steps=result.get("steps"),
+        on_processor=all(_on_processor(entry) for entry in result["engines"]),
+    )
+
+
+def _on_processor(entry: Result) -> bool:
+    """What the backend said of its device; results of older versions do not say it."""
+    framework = entry.get("framework")
+    device = framework.get("default_device") if isinstance(framework, dict) else None
+    return device is None or str(device).partition(":")[0] == "cpu"
+
+
+def lines_with(cache: Cache, measured: list[MeasuredEngine]) -> Lines:
+    """The times to a result of the engines that were started with that compile cache."""
+    lines = [line for engine in measured if (line := engine.with_cache(cache)) is not None]
+    known = {line.engine for line in lines}
+    envelope = lower_envelope(lines)
+    return Lines(
+        cache=cache,
+        lines=tuple(lines),
+        without=tuple(engine.engine for engine in measured if engine.engine not in known),
+        envelope=tuple(envelope),
         break_evens=tuple(break_even(a, b) for a, b in pairwise(envelope)),
     )
 
@@ -200,7 +337,9 @@ def crossing(starter: MeasuredEngine, overtaker: MeasuredEngine) -> float:
 def break_even(starter: MeasuredEngine, overtaker: MeasuredEngine) -> BreakEven:
     """The crossing of two lines, with the ends that the step times' intervals allow."""
     delay = overtaker.time_to(1) - starter.time_to(1)
-    largest_gain, smallest_gain = starter.high - overtaker.low, starter.low - overtaker.high
+    gain = starter.step - overtaker.step
+    largest_gain = max(gain, starter.high - overtaker.low)
+    smallest_gain = min(gain, starter.low - overtaker.high)
     return BreakEven(
         starter=starter.engine,
         overtaker=overtaker.engine,
@@ -221,6 +360,7 @@ def _engine(entry: Result) -> MeasuredEngine | UnmeasuredEngine:
         low=step["low"],
         high=step["high"],
         starts=tuple(_starts(entry)),
+        warm_start=entry.get("warm_start_s"),
     )
 
 

@@ -59,7 +59,7 @@ def find_training(
 
 def _experiment(name: str, members: list[Result]) -> ExperimentTraining:
     scores = [member["score"] for member in members if member["score"] is not None]
-    values = [score["value"] for score in scores]
+    values = [score["value"] for score in scores if score["value"] is not None]
     spread = max(values) - min(values) if len(values) > 1 else None
     metric, rows = (scores[0]["name"], scores[0]["rows"]) if scores else (None, 0)
     counted = spread is not None and metric == "accuracy"
@@ -81,7 +81,7 @@ def _engine(member: Result) -> TrainedEngine:
         engine=member["engine"],
         outcome=member["outcome"],
         value=None if score is None else score["value"],
-        last_loss=member["epochs"][-1]["loss"],
+        last_loss=member["epochs"][-1]["loss"] if member["epochs"] else None,
         steps=member["steps"],
         training_seconds=member["training_seconds"],
     )

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
+from typing import Final
+
+BARE_BAR: Final = re.compile(r"(?<!\\)((?:\\\\)*)\|")
+"""A bar after an even number of backslashes: nothing escapes it."""
 
 
 def duration(seconds: float | None) -> str:
@@ -60,4 +65,4 @@ def sentence(text: str) -> str:
 
 def cell(text: str) -> str:
     """Text that cannot break a Markdown table: one line, no bare bars."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return BARE_BAR.sub(r"\1\\|", " ".join(text.split()))
