@@ -106,7 +106,10 @@ def write_page(path: Path, results: Path, console: Console) -> int:
         )
     link = os.path.relpath(results.absolute(), path.absolute().parent)
     text = page(records, Path(link).as_posix(), Path(link).as_posix())
-    write_atomically(path, text.encode("utf-8"))
+    try:
+        write_atomically(path, text.encode("utf-8"))
+    except OSError as error:
+        raise BadInput(f"--page {path}: cannot be written: {error.strerror or error}") from error
     console.print(f"{path}: {len(CLAIMS)} claims", highlight=False)
     return 0
 

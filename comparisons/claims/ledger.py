@@ -11,7 +11,7 @@ from comparisons.claims.claim import Claim, Judgement, NotMeasured
 from comparisons.claims.lesson import LESSON
 from comparisons.claims.popular import POPULAR
 from comparisons.claims.store import Record
-from twofold.errors import BadInput
+from twofold.errors import BadInput, ResultError
 from twofold.report.wording import listing
 
 CLAIMS: Final[tuple[Claim, ...]] = (*LESSON, *POPULAR)
@@ -41,6 +41,12 @@ def entry_of(claim: Claim, records: Mapping[str, Record]) -> Entry:
         judgement = claim.rule(*(own[name].findings for name in claim.studies))
     except NotMeasured as error:
         return Entry(claim, None, str(error), own)
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ResultError(
+            f"the study {listing(claim.studies)}: its findings cannot be judged "
+            f"({type(error).__name__}: {error}); measure it again: "
+            f"python -m comparisons.claims --measure --only {claim.id}"
+        ) from error
     return Entry(claim, judgement, "", own)
 
 

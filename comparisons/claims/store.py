@@ -8,10 +8,32 @@ from pathlib import Path
 from typing import Any, Final
 
 from comparisons.claims.claim import Findings
-from twofold.results import read_json, write_json
+from twofold.results import write_json
+from twofold.stored import Environment, Part, Stored, Text, read_result
 
 SCHEMA: Final = "twofold.claims/1"
 FILE: Final = "claims.json"
+
+
+class StoredFindings(Stored):
+    """What every study stores; the rest is read by the rules of the claims."""
+
+    conditions: Text
+
+
+class StoredRecord(Stored):
+    """One study in the file."""
+
+    findings: StoredFindings
+    environment: Environment
+    seconds: Part = 0.0
+    quick: bool = False
+
+
+class StoredStudies(Stored):
+    """`twofold.claims/1`."""
+
+    studies: dict[Text, StoredRecord]
 
 
 @dataclass(frozen=True)
@@ -39,8 +61,11 @@ def load(path: Path) -> dict[str, Record]:
     """
     if not path.exists():
         return {}
-    studies = read_json(path, SCHEMA)["studies"]
-    return {name: Record(**record) for name, record in studies.items()}
+    studies = read_result(path, SCHEMA, StoredStudies)["studies"]
+    return {
+        name: Record(one["findings"], one["environment"], one["seconds"], one["quick"])
+        for name, one in studies.items()
+    }
 
 
 def save(path: Path, records: Mapping[str, Record]) -> None:

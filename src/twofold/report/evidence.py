@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from twofold.errors import ResultError
 from twofold.report import results
 from twofold.report.markdown import escaped
+from twofold.stored import read_result
 
 Result = dict[str, Any]
 
@@ -91,7 +92,7 @@ def load(folder: Path) -> Evidence:
     """
     found = {
         kind: tuple(
-            results.read_result(path, schema, MODELS[kind])
+            read_result(path, schema, MODELS[kind])
             for path in sorted(folder.glob(f"{kind}-*.json"))
         )
         for kind, schema in SCHEMAS.items()

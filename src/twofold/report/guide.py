@@ -149,9 +149,7 @@ def _templates() -> Environment:
         "sentence": wording.sentence,
         "tally": tally_words,
         "outcome": outcome_words,
-        "threads": lambda number: (
-            wording.counted(number, "thread") if number else "threads unknown"
-        ),
+        "threads": wording.threads,
         "soonest": lambda item, steps: (
             "–" if item is None else wording.duration(item.time_to(steps))
         ),

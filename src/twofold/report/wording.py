@@ -58,6 +58,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def threads(number: int | None) -> str:
+    """`1 thread`, `2 threads`; results of older versions may not say it."""
+    return "threads unknown" if number is None else counted(number, "thread")
+
+
 def sentence(text: str) -> str:
     """The text with one full stop at its end."""
     return text.rstrip(". ") + "."
