@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import model_validator
 
 from comparisons.claims.claim import Findings
 from twofold.results import write_json
@@ -19,6 +22,24 @@ class StoredFindings(Stored):
     """What every study stores; the rest is read by the rules of the claims."""
 
     conditions: Text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _finite(cls, given: Any) -> Any:
+        refuse_not_finite(given)
+        return given
+
+
+def refuse_not_finite(value: Any, where: str = "") -> None:
+    """Raise ValueError for a number that is not finite: in a comparison it would decide wrongly."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            refuse_not_finite(item, f"{where}.{name}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            refuse_not_finite(item, f"{where}[{number}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where.removeprefix('.')} is {value}; allowed are finite numbers")
 
 
 class StoredRecord(Stored):
