@@ -14,10 +14,10 @@ from typing import Any, Final, Literal
 from comparisons.machines.stored import Machine
 from twofold.report.evidence import Result
 from twofold.report.parity_findings import unique
+from twofold.report.time_to_result import MeasuredEngine
 from twofold.report.timing_findings import (
     Comparison,
     ExperimentTiming,
-    MeasuredEngine,
     UnmeasuredEngine,
     find_timing,
 )

@@ -9,7 +9,8 @@ from comparisons.machines.orders import ENGINE_REFERENCE, Column, Pair, Race
 from comparisons.machines.short import flipping
 from comparisons.machines.targets import TargetTable
 from twofold.report.study_findings import SpeedTarget
-from twofold.report.timing_findings import Comparison, MeasuredEngine
+from twofold.report.time_to_result import MeasuredEngine
+from twofold.report.timing_findings import Comparison
 from twofold.report.wording import cell, counted, duration, listing, significant
 
 NOT_RUN: Final = "not run"

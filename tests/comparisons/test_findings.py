@@ -9,15 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.report import advice, guide, speed_advice, wording
+from twofold.report.contenders import BEST_SOMEWHERE
 from twofold.report.environments import describe_environments
 from twofold.report.evidence import Evidence
 from twofold.report.parity_findings import Tally, find_parity
-from twofold.report.timing_findings import (
-    MeasuredEngine,
-    break_even,
-    find_timing,
-    lower_envelope,
-)
+from twofold.report.time_to_result import MeasuredEngine, break_even, lines_with, lower_envelope
+from twofold.report.timing_findings import find_timing
 from twofold.report.training_findings import find_training
 
 
@@ -119,6 +116,92 @@ def test_the_envelope_holds_an_engine_as_fast_as_any(
     assert min(engine.time_to(steps) for engine in envelope) == pytest.approx(best, rel=1e-9)
     evens = [break_even(a, b).steps for a, b in pairwise(envelope)]
     assert evens == sorted(evens)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(seconds, seconds, st.floats(1.0, 2.0)), min_size=2, max_size=6),
+    st.floats(1.0, 1e7),
+)
+def test_an_engine_that_is_never_soonest_is_behind_after_any_number_of_steps(
+    lines: list[tuple[float, float, float]], steps: float
+) -> None:
+    """Even with the shortest start and step that its figures allow, and the others' longest."""
+    engines = [
+        MeasuredEngine(f"fake:{i}", cold, step, step / spread, step * spread)
+        for i, (cold, step, spread) in enumerate(lines)
+    ]
+    for name in lines_with("empty", engines).never_soonest:
+        own = next(engine for engine in engines if engine.engine == name)
+        at_best = 0.9 * own.cold_start + (steps - 1) * own.low
+        others = [one.cold_start + (steps - 1) * one.high for one in engines if one != own]
+        assert min(others) < at_best * (1 + 1e-9)
+
+
+def test_never_soonest_by_hand() -> None:
+    def never(*lines: tuple[float, float]) -> tuple[str, ...]:
+        engines = [MeasuredEngine(f"e:{i}", c, s, s, s) for i, (c, s) in enumerate(lines)]
+        return lines_with("empty", engines).never_soonest
+
+    assert never((1.0, 1.0), (2.0, 2.0)) == ("e:1",)
+    assert never((1.0, 2.0), (2.0, 1.0)) == ()  # the second is soonest from step 2 on
+    assert never((1.0, 1.0), (1.05, 1.01)) == ()  # starts within a tenth: not told apart
+    assert never((1.0, 1.0), (0.9, 1.0)) == ()  # equal steps are no evidence
+    # between the two others: soonest for no n, though neither of them alone is always ahead
+    assert never((1.0, 3.0), (20.0, 1.0), (16.0, 2.5)) == ("e:2",)
+
+
+def test_times_to_a_result_that_are_close_are_named_together() -> None:
+    engines = [
+        measured("torch:eager", 1.0, 0.01, 0.01, 0.01) | {"warm_start_s": 1.0},
+        measured("flax:jit", 1.05, 0.01, 0.01, 0.01) | {"warm_start_s": 0.5},
+    ]
+    item = find_timing(timing_result("x", engines, []) | {"steps": 101})
+    names = "of the engines measured (torch:eager and flax:jit)"
+    assert speed_advice.soonest((item,), "empty") == (
+        f"In x, {names}: torch:eager or flax:jit (within 10 % of each other)."
+    )
+    assert speed_advice.soonest((item,), "full") == f"In x, {names}: flax:jit."
+
+
+def test_a_warm_start_of_some_engines_only_is_not_measured() -> None:
+    engines = [
+        measured("torch:eager", 1.0, 0.01, 0.01, 0.01) | {"warm_start_s": 1.0},
+        measured("flax:jit", 0.5, 0.01, 0.01, 0.01),
+    ]
+    item = find_timing(timing_result("x", engines, []) | {"steps": 101})
+    assert speed_advice.soonest((item,), "full") == "In x: not measured."
+    sentences = "\n".join(speed_advice.sentences((item,)))
+    assert "with a full compile cache: not measured for flax:jit." in sentences
+
+
+def test_a_withheld_comparison_puts_nobody_ahead() -> None:
+    engines = [measured("torch:eager", 1, 4, 4, 4), measured("flax:jit", 1, 1, 1, 1)]
+    withheld = ratio("flax:jit", 1.0, 1.0, 1.0, "could not be measured")
+    item = find_timing(timing_result("x", engines, [withheld]))
+    assert item.leader is None
+    assert "not told apart" in speed_advice.shortest_step((item,))
+    sentences = "\n".join(speed_advice.sentences((item,)))
+    assert "flax:jit (1.00 s a step) and torch:eager (4.00 s): not compared" in sentences
+    later = [measured("torch:eager", 1, 4, 4, 4), measured("flax:jit", 7, 1, 1, 1)]
+    item = find_timing(timing_result("x", later, [withheld]))
+    assert "flax:jit after 3 steps at the earliest, perhaps never" in "\n".join(
+        speed_advice.sentences((item,))
+    )
+
+
+def test_another_device_is_never_at_its_best() -> None:
+    names = [name for own in BEST_SOMEWHERE.values() for name in own]
+    engines = [measured(name, 1, 1, 1, 1) for name in names]
+    assert find_timing(timing_result("x", engines, [])).at_best
+    on_gpu = [one | {"framework": {"default_device": "cuda:0"}} for one in engines]
+    assert not find_timing(timing_result("x", on_gpu, [])).at_best
+
+
+def test_what_was_not_checked_says_so() -> None:
+    engines = [measured("torch:eager", 1, 4, 4, 4), measured("flax:jit", 1, 1, 1, 1)]
+    item = find_timing(timing_result("x", engines, []) | {"unchecked": True})
+    assert "timed without a parity check: flax:jit" in speed_advice.shortest_step((item,))
 
 
 def test_a_stored_comparison_is_turned_round() -> None:

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+import vl_convert
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -24,7 +25,7 @@ from twofold.report import guide
 from twofold.report.evidence import MODELS, SCHEMAS, Evidence
 from twofold.report.markdown import escape, escaped
 from twofold.report.page import render_page
-from twofold.report.style import to_svg
+from twofold.report.style import to_svg, vega_lite_version
 from twofold.report.wording import cell
 from twofold.stored import checked, printable
 
@@ -242,3 +243,12 @@ def test_the_policy_names_the_pages_own_scripts_and_nothing_else(evidence: Evide
         "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     )
     assert page.index("Content-Security-Policy") < page.index("<script>")
+
+
+def test_the_charts_program_reaches_the_page_as_it_is(evidence: Evidence) -> None:
+    """It holds regular expressions such as `/</g`, which an escape of every `</` would break."""
+    code = vl_convert.javascript_bundle(
+        "window.vegaEmbed = vegaEmbed;", vl_version=vega_lite_version()
+    )
+    assert "/</g" in code
+    assert f"<script>{code}</script>" in page_of(evidence, "x")

@@ -10,7 +10,8 @@ import altair as alt
 from twofold.report import wording
 from twofold.report.parity_findings import ParityFindings, RungFinding, is_finite, unique
 from twofold.report.style import INK, MUTED, Chart, EngineStyle, finish
-from twofold.report.timing_findings import ExperimentTiming, MeasuredEngine, UnmeasuredEngine
+from twofold.report.time_to_result import MeasuredEngine
+from twofold.report.timing_findings import ExperimentTiming, UnmeasuredEngine
 
 Row = dict[str, Any]
 

@@ -89,4 +89,5 @@ def _bundle() -> str:
             "window.vegaEmbed = vegaEmbed;", vl_version=vega_lite_version()
         )
     )
-    return code.replace("</", "<\\/").replace("<!--", "\\x3c!--")
+    # In program text only these can confuse the element; "</" alone may be part of an expression.
+    return re.sub(r"<(?=/?script|!--)", r"\\x3c", code, flags=re.IGNORECASE)

@@ -11,14 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from twofold.report import wording
 from twofold.report.contenders import contenders_of
-from twofold.report.timing_findings import (
-    CLOSE,
-    BreakEven,
-    Cache,
-    ExperimentTiming,
-    Lines,
-    MeasuredEngine,
-)
+from twofold.report.time_to_result import CLOSE, BreakEven, Cache, Lines, MeasuredEngine
+from twofold.report.timing_findings import ExperimentTiming
 
 Timing = Sequence[ExperimentTiming]
 Scope = Callable[[ExperimentTiming], str]
@@ -114,7 +108,9 @@ def _on_backends(timing: Timing) -> Iterator[str]:
 
 def _lead(item: ExperimentTiming, torch: MeasuredEngine, flax: MeasuredEngine) -> str:
     """Who is ahead of the two, unless the stored comparison does not tell it."""
-    shorter, longer = (flax, torch) if item.ahead(flax, torch) else (torch, flax)
+    shorter, longer = sorted((torch, flax), key=lambda engine: engine.step)
+    if item.ahead(longer, shorter):  # in pairs of blocks, which is sounder than the medians
+        shorter, longer = longer, shorter
     first = f"{shorter.engine} ({wording.duration(shorter.step)} a step)"
     second = f"{longer.engine} ({wording.duration(longer.step)})"
     stored = item.against(longer.engine, shorter.engine)
@@ -141,7 +137,7 @@ def _on_length(item: ExperimentTiming) -> Iterator[str]:
     """Which engine is first, by the number of steps, with each state of the compile cache."""
     for lines in item.caches:
         if lines.complete:
-            parts = [_first(lines), *(_overtaking(even) for even in lines.break_evens)]
+            parts = [_first(lines), *(_overtaking(item, even) for even in lines.break_evens)]
             yield (
                 f"**{item.experiment}, time to a result by the number of steps, {lines.cache} "
                 f"compile cache:** {_measured(item)}, {'; '.join(parts)}."
@@ -158,9 +154,10 @@ def _first(lines: Lines) -> str:
     return f"{first.engine} first, its start within {PERCENT} of {whose}{others}"
 
 
-def _overtaking(even: BreakEven) -> str:
+def _overtaking(item: ExperimentTiming, even: BreakEven) -> str:
     low = wording.steps(even.low)
-    if even.high is None:
+    known = item.ahead(item.named(even.overtaker), item.named(even.starter))
+    if even.high is None or not known:
         return f"{even.overtaker} after {low} steps at the earliest, perhaps never"
     middle, high = wording.steps(even.steps), wording.steps(even.high)
     return f"{even.overtaker} from about {middle} steps on ({low} to {high})"
@@ -199,7 +196,8 @@ def _on_engines_never_soonest(timing: Timing) -> Iterator[str]:
     """Engines that others beat for any number of steps, with the experiments where that holds."""
     where: dict[str, list[str]] = {}
     for item in timing:
-        for engine in item.empty_cache.never_soonest:
+        told = {leader.engine for leader in item.leaders}  # nobody is known to be ahead of these
+        for engine in (name for name in item.empty_cache.never_soonest if name not in told):
             where.setdefault(engine, []).append(item.experiment)
     groups: dict[tuple[str, ...], list[str]] = {}
     for engine, names in where.items():
