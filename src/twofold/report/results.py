@@ -150,9 +150,13 @@ class Rung(Stored):
 
 
 class Parity(Measurement):
-    """`twofold.parity/1`."""
+    """`twofold.parity/1`; older results do not say in words what follows."""
 
     experiment: Experiment
+    passed: bool = False
+    outcome: Text | None = None
+    conclusion: Text = ""
+    not_exercised: list[Text] = Field(default_factory=list)
     rungs: list[Rung]
 
 

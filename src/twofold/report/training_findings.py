@@ -58,8 +58,9 @@ def find_training(
 
 
 def _experiment(name: str, members: list[Result]) -> ExperimentTraining:
-    scores = [member["score"] for member in members if member["score"] is not None]
-    values = [score["value"] for score in scores if score["value"] is not None]
+    found = (member["score"] for member in members)
+    scores = [score for score in found if score is not None and score["value"] is not None]
+    values = [score["value"] for score in scores]
     spread = max(values) - min(values) if len(values) > 1 else None
     metric, rows = (scores[0]["name"], scores[0]["rows"]) if scores else (None, 0)
     counted = spread is not None and metric == "accuracy"
