@@ -18,7 +18,7 @@ from comparisons.claims.store import FILE, load, save
 from comparisons.claims.studies import run_apart
 from comparisons.claims.view import show_entry, show_list
 from twofold.commands import run_command
-from twofold.errors import BadInput, TwofoldError
+from twofold.errors import BadInput, ResultError, TwofoldError
 from twofold.files import write_text
 
 
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Answer one command; returns the exit code."""
     given = parser().parse_args(arguments)
     console = Console()
+    results = given.results or default_results(given.quick)
     try:
-        results = given.results or default_results(given.quick)
         if given.measure:
             return measure(results, given.only, given.quick, console)
         if given.page:
@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show_entry(entry_of(find(given.only), load(results)), console)
             return 0
         show_list(entries(load(results)), console)
+    except ResultError as error:
+        where = "" if str(results) in str(error) else f"{results}: "
+        Console(stderr=True).print(f"error: {where}{error}", markup=False, highlight=False)
+        return error.exit_code
     except TwofoldError as error:
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False)
         return error.exit_code

@@ -76,6 +76,8 @@ def read_json(path: str | os.PathLike[str], schema: str) -> dict[str, Any]:
         raise ResultError(f"{source}: not UTF-8 text (byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise ResultError(f"{source}: not valid JSON: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+        raise ResultError(f"{source}: not a result: {error}") from error
     if not isinstance(value, dict):
         raise ResultError(f"{source}: {type(value).__name__} given; allowed is a JSON object")
     if value.get("schema") != schema:

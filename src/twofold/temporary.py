@@ -25,10 +25,16 @@ _ENDED: Final = "ZX"  # states in /proc/PID/stat: ended and not waited for, dead
 
 
 @contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A new folder, which is removed with all that is in it when the block ends."""
-    _clear_once(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(prefix=_prefix(), ignore_cleanup_errors=True) as folder:
+def temporary_folder(within: Path | None = None) -> Iterator[Path]:
+    """A new folder, which is removed with all that is in it when the block ends.
+
+    It lies where the system keeps temporary files, or hidden within a given folder.
+    """
+    _clear_once(tempfile.gettempdir() if within is None else str(within))
+    prefix = _prefix() if within is None else f".{_prefix()}"
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, dir=within, ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 

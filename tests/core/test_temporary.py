@@ -257,6 +257,8 @@ OTHER_WAYS = {
 }
 IN_OTHER_WORDS = {
     "src/twofold/temporary.py": {"TemporaryDirectory", "mkstemp"},
+    # Several files take their places together, each written in full before.
+    "src/twofold/report/output.py": {"replace"},
     # A page that shows how both frameworks' own users store a model.
     "comparisons/side_by_side/state_and_checkpoints.py": {"TemporaryDirectory"},
 }

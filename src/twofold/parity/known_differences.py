@@ -162,11 +162,11 @@ def _likeliest_corrections(
 
 
 def _all_corrections(optimizer: Adam | AdamW, step: int, arithmetic: Arithmetic) -> BiasCorrections:
-    """The likeliest, with an error that reaches every candidate.
+    """The likeliest corrections, each with an error so large that every candidate lies within it.
 
-    Between steps the state is not known, so that no step by itself can tell one candidate. Each
-    error e is given as e / (1 - e), for the update divides by one correction and by the root of
-    the other.
+    Between steps the state is not known, so a single step cannot tell which candidate was used.
+    The update divides by one correction and by the root of the other, so each error e is given as
+    e / (1 - e).
     """
     nearest = _likeliest_corrections(optimizer, step, arithmetic)
     others = list(candidate_corrections(optimizer, step, arithmetic))

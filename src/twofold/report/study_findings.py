@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -14,10 +15,14 @@ from twofold.report.timing_findings import Comparison
 
 @dataclass(frozen=True)
 class SeedSample:
-    """One engine's final metric over its seeds; `spread` is the standard deviation."""
+    """One engine's final metric over its seeds; `spread` is the standard deviation.
+
+    `lost`: seeds without a metric, such as those that diverged. Mean and spread leave them out.
+    """
 
     engine: str
     seeds: int
+    lost: int
     mean: float | None
     spread: float | None
 
@@ -60,9 +65,10 @@ class FreeRun:
 
 @dataclass(frozen=True)
 class FreeRuns:
-    """How far free-running trajectories of one experiment are apart."""
+    """How far free-running trajectories of one experiment are apart; `figure` is its chart."""
 
     experiment: str
+    figure: str
     steps: int
     threshold: float
     runs: tuple[FreeRun, ...]
@@ -85,7 +91,7 @@ class Timed:
 class TimedTable:
     """All subjects of such a run, the shortest step first."""
 
-    threads: int
+    threads: int | None
     reference: str
     subjects: tuple[Timed, ...]
 
@@ -108,7 +114,7 @@ class SpeedTarget:
 class SpeedTargets:
     """All targets at one number of threads."""
 
-    threads: int
+    threads: int | None
     targets: tuple[SpeedTarget, ...]
 
 
@@ -127,11 +133,32 @@ def find_studies(evidence: Evidence) -> StudyFindings:
     """The findings of every further study; empty where there is no result."""
     return StudyFindings(
         outcomes=tuple(_outcomes(result) for result in evidence.outcome),
-        free_runs=tuple(_free_runs(result) for result in evidence.divergence),
+        free_runs=tuple(
+            _free_runs(result, figure)
+            for result, figure in zip(
+                evidence.divergence, figure_names(evidence.divergence), strict=True
+            )
+        ),
         feeding=tuple(_timed_table(result) for result in evidence.feeding),
         peers=tuple(_timed_table(result) for result in evidence.peers),
         targets=tuple(_targets(result) for result in evidence.targets),
     )
+
+
+def figure_names(results: Sequence[Result]) -> list[str]:
+    """A name for each result's chart: safe as a file's name, and no two alike.
+
+    Escaped text gives the same names: what an escape adds is not kept.
+    """
+    names: list[str] = []
+    for result in results:
+        slug = re.sub(r"[^A-Za-z0-9-]+", "-", experiment_name(result)).strip("-")[:40]
+        name = f"divergence-{slug or 'unnamed'}"
+        same = sum(
+            re.fullmatch(rf"{re.escape(name)}(-no-\d+)?", other) is not None for other in names
+        )
+        names.append(f"{name}-no-{same + 1}" if same else name)
+    return names
 
 
 def _outcomes(result: Result) -> Outcomes:
@@ -152,12 +179,13 @@ def _sample(sample: Result) -> SeedSample:
     return SeedSample(
         engine=sample["engine"],
         seeds=len(sample["values"]),
+        lost=len(sample["values"]) - len(values),
         mean=fmean(values) if values else None,
         spread=stdev(values) if len(values) > 1 else None,
     )
 
 
-def _free_runs(result: Result) -> FreeRuns:
+def _free_runs(result: Result, figure: str) -> FreeRuns:
     floors = {
         engine: max(lasts)
         for engine in unique(curve["left"] for curve in _curves(result, "noise floor"))
@@ -166,6 +194,7 @@ def _free_runs(result: Result) -> FreeRuns:
     between = [*_curves(result, "from float64"), *_curves(result, "between engines")]
     return FreeRuns(
         experiment=experiment_name(result),
+        figure=figure,
         steps=result["steps"][-1],
         threshold=result["parted_above"],
         runs=tuple(
@@ -215,13 +244,13 @@ def _timed_table(result: Result) -> TimedTable:
         for timing in result["timings"]
     ]
     subjects.sort(key=lambda subject: (subject.step is None, subject.step or 0.0))
-    return TimedTable(result["environment"]["threads"], result["reference"], tuple(subjects))
+    return TimedTable(result["environment"].get("threads"), result["reference"], tuple(subjects))
 
 
 def _timed(timing: Result, ratio: Result | None, unlike: str) -> Timed:
     step = timing["step_s"] or {"median": None, "low": None, "high": None}
     comparison = None
-    if ratio is not None and ratio["median"] is not None:
+    if ratio is not None and None not in (ratio["median"], ratio["low"], ratio["high"]):
         fields = ("engine", "reference", "median", "low", "high", "outcome")
         comparison = Comparison(**{field: ratio[field] for field in fields})
     return Timed(
@@ -230,14 +259,14 @@ def _timed(timing: Result, ratio: Result | None, unlike: str) -> Timed:
         low=step["low"],
         high=step["high"],
         comparison=comparison,
-        reason=timing["reason"],
+        reason=timing["reason"] or "",
         unlike=unlike,
     )
 
 
 def _targets(result: Result) -> SpeedTargets:
     targets = tuple(_target(target) for target in result["targets"])
-    return SpeedTargets(result["environment"]["threads"], targets)
+    return SpeedTargets(result["environment"].get("threads"), targets)
 
 
 def _target(target: Result) -> SpeedTarget:

@@ -82,7 +82,7 @@ def _engine(member: Result) -> TrainedEngine:
         engine=member["engine"],
         outcome=member["outcome"],
         value=None if score is None else score["value"],
-        last_loss=member["epochs"][-1]["loss"],
+        last_loss=member["epochs"][-1]["loss"] if member["epochs"] else None,
         steps=member["steps"],
         training_seconds=member["training_seconds"],
     )
