@@ -1,6 +1,6 @@
 """The main job: parity, timing and training of four experiments, and the guide that follows.
 
-    python -m comparisons.compare [--quick] [--best] [--engines LIST] [--out FOLDER]
+    python -m comparisons.compare [--quick] [--best] [--engines LIST] [--out FOLDER | --store]
 
 Exit codes: 0 all well, 1 parity diverges, 2 bad input, 3 an engine could not run.
 """
@@ -8,15 +8,15 @@ Exit codes: 0 all well, 1 parity diverges, 2 bad input, 3 an engine could not ru
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
-from twofold import Experiment, environment, open_session, prepare
+from twofold import Experiment, open_session, prepare
 from twofold.errors import BadInput, TwofoldError
 from twofold.parity.certify import certify
 from twofold.parity.verdict import ParityReport, Rung
@@ -38,7 +38,6 @@ TRAINING_ENGINES: Final = ("torch:eager", "flax:jit")
 TIMING_SECONDS: Final = 12.0
 QUICK_TIMING_SECONDS: Final = 3.0
 LOCKED_STEPS: Final = 8  # of step-locked training; `twofold parity SPEC --steps 500` goes further
-RESULTS: Final = Path("comparisons") / "results"
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,10 @@ def make_plan(arguments: list[str] | None) -> Plan:
         action="store_true",
         help=f"on {BEST_ON} also {' and '.join(BEST)}: two minutes more",
     )
-    parser.add_argument("--out", type=Path, help="folder for results and guide")
+    add_folder_options(parser)
     given = parser.parse_args(arguments)
     engines = chosen_engines(given.engines)
-    folder = given.out or default_folder(given.quick)
+    folder = chosen_folder(given, quick=given.quick)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"--out: {folder} given, which is a file; allowed is a folder")
     if given.quick:
@@ -122,13 +121,6 @@ def chosen_engines(given: str | None) -> tuple[str, ...] | None:
     if given is None:
         return None
     return tuple(checked_engines(None if given == "all" else given.split(",")))
-
-
-def default_folder(quick: bool) -> Path:
-    """One folder for each kind of processor; quick runs apart, so that they replace nothing."""
-    processor = str(environment.describe()["processor"])
-    slug = re.sub(r"[^a-z0-9]+", "-", processor.lower()).strip("-") or "unknown"
-    return RESULTS / (f"{slug}-quick" if quick else slug)
 
 
 def compare(plan: Plan, narrator: Narrator) -> list[Trouble]:

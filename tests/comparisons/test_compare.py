@@ -3,6 +3,8 @@
 
 import io
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ import pytest
 from hand_made_results import ENVIRONMENT, measured, timing_result, unmeasured
 from rich.console import Console
 
-from comparisons import compare
+from comparisons import compare, folders
 from comparisons.narrator import Narrator
 from twofold.errors import DataError, FrameworkMissing
 from twofold.experiment import Experiment
@@ -192,12 +194,40 @@ def test_an_interrupted_timing_is_stored_and_ends_the_job(
     assert not (tmp_path / "GUIDE.md").exists()
 
 
-def test_quick_runs_have_a_folder_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_go_to_a_folder_of_the_processor_and_quick_runs_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     described = {"processor": "AMD EPYC(tm) 9R14 @ 3.7GHz"}
-    monkeypatch.setattr(compare.environment, "describe", lambda: described)
-    results = Path("comparisons") / "results"
-    assert compare.default_folder(quick=False) == results / "amd-epyc-tm-9r14-3-7ghz"
-    assert compare.default_folder(quick=True) == results / "amd-epyc-tm-9r14-3-7ghz-quick"
+    monkeypatch.setattr(folders.environment, "describe", lambda: described)
+    own, stored = Path("results"), Path("comparisons") / "results"
+    name = "amd-epyc-tm-9r14-3-7ghz"
+    assert folder_of() == own / name
+    assert folder_of("--quick") == own / f"{name}-quick"
+    assert folder_of("--store") == stored / name
+    assert folder_of("--store", "--quick") == stored / f"{name}-quick"
+    assert folder_of("--out", "elsewhere") == Path("elsewhere")
+
+
+def folder_of(*options: str) -> Path:
+    return compare.make_plan(list(options)).folder
+
+
+def test_either_out_or_store_is_given(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        compare.make_plan(["--out", "elsewhere", "--store"])
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_git_ignores_what_a_run_writes_unless_it_is_to_be_stored() -> None:
+    root = Path(__file__).parents[2]
+    assert "/results/" in (root / ".gitignore").read_text().splitlines()
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        pytest.skip("not a git checkout: what .gitignore says is asserted above")
+    for folder, ignored in ((folder_of(), True), (folder_of("--store"), False)):
+        target = folder / "timing-digits.json"
+        answer = subprocess.run([git, "check-ignore", "-q", str(target)], cwd=root, check=False)
+        assert (answer.returncode == 0) is ignored, target
 
 
 def test_away_from_a_terminal_progress_is_short_lines() -> None:

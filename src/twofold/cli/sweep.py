@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from twofold.experiment import Experiment
 
 INTERRUPTED = 130
+OUT = Path("results") / "sweep.json"
 
 
 def sweep(
@@ -36,7 +37,7 @@ def sweep(
     ] = False,
     out: Annotated[
         Path, typer.Option(help="Result file; a sweep in it is gone on with.", metavar="FILE")
-    ] = Path("sweep.json"),
+    ] = OUT,
     figures: Annotated[
         Path | None, typer.Option(help="Folder for the charts; default that of --out.")
     ] = None,
@@ -53,6 +54,8 @@ def sweep(
     from twofold.cli.time import asked_engines, parse_numbers, require_writable
     from twofold.timing.measure import checked_cpus
 
+    if out == OUT:
+        out.parent.mkdir(exist_ok=True)
     require_writable("--out", out)
     names = list(asked_engines(engines) or quick_engines(backends.default_engines()))
     axes = Axes(
