@@ -36,7 +36,7 @@ from twofold.backends import default_engines
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import read_json, write_json
-from twofold.timing.measure import checked_cpus
+from twofold.timing.conditions import checked_cpus
 
 SCHEMA: Final = "twofold.advice-score/1"
 NAME: Final = "advice-score"

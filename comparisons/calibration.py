@@ -27,10 +27,11 @@ from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import write_json
 from twofold.timing.clock import SystemClock
+from twofold.timing.conditions import checked_cpus
 from twofold.timing.fleet import Fleet
 from twofold.timing.harness import Measurement, Rounds, Run
 from twofold.timing.load import busy_seconds
-from twofold.timing.measure import checked_cpus, checked_engines
+from twofold.timing.measure import checked_engines
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import EngineWorker, Opened
 from twofold.timing.result import Ratio

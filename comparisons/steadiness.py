@@ -26,7 +26,8 @@ from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.report.wording import duration
 from twofold.results import write_json
-from twofold.timing.measure import checked_cpus, checked_engines
+from twofold.timing.conditions import checked_cpus
+from twofold.timing.measure import checked_engines
 from twofold.timing.process import ProcessWorker
 
 SCHEMA: Final = "twofold.steadiness/1"

@@ -18,9 +18,9 @@ from twofold.report.wording import duration
 from twofold.results import write_json
 from twofold.timing import summary
 from twofold.timing.clock import SystemClock
+from twofold.timing.conditions import checked_cpus
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.load import busy_seconds
-from twofold.timing.measure import checked_cpus
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import Progress
 from twofold.timing.result import EngineTiming

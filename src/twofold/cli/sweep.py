@@ -52,7 +52,7 @@ def sweep(
     from twofold.advice.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
     from twofold.advice.sweep_charts import write_charts
     from twofold.cli.time import asked_engines, parse_numbers, require_writable
-    from twofold.timing.measure import checked_cpus
+    from twofold.timing.conditions import checked_cpus
 
     if out == OUT:
         out.parent.mkdir(exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -88,3 +90,22 @@ class ParityReport:
             "passed": self.passed,
             "rungs": [asdict(rung) for rung in self.rungs],
         }
+
+
+def report_from_json(value: Mapping[str, Any]) -> ParityReport:
+    """The report whose `to_json` this is; numbers that are not finite must be numbers still."""
+    return ParityReport(
+        Experiment.model_validate_json(json.dumps(value["experiment"])),
+        dict(value["environment"]),
+        tuple(_rung_from_json(entry) for entry in value["rungs"]),
+    )
+
+
+def _rung_from_json(entry: Mapping[str, Any]) -> Rung:
+    worst, explanation = entry["worst"], entry["explanation"]
+    parts = {
+        "worst": worst and Worst(**{**worst, "index": tuple(worst["index"])}),
+        "explanation": explanation and Explanation(**explanation),
+        "diagnosis": tuple(entry["diagnosis"]),
+    }
+    return Rung(**{**entry, **parts})
