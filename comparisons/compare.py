@@ -18,6 +18,7 @@ from comparisons.narrator import Narrator
 from twofold import Experiment, environment, open_session, prepare
 from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
+from twofold.files import remove_file
 from twofold.parity.certify import certify
 from twofold.parity.verdict import ParityReport, Rung
 from twofold.report import advice, guide
@@ -267,7 +268,7 @@ def training_line(result: TrainingResult) -> str:
 def fresh_file(folder: Path, kind: str, *parts: str) -> Path:
     """Where a result will be stored; an earlier run's is removed, lest it pass for this."""
     path = folder / file_name(kind, *parts)
-    path.resolve().unlink(missing_ok=True)  # a link to it stays
+    remove_file(path)
     return path
 
 
