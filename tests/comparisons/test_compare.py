@@ -22,6 +22,7 @@ from twofold.errors import DataError, FrameworkMissing
 from twofold.experiment import Experiment
 from twofold.parity.rungs import LADDER
 from twofold.parity.verdict import ParityReport, Rung
+from twofold.report.contenders import lacking
 from twofold.results import read_json
 from twofold.timing.conditions import Conditions
 from twofold.timing.protocol import Certification, Progress
@@ -200,15 +201,21 @@ def test_bad_input_is_code_2_without_a_traceback(
     assert "Traceback" not in said
 
 
-def test_each_framework_runs_as_usual_and_at_its_best_on_every_experiment(tmp_path: Path) -> None:
+def test_each_framework_runs_as_usual_and_with_its_quickest_engine_on_every_experiment(
+    tmp_path: Path,
+) -> None:
     plan = compare.make_plan(["--out", str(tmp_path)])
     both = {"torch:eager", "torch:compile-epoch", "flax:jit", "flax:scan"}
     on = {name: set(plan.engines_on(name)) for name in plan.experiments}
     assert on == dict.fromkeys(on, both) | {"lesson": both | {"torch:compile"}}
     assert set(on) == set(compare.EXPERIMENTS)
+    best = compare.make_plan(["--best", "--out", str(tmp_path)])
+    for name in compare.EXPERIMENTS:
+        assert set(best.engines_on(name)) == on[name] | {"torch:compile-step"}
+        assert not lacking(best.engines_on(name))
 
 
-@pytest.mark.parametrize("options", [[], ["--quick"], ["--engines", "flax:aot"]])
+@pytest.mark.parametrize("options", [[], ["--quick"], ["--best"], ["--engines", "flax:aot"]])
 def test_every_engine_is_certified_in_what_it_is_timed_in_and_once_in_float64(
     options: list[str], tmp_path: Path
 ) -> None:

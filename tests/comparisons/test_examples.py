@@ -1,4 +1,4 @@
-"""Every example of the README runs: Python blocks, and console lines that call `twofold`."""
+"""Every example of the README and of docs/ runs: Python blocks, and lines that call `twofold`."""
 
 import re
 import subprocess
@@ -9,15 +9,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path: path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+TEXT = "\n".join(PAGES.values())
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    """The blocks of all pages, each once."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    return list(dict.fromkeys(found))
 
 
 def console_lines() -> list[str]:
     lines = [line for block in blocks("console") for line in block.splitlines()]
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    return list(dict.fromkeys(line.removeprefix("$ ") for line in lines if line.startswith("$ ")))
 
 
 def commands() -> list[object]:
@@ -30,10 +37,10 @@ def commands() -> list[object]:
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """A folder with the README's TOML files, under its names, and the stored results."""
+    """A folder with the pages' TOML files, under their names, and the stored results."""
     (tmp_path / "comparisons").symlink_to(ROOT / "comparisons")
     for name, text in re.findall(
-        r"`([\w-]+\.toml)`:\n\n```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
+        r"`([\w-]+\.toml)`:\n\n```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
@@ -64,14 +71,28 @@ def test_console_lines_end_well(line: str, workplace: Path) -> None:
     run([sys.executable, "-m", "twofold.cli.main", *line.split()[1:]], workplace)
 
 
-def test_make_targets_of_the_readme_exist() -> None:
+def test_make_targets_of_the_pages_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
-    named = set(re.findall(r"`?make ([a-z-]+)", README)) - {"and"}
+    named = set(re.findall(r"`?make ([a-z-]+)", TEXT)) - {"and"}
     assert {"compare", "test", "check"} <= named <= targets | {"and"}
 
 
-def test_rooms_of_the_readme_exist() -> None:
-    rooms = re.findall(r"^\| `([^`]+/)` \|", README, re.MULTILINE)
+def test_rooms_of_the_pages_exist() -> None:
+    rooms = re.findall(r"^\| `([^`]+/)` \|", TEXT, re.MULTILINE)
     assert len(rooms) == 5
     assert all((ROOT / room).is_dir() for room in rooms)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGES[page])
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert links
+    assert missing == []
+
+
+def test_the_readme_is_short() -> None:
+    """Without the excerpt, which is as long as what was measured."""
+    own = re.sub(r"<!-- excerpt.*?end of the excerpt -->", "", README, flags=re.DOTALL)
+    assert len(own.split()) <= 600
