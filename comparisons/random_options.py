@@ -1,14 +1,32 @@
-"""The options of the wide draws: schedule, clipping by global norm, label smoothing, late steps."""
+"""The options of random experiments.
+
+The *wide* draws have schedule, clipping by global norm, label smoothing and late steps; the *full*
+draws every other option of the spec besides.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 
 from comparisons.random_numbers import count, real
-from twofold.experiment import Constant, CrossEntropy, Experiment, Schedule, WarmupCosine
+from twofold.experiment import (
+    BceWithLogits,
+    BiasInit,
+    Constant,
+    CrossEntropy,
+    Experiment,
+    Exponential,
+    Huber,
+    Init,
+    Linear,
+    Loss,
+    Schedule,
+    StepDecay,
+    WarmupCosine,
+)
 from twofold.oracle.arithmetic import arithmetic_for
 from twofold.parity.reference import training_step
 from twofold.problem import Batch, Problem, initial_state
@@ -20,6 +38,13 @@ AT_THE_NORM: Final = 0.4  # of the clipped: the limit is near the first gradient
 MAX_WARMUP: Final = 100
 MAX_DECAY: Final = 2000
 MAX_STEP: Final = 10_000
+
+# Of the full draws.
+WEIGHTED: Final = 0.6
+OTHER_ACTIVATION: Final = 0.4
+OTHER_SCHEDULE: Final = 0.8
+WEIGHT_SIZES: Final = (1e-2, 1e2)
+DELTAS: Final = (1e-2, 1e2)
 
 
 def options_of(random: np.random.Generator, problem: Problem) -> Experiment:
@@ -81,3 +106,53 @@ def _first_norm(problem: Problem) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         square = sum(float(np.sum(g.value**2)) for g in step.training.gradients.values())
     return float(f"{square**0.5:.8g}")
+
+
+def every_option(random: np.random.Generator, experiment: Experiment) -> Experiment:
+    """The experiment of a wide draw with the options that those lack."""
+    model: dict[str, Any] = {
+        "init": random.choice(get_args(Init)),
+        "bias_init": random.choice(get_args(BiasInit)),
+    }
+    if random.random() < OTHER_ACTIVATION:
+        model["activation"] = random.choice(["leaky_relu", "elu"])
+    outputs = experiment.model.out_features
+    assert outputs is not None
+    optimizer: dict[str, Any] = {"decay_biases": bool(random.random() < 0.5)}
+    if random.random() < OTHER_SCHEDULE:
+        optimizer["schedule"] = _other_schedule(random)
+    return experiment.model_copy(
+        update={
+            "model": experiment.model.model_copy(update=model),
+            "loss": _other_loss(random, experiment.loss, outputs),
+            "optimizer": experiment.optimizer.model_copy(update=optimizer),
+        }
+    )
+
+
+def _other_loss(random: np.random.Generator, loss: Loss, outputs: int) -> Loss:
+    """The loss with weights, or Huber's in place of the squared error."""
+    if random.random() >= WEIGHTED:
+        return loss
+    weights = tuple(real(random, *WEIGHT_SIZES) for _ in range(outputs))
+    if loss.kind == "cross_entropy":
+        return CrossEntropy(label_smoothing=loss.label_smoothing, class_weights=weights)
+    if loss.kind == "bce_with_logits":
+        return BceWithLogits(pos_weight=weights)
+    return Huber(delta=real(random, *DELTAS))
+
+
+def _other_schedule(random: np.random.Generator) -> Schedule:
+    length = count(random, 1, MAX_DECAY)
+    kind = random.choice(["linear", "step", "exponential", "warmup_cosine"])
+    if kind == "linear":
+        start = 1.0 if random.random() < 0.5 else real(random, 1e-3, 1.0)
+        final = 0.0 if random.random() < 0.5 else float(random.uniform(0, 1))
+        return Linear(transition_steps=length, start_fraction=start, final_fraction=final)
+    if kind == "step":
+        return StepDecay(transition_steps=length, decay_rate=float(random.uniform(0.05, 1)))
+    if kind == "exponential":
+        return Exponential(transition_steps=length, decay_rate=float(random.uniform(0.01, 1)))
+    warmup = count(random, 1, MAX_WARMUP)
+    start = float(random.uniform(0, 1))
+    return WarmupCosine(warmup_steps=warmup, decay_steps=warmup + length, start_fraction=start)

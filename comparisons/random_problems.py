@@ -5,21 +5,22 @@
 The *plain* draws are the first generator, kept so that its stored results can be made again. The
 *wide* draws have the same experiments and add, from a random stream of their own, a schedule,
 clipping, label smoothing and a late warm step. The draws in *parts* are the wide ones, each batch
-of two rows or more computed in micro-batches.
+of two rows or more computed in micro-batches. The *full* draws are the wide ones, some of them in
+parts, with every other option of the spec: activations, initial values, weights of the loss,
+schedules, weight decay without biases.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from comparisons.random_numbers import count, real
-from comparisons.random_options import late_step, options_of
+from comparisons.random_options import every_option, late_step, options_of
 from twofold.experiment import (
-    Activation,
     Adam,
     AdamW,
     BceWithLogits,
@@ -38,9 +39,10 @@ from twofold.parity.reference import Reference, build_reference, moment, rounded
 from twofold.problem import Batch, Problem, initial_state
 from twofold.state import Array, Parameters, TrainState, weight_name
 
-Draws = Literal["plain", "wide", "parts"]
+Draws = Literal["plain", "wide", "parts", "full"]
 
-ACTIVATIONS: Final = get_args(Activation)
+# Those that there were when the plain draws were made; the full draws have the others.
+ACTIVATIONS: Final = ("relu", "tanh", "gelu", "gelu_tanh", "silu", "sigmoid", "identity")
 MAX_DEPTH: Final = 8
 MAX_WIDTH: Final = 512
 MAX_BATCH: Final = 512
@@ -52,27 +54,24 @@ SCALED: Final = 0.3  # share of experiments whose warm state has its last layer 
 
 OPTIONS_STREAM: Final = 2**32 - 1  # no variation has these numbers
 PARTS_STREAM: Final = 2**32 - 2
+FULL_STREAM: Final = 2**32 - 3
 MAX_PARTS: Final = 16
+IN_PARTS: Final = 0.3  # share of the full draws that are cut into micro-batches
 
 
 @dataclass(frozen=True)
 class RandomCase:
     """A problem, and the factor on the last layer of its warm state (1 leaves it alone).
 
-    `warm_step` is the number of steps that the warm state of the wide draws claims to have had.
+    `warm_step` is the number of steps that the warm state of the wide draws claims to have had,
+    `draws` the generator that the case comes from.
     """
 
     seed: int
     problem: Problem
     logit_scale: float
     warm_step: int | None = None
-
-    @property
-    def draws(self) -> Draws:
-        """The generator that this case comes from."""
-        if self.problem.experiment.training.micro_batches > 1:
-            return "parts"
-        return "plain" if self.warm_step is None else "wide"
+    draws: Draws = "plain"
 
     def reference(self) -> Reference:
         """What the oracle says; the warm moment starts from the scaled state.
@@ -123,7 +122,10 @@ def draw(
     plain = _draw_plain(seed, precision, max_size)
     if draws == "plain":
         return plain
-    return _with_options(plain) if draws == "wide" else _in_parts(_with_options(plain))
+    wide = _with_options(plain)
+    if draws == "wide":
+        return wide
+    return replace(_in_parts(wide), draws="parts") if draws == "parts" else _full(wide)
 
 
 def _draw_plain(seed: int, precision: Precision, max_size: int) -> RandomCase:
@@ -159,7 +161,15 @@ def _with_options(case: RandomCase) -> RandomCase:
     """The same case with a schedule, clipping, label smoothing and a late warm step."""
     random = np.random.default_rng([case.seed, OPTIONS_STREAM])
     problem = replace(case.problem, experiment=options_of(random, case.problem))
-    return replace(case, problem=problem, warm_step=late_step(random))
+    return replace(case, problem=problem, warm_step=late_step(random), draws="wide")
+
+
+def _full(case: RandomCase) -> RandomCase:
+    """The same case with every other option."""
+    random = np.random.default_rng([case.seed, FULL_STREAM])
+    cut = _in_parts(case) if random.random() < IN_PARTS else case
+    problem = replace(cut.problem, experiment=every_option(random, cut.problem.experiment))
+    return replace(cut, problem=problem, draws="full")
 
 
 def _in_parts(case: RandomCase) -> RandomCase:

@@ -23,7 +23,7 @@ from twofold_flax.state import Params
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Some rows of a batch, and which `share` of its rows they are.
+    """Some rows of a batch, and which `share` of its rows, or of their weight, they are.
 
     `masks` are the rows' own of the masks of the whole batch; where they are None the model draws
     for itself from `key`, or, without dropout, from nothing.
@@ -33,18 +33,26 @@ class MicroBatch:
     targets: Array
     key: Array | None
     masks: Masks | None
-    share: float
+    share: float | Array
 
     def weighted(self, loss: Array) -> Array:
         """What a mean over these rows adds to the mean over the batch."""
-        return loss if self.share == 1.0 else loss * self.share
+        whole = isinstance(self.share, float) and self.share == 1.0
+        return loss if whole else loss * self.share
 
 
 def cut(
-    model: Mlp, inputs: Array, targets: Array, key: Array | None, micro_batches: int
+    model: Mlp,
+    inputs: Array,
+    targets: Array,
+    key: Array | None,
+    micro_batches: int,
+    weights: Array | None = None,
 ) -> list[MicroBatch]:
     """The parts of a batch, with their rows of the masks of the whole batch.
 
+    Where the loss is a weighted mean, `weights` (batch,) are those of the rows, and a part's share
+    is that of its weight.
     With `rng = "native"` each part has a key of its own, for `nnx.Dropout` draws one mask after
     the other: other masks than for the whole batch.
     """
@@ -53,13 +61,14 @@ def cut(
     parts = parts_of(inputs.shape[0], micro_batches)
     masks = None if key is None or model.native else model.masks(key, inputs.shape[0])
     keys: Sequence[Array | None] = [None] * len(parts)
+    shares: Sequence[float | Array] = [part.share for part in parts]
+    if weights is not None:
+        shares = [weights[part.rows].sum() / weights.sum() for part in parts]
     if key is not None and model.native:
         keys = list(jax.random.split(key, len(parts)))
     return [
-        MicroBatch(
-            inputs[part.rows], targets[part.rows], own, rows_of(masks, part.rows), part.share
-        )
-        for part, own in zip(parts, keys, strict=True)
+        MicroBatch(inputs[part.rows], targets[part.rows], own, rows_of(masks, part.rows), share)
+        for part, own, share in zip(parts, keys, shares, strict=True)
     ]
 
 

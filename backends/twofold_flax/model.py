@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from twofold.experiment import Activation, Experiment
+from twofold.experiment import ELU_ALPHA, LEAKY_SLOPE, Activation, Experiment
 from twofold_flax.masks import SharedMasks
 
 Masks = tuple[Array, ...]
@@ -25,6 +25,8 @@ def identity(hidden: Array) -> Array:
 
 ACTIVATIONS: Final[Mapping[Activation, Callable[[Array], Array]]] = {
     "relu": nnx.relu,
+    "leaky_relu": partial(nnx.leaky_relu, negative_slope=LEAKY_SLOPE),
+    "elu": partial(nnx.elu, alpha=ELU_ALPHA),
     "tanh": nnx.tanh,
     "gelu": partial(nnx.gelu, approximate=False),
     "gelu_tanh": partial(nnx.gelu, approximate=True),

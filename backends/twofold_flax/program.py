@@ -16,7 +16,7 @@ from jax import Array
 from twofold.problem import Problem
 from twofold_flax.accumulation import MicroBatch, accumulated, cut
 from twofold_flax.feed import Rows, Steps
-from twofold_flax.loss import LossFunction, build_loss
+from twofold_flax.loss import LossFunction, RowWeights, build_loss, build_row_weights
 from twofold_flax.masks import dropout_key, root_key, step_key
 from twofold_flax.model import Mlp
 from twofold_flax.optimizer import build_optimizer
@@ -32,6 +32,7 @@ class Program:
     optimizer: optax.GradientTransformation
     dropout: Array | None  # the key of the dropout stream; None without dropout
     micro_batches: int = 1
+    row_weights: RowWeights | None = None
 
     def logits(self, state: State, inputs: Array) -> Array:
         """Logits (batch, out_features) in evaluation mode."""
@@ -54,8 +55,13 @@ class Program:
         in any order.
         """
         model = nnx.merge(self.graph, state.params)
-        parts = cut(model, inputs, targets, self.key(state.step), self.micro_batches)
+        parts = self.cut(model, inputs, targets, self.key(state.step))
         return accumulated([self.gradients_of(state.params, part) for part in parts])
+
+    def cut(self, model: Mlp, inputs: Array, targets: Array, key: Array | None) -> list[MicroBatch]:
+        """The micro-batches of a batch, or the batch itself where there is one."""
+        weights = None if self.row_weights is None else self.row_weights(targets)
+        return cut(model, inputs, targets, key, self.micro_batches, weights)
 
     def gradients_of(self, params: Params, part: MicroBatch) -> tuple[Array, Params]:
         """A part's share of the loss and of the gradients."""
@@ -98,9 +104,16 @@ def build_program(problem: Problem) -> tuple[Program, Params]:
     shared = experiment.rng == "shared"
     graph, params = nnx.split(nnx.eval_shape(model) if shared else model())
     dropout = dropout_key(experiment.seed) if experiment.model.dropout > 0 else None
-    optimizer = build_optimizer(experiment.optimizer, jnp.dtype(problem.dtype))
-    parts = experiment.training.micro_batches
-    return Program(graph, build_loss(experiment.loss), optimizer, dropout, parts), params
+    dtype = jnp.dtype(problem.dtype)
+    program = Program(
+        graph=graph,
+        loss=build_loss(experiment.loss, dtype),
+        optimizer=build_optimizer(experiment.optimizer, dtype),
+        dropout=dropout,
+        micro_batches=experiment.training.micro_batches,
+        row_weights=build_row_weights(experiment.loss, dtype),
+    )
+    return program, params
 
 
 def never() -> int:

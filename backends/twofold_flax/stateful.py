@@ -8,7 +8,7 @@ import jax
 from flax import nnx
 from jax import Array
 
-from twofold_flax.accumulation import MicroBatch, accumulated, cut
+from twofold_flax.accumulation import MicroBatch, accumulated
 from twofold_flax.counting import CountingJit
 from twofold_flax.feed import take
 from twofold_flax.model import Mlp
@@ -47,7 +47,7 @@ def nnx_jit(program: Program) -> Execution:
         model: Mlp, optimizer: nnx.Optimizer[Mlp], inputs: Array, targets: Array
     ) -> tuple[Array, Params]:
         key = program.key(optimizer.step[...])
-        parts = cut(model, inputs, targets, key, program.micro_batches)
+        parts = program.cut(model, inputs, targets, key)
         return accumulated([gradients_of(model, part) for part in parts])
 
     def train_step(

@@ -2,23 +2,23 @@
 
 An optimizer that works on each element by itself does the same on one long vector: one kernel
 takes the place of one for each tensor. Weights, biases and slots stay what they were, as views.
+Parameters lie in the order of the optimizer's groups, so that each group is one piece.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
-from twofold_torch.model import Mlp
 from twofold_torch.optimizer import SLOT_KEYS
 
 
@@ -42,18 +42,18 @@ class FlatState:
 UpdateRule = Callable[[FlatState, Tensor, Tensor], None]
 
 
-def flatten(model: Mlp, optimizer: torch.optim.Optimizer) -> FlatState:
+def flatten(optimizer: torch.optim.Optimizer) -> FlatState:
     """Move a model's parameters and its optimizer's slots into flat buffers.
 
     Both keep working: their tensors are views of the buffers from here on.
     """
-    parameters = list(model.parameters())
+    parameters = flat_order(optimizer)
     device = parameters[0].device
     flat = torch.cat([each.detach().reshape(-1) for each in parameters])
     slot_keys = _slot_keys(optimizer)
     slots = tuple(torch.zeros_like(flat) for _ in slot_keys)
     step = torch.zeros((), dtype=torch.float64, device=device)
-    pieces = zip(*(pieces_of(buffer, model) for buffer in (flat, *slots)), strict=True)
+    pieces = zip(*(pieces_of(buffer, parameters) for buffer in (flat, *slots)), strict=True)
     for parameter, (piece, *slot_pieces) in zip(parameters, pieces, strict=True):
         parameter.data = piece
         optimizer.state[parameter].update(zip(slot_keys, slot_pieces, strict=True))
@@ -74,10 +74,15 @@ def is_adam(optimizer: torch.optim.Optimizer) -> bool:
     return isinstance(optimizer, torch.optim.Adam)
 
 
-def pieces_of(buffer: Tensor, model: Mlp) -> Iterator[Tensor]:
-    """The views of a flat buffer (elements,) that have the shapes of a model's parameters."""
-    ends = itertools.accumulate(each.numel() for each in model.parameters())
-    for parameter, end in zip(model.parameters(), ends, strict=True):
+def flat_order(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """The parameters as they follow each other in the flat buffers: group by group."""
+    return [each for group in optimizer.param_groups for each in group["params"]]
+
+
+def pieces_of(buffer: Tensor, parameters: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The views of a flat buffer (elements,) that have the shapes of parameters in flat order."""
+    ends = itertools.accumulate(each.numel() for each in parameters)
+    for parameter, end in zip(parameters, ends, strict=True):
         yield buffer[end - parameter.numel() : end].view(parameter.shape)
 
 
@@ -88,11 +93,29 @@ def update_rule(optimizer: torch.optim.Optimizer) -> UpdateRule:
     makes no other graph.
 
     `torch.optim.adam.adam` and `torch.optim.sgd.sgd` are what `Optimizer.step` calls (PyTorch
-    2.13). `step` itself cannot be part of a whole graph: it breaks the graph by design
-    (`torch.optim.optimizer._use_grad_for_differentiable`).
+    2.13), once for each group of parameters. `step` itself cannot be part of a whole graph: it
+    breaks the graph by design (`torch.optim.optimizer._use_grad_for_differentiable`).
     """
-    values = {k: v for k, v in optimizer.param_groups[0].items() if k not in ("params", "lr")}
-    return partial(_adam, values) if is_adam(optimizer) else partial(_sgd, values)
+    rule = _adam if is_adam(optimizer) else _sgd
+    groups = [
+        {k: v for k, v in group.items() if k not in ("params", "lr")}
+        for group in optimizer.param_groups
+    ]
+    if len(groups) == 1:
+        return partial(rule, groups[0])
+    sizes = [sum(each.numel() for each in group["params"]) for group in optimizer.param_groups]
+
+    def update(state: FlatState, gradient: Tensor, rate: Tensor) -> None:
+        step, start = state.step.clone(), 0
+        for number, (values, size) in enumerate(zip(groups, sizes, strict=True)):
+            own = slice(start, start + size)
+            # Each call counts the step; only the first one's count is kept.
+            count = state.step if number == 0 else step.clone()
+            part = FlatState(state.parameters[own], tuple(slot[own] for slot in state.slots), count)
+            rule(values, part, gradient[own], rate)
+            start += size
+
+    return update
 
 
 def _adam(values: Mapping[str, Any], state: FlatState, gradient: Tensor, rate: Tensor) -> None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twofold.experiment import Activation, Experiment
+from twofold.experiment import ELU_ALPHA, LEAKY_SLOPE, Activation, Experiment
 from twofold_torch.masks import SharedMasks
 
 Masks = tuple[Tensor, ...]
@@ -24,6 +24,8 @@ def identity(hidden: Tensor) -> Tensor:
 
 ACTIVATIONS: Final[Mapping[Activation, Callable[[Tensor], Tensor]]] = {
     "relu": F.relu,
+    "leaky_relu": partial(F.leaky_relu, negative_slope=LEAKY_SLOPE),
+    "elu": partial(F.elu, alpha=ELU_ALPHA),
     "tanh": F.tanh,
     "gelu": partial(F.gelu, approximate="none"),
     "gelu_tanh": partial(F.gelu, approximate="tanh"),

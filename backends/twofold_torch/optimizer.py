@@ -7,13 +7,15 @@ as it does in the loop that its documentation teaches.
 from __future__ import annotations
 
 import math
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, LinearLR, LRScheduler, StepLR
 
 from twofold.experiment import Optimizer
+from twofold.schedules import WarmupCosine
 from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
 
 SLOT_KEYS: Final = {
@@ -24,14 +26,18 @@ SLOT_KEYS: Final = {
 """Canonical slot names to the keys of `torch.optim.Optimizer.state` (PyTorch 2.13)."""
 
 
-def build_optimizer(spec: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimizer(
+    spec: Optimizer, parameters: list[nn.Parameter], *, stacked: int = 0
+) -> torch.optim.Optimizer:
     """The optimizer of an experiment over a model's parameters.
 
-    In SGD and Adam the weight decay is added to the gradient (L2); in AdamW it is decoupled.
+    In SGD and Adam the weight decay is added to the gradient (L2); in AdamW it is decoupled. With
+    `stacked` = 1 each parameter has one more axis before its own: that of several seeds.
     """
+    groups = parameter_groups(spec, parameters, stacked)
     if spec.kind == "sgd":
         return torch.optim.SGD(
-            parameters,
+            groups,
             lr=spec.learning_rate,
             momentum=spec.momentum,
             dampening=0.0,
@@ -44,7 +50,7 @@ def build_optimizer(spec: Optimizer, parameters: list[nn.Parameter]) -> torch.op
         )
     adam = torch.optim.Adam if spec.kind == "adam" else torch.optim.AdamW
     return adam(
-        parameters,
+        groups,
         lr=spec.learning_rate,
         betas=spec.betas,
         eps=spec.eps,
@@ -58,36 +64,72 @@ def build_optimizer(spec: Optimizer, parameters: list[nn.Parameter]) -> torch.op
     )
 
 
-def learning_rate_factor(spec: Optimizer, step: int) -> float:
+def parameter_groups(
+    spec: Optimizer, parameters: list[nn.Parameter], stacked: int
+) -> list[dict[str, Any]]:
+    """One group, or with `decay_biases = false` a second one that does not decay.
+
+    PyTorch has no switch for that: parameters with other settings are another group
+    (`torch.optim`'s documentation, "Per-parameter options").
+    """
+    if spec.decay_biases:
+        return [{"params": parameters}]
+    decayed = [each for each in parameters if each.ndim > 1 + stacked]
+    others = [each for each in parameters if each.ndim <= 1 + stacked]
+    groups: list[dict[str, Any]] = [{"params": decayed}]
+    return [*groups, {"params": others, "weight_decay": 0.0}] if others else groups
+
+
+def warmup_cosine_factor(schedule: WarmupCosine, step: int) -> float:
     """The learning rate before a step, as a fraction of the optimizer's own."""
-    schedule = spec.schedule
-    if schedule.kind == "constant":
-        return 1.0
     if step < schedule.warmup_steps:
-        return step / schedule.warmup_steps
+        start = schedule.start_fraction
+        return start + (1.0 - start) * step / schedule.warmup_steps
     length = schedule.decay_steps - schedule.warmup_steps
     progress = min(step - schedule.warmup_steps, length) / length
     falling = 0.5 * (1.0 + math.cos(math.pi * progress))
     return schedule.final_fraction + (1.0 - schedule.final_fraction) * falling
 
 
-def build_schedule(spec: Optimizer, optimizer: torch.optim.Optimizer) -> LambdaLR | None:
+def build_schedule(spec: Optimizer, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
     """The schedule of the learning rate, to be stepped after the optimizer; None if constant.
 
-    PyTorch's own parts (LinearLR, CosineAnnealingLR) cannot start at zero and climb again after
-    the end, so its documentation's general way is taken: a function of the step.
+    For a cosine after a warm-up PyTorch's own parts will not do: LinearLR cannot start at zero, and
+    CosineAnnealingLR climbs again after the end. So its documentation's general way is taken: a
+    function of the step.
     """
-    if spec.schedule.kind == "constant":
-        return None
-    return LambdaLR(optimizer, lambda step: learning_rate_factor(spec, step))
+    schedule = spec.schedule
+    match schedule.kind:
+        case "constant":
+            return None
+        case "linear":
+            return LinearLR(
+                optimizer,
+                start_factor=schedule.start_fraction,
+                end_factor=schedule.final_fraction,
+                total_iters=schedule.transition_steps,
+            )
+        case "step":
+            return StepLR(optimizer, step_size=schedule.transition_steps, gamma=schedule.decay_rate)
+        case "exponential":
+            gamma = schedule.decay_rate ** (1.0 / schedule.transition_steps)
+            return ExponentialLR(optimizer, gamma=gamma)
+        case "warmup_cosine":
+            return LambdaLR(optimizer, partial(warmup_cosine_factor, schedule))
 
 
-def seek(schedule: LambdaLR, step: int) -> None:
-    """Put a schedule to where it stands after `step` steps."""
+def seek(schedule: LRScheduler, step: int) -> None:
+    """Put a schedule to where it stands after `step` steps.
+
+    PyTorch's schedules go on from the rate of the step before. Each but LambdaLR also has its
+    formula, `_get_closed_form_lr`, which `schedule.step(epoch)` calls; that way is deprecated and
+    warns (PyTorch 2.13, `torch/optim/lr_scheduler.py`).
+    """
     schedule.last_epoch = step
-    rates = [
-        base * factor(step)
-        for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
-    ]
+    if isinstance(schedule, LambdaLR):
+        factors = [factor(step) for factor in schedule.lr_lambdas]
+        rates = [base * factor for base, factor in zip(schedule.base_lrs, factors, strict=True)]
+    else:
+        rates = schedule._get_closed_form_lr()  # type: ignore[attr-defined]  # of the subclasses
     for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate

@@ -9,13 +9,13 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from twofold.build_time import NOTHING_BUILT, BuildTime
 from twofold.problem import Problem
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
-from twofold_torch.loss import LossFunction, build_loss
+from twofold_torch.loss import LossFunction, RowWeights, build_loss, build_row_weights
 from twofold_torch.model import Mlp
 from twofold_torch.optimizer import build_optimizer, build_schedule
 
@@ -31,9 +31,10 @@ class Program:
     forward: Callable[..., Tensor]
     loss: LossFunction
     optimizer: torch.optim.Optimizer
-    schedule: LambdaLR | None
+    schedule: LRScheduler | None
     clip_norm: float | None
     micro_batches: int = 1
+    row_weights: RowWeights | None = None
 
     def backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         """The loss in training mode; leaves the gradients in the parameters' `grad`.
@@ -44,7 +45,7 @@ class Program:
         masks = None
         if self.micro_batches > 1 and keys is not None:  # one draw for all rows
             masks, keys = self.model.masks(keys, inputs.shape[0]), None
-        parts = cut(inputs, targets, masks, self.micro_batches)
+        parts = cut(inputs, targets, masks, self.micro_batches, self.row_weights)
         return reduce(operator.add, [self.add_gradients(part, keys) for part in parts])
 
     def add_gradients(self, part: MicroBatch, keys: Tensor | None) -> Tensor:
@@ -95,7 +96,8 @@ def build_program(problem: Problem, device: torch.device) -> Program:
     return Program(
         model=model,
         forward=model,
-        loss=build_loss(experiment.loss),
+        loss=build_loss(experiment.loss, dtype, device),
+        row_weights=build_row_weights(experiment.loss, dtype, device),
         optimizer=optimizer,
         schedule=build_schedule(experiment.optimizer, optimizer),
         clip_norm=experiment.optimizer.clip_norm,

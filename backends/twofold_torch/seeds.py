@@ -43,7 +43,9 @@ class TorchSeeds(SeedsTogether):
         if spec.rng == "shared":
             self._load_initial_parameters()
         self._model = copy.deepcopy(programs[0].model).to("meta")  # its form alone
-        self._optimizer = build_optimizer(spec.optimizer, list(self._parameters.values()))
+        self._optimizer = build_optimizer(
+            spec.optimizer, list(self._parameters.values()), stacked=1
+        )
         self._schedule = build_schedule(spec.optimizer, self._optimizer)
         self._losses = torch.func.vmap(self._loss_of, randomness="different")
         dropout_seed = threefry.stream_key(spec.seed, threefry.DROPOUT)[1]

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from twofold.build_time import BuildTime
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
-from twofold_torch.flat import FlatState, flatten, pieces_of, update_rule
+from twofold_torch.flat import FlatState, flat_order, flatten, pieces_of, update_rule
 from twofold_torch.model import Masks
 from twofold_torch.optimizer import seek
 from twofold_torch.program import Execution, Program
@@ -45,8 +45,10 @@ class WholeStep:
 
     def __init__(self, program: Program, compiler: Callable[[FlatState], Compiler]) -> None:
         self._program = program
-        self._names = [name for name, _ in program.model.named_parameters()]
-        self._state = flatten(program.model, program.optimizer)
+        self._parameters = flat_order(program.optimizer)
+        names = {parameter: name for name, parameter in program.model.named_parameters()}
+        self._names = [names[parameter] for parameter in self._parameters]
+        self._state = flatten(program.optimizer)
         self._compiler = compiler(self._state)
         self._constant_rates: dict[int, Tensor] = {}
         compiled = self._compiler.compile
@@ -103,7 +105,7 @@ class WholeStep:
         )
 
     def _parameters_of(self, state: FlatState) -> dict[str, Tensor]:
-        pieces = pieces_of(state.parameters, self._program.model)
+        pieces = pieces_of(state.parameters, self._parameters)
         return dict(zip(self._names, pieces, strict=True))
 
     def _gradient(
@@ -116,7 +118,9 @@ class WholeStep:
         """
         parts = [
             self._gradient_of(state, part)
-            for part in cut(inputs, targets, masks, self._program.micro_batches)
+            for part in cut(
+                inputs, targets, masks, self._program.micro_batches, self._program.row_weights
+            )
         ]
         losses, gradients = zip(*parts, strict=True)
         return reduce(operator.add, losses), reduce(operator.add, gradients)
@@ -142,8 +146,8 @@ class WholeStep:
         with torch.no_grad():
             loss: Tensor
             loss, gradient = self._loss_and_gradient(inputs, targets, keys)
-        model = self._program.model
-        for parameter, piece in zip(model.parameters(), pieces_of(gradient, model), strict=True):
+        pieces = pieces_of(gradient, self._parameters)
+        for parameter, piece in zip(self._parameters, pieces, strict=True):
             parameter.grad = piece
         return loss
 
@@ -156,7 +160,7 @@ class WholeStep:
         program = self._program
         if program.clip_norm is None:
             return gradient
-        pieces = list(pieces_of(gradient, program.model))
+        pieces = list(pieces_of(gradient, self._parameters))
         norm = nn.utils.get_total_norm(pieces, norm_type=2.0, foreach=False)
         return gradient * torch.clamp(program.clip_norm / (norm + 1e-6), max=1.0)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from twofold import sources, threefry
-from twofold.errors import DataError
+from twofold.errors import DataError, SpecError
 from twofold.experiment import Experiment
+from twofold.losses import wrong_weights
 from twofold.problem import Batch, Problem
 from twofold.sources import Table
 from twofold.state import Array
@@ -29,7 +30,7 @@ def prepare(experiment: Experiment) -> Problem:
     inputs = table.inputs
     if experiment.data.standardize:
         inputs = _standardized(inputs, train_rows)
-        if experiment.loss.kind == "mse":
+        if experiment.loss.kind in ("mse", "huber"):
             targets = _standardized(targets, train_rows)
     inputs = _cast(inputs, experiment, "inputs")
     if experiment.loss.kind != "cross_entropy":
@@ -138,6 +139,9 @@ def _resolved(experiment: Experiment, table: Table, targets: Array) -> Experimen
                 f"model.out_features: {model.out_features} given; allowed is {out_features}, the "
                 f"target columns of {table.where}; leave it out to take the data's"
             )
+    wrong = wrong_weights(experiment.loss, out_features)
+    if wrong is not None:
+        raise SpecError(wrong)
     sizes = {"in_features": in_features, "out_features": out_features}
     return experiment.model_copy(update={"model": model.model_copy(update=sizes)})
 

@@ -9,11 +9,72 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
+from pydantic import Field, model_validator
 
-Activation = Literal["relu", "tanh", "gelu", "gelu_tanh", "silu", "sigmoid", "identity"]
+from twofold.losses import BceWithLogits, CrossEntropy, Huber, Loss, Mse, wrong_weights
+from twofold.schedules import (
+    Constant,
+    Exponential,
+    Linear,
+    Schedule,
+    StepDecay,
+    WarmupCosine,
+)
+from twofold.section import (
+    Betas,
+    Fraction,
+    HiddenSizes,
+    NotNegative,
+    Positive,
+    PositiveInt,
+    Section,
+)
+
+__all__ = [
+    "ELU_ALPHA",
+    "LEAKY_SLOPE",
+    "PARAMETER_DTYPES",
+    "Activation",
+    "Adam",
+    "AdamW",
+    "BceWithLogits",
+    "BiasInit",
+    "Constant",
+    "CrossEntropy",
+    "Data",
+    "Device",
+    "Experiment",
+    "Exponential",
+    "Huber",
+    "Init",
+    "Linear",
+    "Loss",
+    "Mlp",
+    "Mse",
+    "Optimizer",
+    "Precision",
+    "Rng",
+    "Schedule",
+    "Section",
+    "Sgd",
+    "StepDecay",
+    "Training",
+    "WarmupCosine",
+]
+
+Activation = Literal[
+    "relu", "leaky_relu", "elu", "tanh", "gelu", "gelu_tanh", "silu", "sigmoid", "identity"
+]
+LEAKY_SLOPE: Final = 0.01
+"""The slope of `leaky_relu` below zero: the default of `torch.nn.functional.leaky_relu` (PyTorch
+2.13) and `jax.nn.leaky_relu` (JAX 0.10). At exactly zero PyTorch's derivative is this slope, JAX's
+is one."""
+ELU_ALPHA: Final = 1.0
+"""`elu` is z above zero and alpha (exp(z) - 1) below: the default alpha of both frameworks."""
 Precision = Literal["float32", "float64", "mixed_bfloat16"]
 """`mixed_bfloat16`: parameters, optimizer, logits and loss in float32; layers in bfloat16."""
+Init = Literal["pytorch", "lecun_normal", "he_normal", "kaiming_normal", "glorot_uniform"]
+BiasInit = Literal["pytorch", "zeros"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Rng = Literal["shared", "native"]
 
@@ -23,32 +84,13 @@ PARAMETER_DTYPES: Final[Mapping[Precision, Literal["float32", "float64"]]] = {
     "mixed_bfloat16": "float32",
 }
 
-PositiveInt = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-HiddenSizes = Annotated[
-    tuple[Annotated[StrictInt, Field(ge=1)], ...], Field(strict=False, max_length=64)
-]
-Betas = Annotated[
-    tuple[
-        Annotated[StrictFloat, Field(ge=0, lt=1, allow_inf_nan=False)],
-        Annotated[StrictFloat, Field(ge=0, lt=1, allow_inf_nan=False)],
-    ],
-    Field(strict=False),
-]
-
-
-class Section(BaseModel):
-    """What all parts of an experiment share: frozen, strict types, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
 
 class Mlp(Section):
     """A multi-layer perceptron: linear layers with an activation and dropout after each hidden one.
 
-    `in_features` and `out_features` may be left out: the data then decides.
+    `in_features` and `out_features` may be left out: the data then decides. `init` and `bias_init`
+    are defined in `twofold.initial_values`; "pytorch" is what `torch.nn.Linear` starts from, and
+    lecun_normal with zeros what `flax.nnx.Linear` starts from.
     """
 
     kind: Literal["mlp"] = "mlp"
@@ -58,68 +100,18 @@ class Mlp(Section):
     activation: Activation = "relu"
     dropout: Fraction = 0.0
     bias: bool = True
-
-
-class CrossEntropy(Section):
-    """Softmax cross-entropy of logits and integer class labels, mean over the batch.
-
-    With `label_smoothing` e the target distribution is 1 - e on the label plus e / classes on all.
-    """
-
-    kind: Literal["cross_entropy"] = "cross_entropy"
-    label_smoothing: Fraction = 0.0
-
-
-class Mse(Section):
-    """Squared error, mean over batch and outputs (no factor one half)."""
-
-    kind: Literal["mse"] = "mse"
-
-
-class BceWithLogits(Section):
-    """Binary cross-entropy of logits and targets in [0, 1], mean over batch and outputs."""
-
-    kind: Literal["bce_with_logits"] = "bce_with_logits"
-
-
-class Constant(Section):
-    """The learning rate stays as it is."""
-
-    kind: Literal["constant"] = "constant"
-
-
-class WarmupCosine(Section):
-    """Linear warm-up from zero, then cosine decay.
-
-    Before step t (from 0) the rate is `learning_rate` times t / warmup_steps while
-    t < warmup_steps, then final_fraction + (1 - final_fraction) (1 + cos(pi x)) / 2, where x goes
-    from 0 to 1 between warmup_steps and decay_steps and stays there: `decay_steps` counts the
-    warm-up, as in `optax.warmup_cosine_decay_schedule` (Optax 0.2.8).
-    """
-
-    kind: Literal["warmup_cosine"] = "warmup_cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    decay_steps: PositiveInt
-    final_fraction: Fraction = 0.0
-
-    @model_validator(mode="after")
-    def _decay_follows_warmup(self) -> Self:
-        if self.decay_steps <= self.warmup_steps:
-            raise ValueError(
-                f"decay_steps = {self.decay_steps} given; it counts the warm-up, so allowed is "
-                f"more than warmup_steps = {self.warmup_steps}"
-            )
-        return self
-
-
-Schedule = Annotated[Constant | WarmupCosine, Field(discriminator="kind")]
+    init: Init = "pytorch"
+    bias_init: BiasInit = "pytorch"
 
 
 class Sgd(Section):
     """Stochastic gradient descent; `weight_decay` is added to the gradient (L2).
 
     In every optimizer `clip_norm`, if given, first scales all gradients g together by
-    min(1, clip_norm / |g|), |g| their global 2-norm.
+    min(1, clip_norm / |g|), |g| their global 2-norm; and with `decay_biases = false` no weight
+    decay touches parameters of fewer than two axes: biases, and the scales and shifts of norms.
+    Both frameworks decay them unless told otherwise: PyTorch by a second parameter group with
+    weight_decay = 0, Optax by a `mask` (`optax.adamw(mask=...)`).
     """
 
     kind: Literal["sgd"] = "sgd"
@@ -127,6 +119,7 @@ class Sgd(Section):
     momentum: Fraction = 0.0
     nesterov: bool = False
     weight_decay: NotNegative = 0.0
+    decay_biases: bool = True
     clip_norm: Positive | None = None
     schedule: Schedule = Constant()
 
@@ -143,6 +136,7 @@ class Adam(Section):
     kind: Literal["adam"] = "adam"
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.0
+    decay_biases: bool = True
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
     clip_norm: Positive | None = None
@@ -155,6 +149,7 @@ class AdamW(Section):
     kind: Literal["adamw"] = "adamw"
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 1e-2
+    decay_biases: bool = True
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
     clip_norm: Positive | None = None
@@ -167,7 +162,8 @@ class Data(Section):
     `source` is a built-in name (`synthetic`, `digits`, `breast-cancer`, `diabetes`), an `.npz`
     with the arrays `inputs` and `targets`, or a `.csv` with `target` naming its column. A path is
     relative to the spec's own folder. `rows` belongs to `synthetic` alone. `standardize` brings
-    inputs, and for `mse` the targets too, to zero mean and unit variance on the training rows.
+    inputs, and for `mse` and `huber` the targets too, to zero mean and unit variance on the
+    training rows.
     """
 
     source: Annotated[str, Field(min_length=1)] = "synthetic"
@@ -199,7 +195,6 @@ class Training(Section):
         return self
 
 
-Loss = Annotated[CrossEntropy | Mse | BceWithLogits, Field(discriminator="kind")]
 Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="kind")]
 
 
@@ -231,6 +226,25 @@ class Experiment(Section):
             raise ValueError(
                 f"training.micro_batches: {given} given; allowed is 1 to data.batch_size = {rows}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _native_initial_values_are_the_frameworks_own(self) -> Self:
+        given = {"init": self.model.init, "bias_init": self.model.bias_init}
+        for field, value in given.items():
+            if self.rng == "native" and value != "pytorch":
+                raise ValueError(
+                    f"model.{field}: {value!r} given with rng = 'native', which leaves initial "
+                    f"values to each framework; set rng = 'shared', or leave model.{field} out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_weight_for_each_output(self) -> Self:
+        outputs = self.model.out_features
+        wrong = None if outputs is None else wrong_weights(self.loss, outputs)
+        if wrong is not None:
+            raise ValueError(wrong)
         return self
 
     @property

@@ -9,13 +9,14 @@ import numpy as np
 from twofold.errors import DataError
 from twofold.state import Array
 
-LossName = Literal["cross_entropy", "mse", "bce_with_logits"]
+LossName = Literal["cross_entropy", "mse", "huber", "bce_with_logits"]
 MetricName = Literal["accuracy", "R^2"]
 
 METRIC_OF_LOSS: Final[dict[LossName, MetricName]] = {
     "cross_entropy": "accuracy",
     "bce_with_logits": "accuracy",
     "mse": "R^2",
+    "huber": "R^2",
 }
 
 
@@ -54,7 +55,7 @@ def r_squared(predictions: Array, targets: Array) -> float:
 
 
 def metric_of(loss: LossName, logits: Array, targets: Array) -> float:
-    """The metric that belongs to a loss: accuracy for the two cross-entropies, R^2 for mse."""
+    """The metric that belongs to a loss: accuracy for the cross-entropies, else R^2."""
     if loss == "cross_entropy":
         return accuracy(logits, targets)
     if loss == "bce_with_logits":
@@ -65,7 +66,7 @@ def metric_of(loss: LossName, logits: Array, targets: Array) -> float:
 def baseline_of(loss: LossName, train_targets: Array, test_targets: Array) -> float:
     """The same metric for a model that ignores its inputs.
 
-    It answers with the most common training label (the lowest of several), or for mse with the
+    It answers with the most common training label (the lowest of several), or for R^2 with the
     mean of the training targets.
     """
     if loss == "cross_entropy":

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 
 @dataclass(frozen=True)
 class Part:
-    """The rows `start` to before `stop` of a batch, and which `share` of its rows they are."""
+    """The rows `start` to before `stop` of a batch, and which `share` of it they are."""
 
     start: int
     stop: int
@@ -20,7 +23,9 @@ class Part:
         return slice(self.start, self.stop)
 
 
-def parts_of(rows: int, micro_batches: int) -> tuple[Part, ...]:
+def parts_of(
+    rows: int, micro_batches: int, weights: npt.NDArray[np.floating] | None = None
+) -> tuple[Part, ...]:
     """Cut `rows` rows into consecutive parts, as equal as can be, larger ones first.
 
     There are `micro_batches` parts, or as many as rows if those are fewer: no part is empty. The
@@ -30,9 +35,17 @@ def parts_of(rows: int, micro_batches: int) -> tuple[Part, ...]:
 
     whatever the sizes: n_i / n is the part's share. Dividing by the number of parts is right for
     equal parts alone.
+
+    Where l is a weighted mean, with `weights` (rows,) those of the rows, a part's share is its part
+    of their sum; its share of the rows is right for equal weights alone.
     """
     count = min(rows, micro_batches)
     size, larger = divmod(rows, count)
     ends = [number * size + min(number, larger) for number in range(count + 1)]
     pairs = itertools.pairwise(ends)
-    return tuple(Part(start, stop, (stop - start) / rows) for start, stop in pairs)
+    if weights is None:
+        return tuple(Part(start, stop, (stop - start) / rows) for start, stop in pairs)
+    whole = weights.sum()
+    return tuple(
+        Part(start, stop, float(weights[start:stop].sum() / whole)) for start, stop in pairs
+    )

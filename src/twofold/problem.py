@@ -16,6 +16,7 @@ import numpy.typing as npt
 from twofold import threefry
 from twofold.errors import DataError
 from twofold.experiment import Experiment
+from twofold.initial_values import initial_bias, initial_weight
 from twofold.state import (
     FIRST_MOMENT,
     MOMENTUM,
@@ -92,22 +93,20 @@ def slot_names(experiment: Experiment) -> tuple[str, ...]:
 
 
 def initial_parameters(problem: Problem) -> Parameters:
-    """Initial weights and biases, uniform in +-1/sqrt(in_features) of their layer.
+    """Initial weights and biases as `model.init` and `model.bias_init` say.
 
-    The range is that of `torch.nn.Linear.reset_parameters` (PyTorch 2.13); the draws are Twofold's
-    own, so that both frameworks start from the same bits.
+    The draws are Twofold's own, so that both frameworks start from the same bits
+    (`twofold.initial_values`).
     """
-    sizes = problem.layer_sizes
-    seed = problem.experiment.seed
+    model = problem.experiment.model
     parameters: dict[str, Array] = {}
-    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-        key = threefry.stream_key(seed, threefry.INITIALISATION, layer)
-        limit = 1.0 / np.sqrt(fan_in)
-        weight = threefry.uniform(threefry.fold_in(key, 0), (fan_out, fan_in))
-        parameters[weight_name(layer)] = ((2.0 * weight - 1.0) * limit).astype(problem.dtype)
-        if problem.experiment.model.bias:
-            bias = threefry.uniform(threefry.fold_in(key, 1), (fan_out,))
-            parameters[bias_name(layer)] = ((2.0 * bias - 1.0) * limit).astype(problem.dtype)
+    for layer, fans in enumerate(itertools.pairwise(problem.layer_sizes)):
+        key = threefry.stream_key(problem.experiment.seed, threefry.INITIALISATION, layer)
+        weight = initial_weight(model.init, threefry.fold_in(key, 0), *fans)
+        parameters[weight_name(layer)] = weight.astype(problem.dtype)
+        if model.bias:
+            bias = initial_bias(model.bias_init, threefry.fold_in(key, 1), *fans)
+            parameters[bias_name(layer)] = bias.astype(problem.dtype)
     return parameters
 
 

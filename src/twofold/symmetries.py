@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold import threefry
+from twofold.losses import output_weights
 from twofold.problem import Batch, Problem
 from twofold.state import Array, Parameters, TrainState, bias_name, weight_name
 
@@ -40,8 +41,15 @@ class Symmetry:
 
     def problem(self, problem: Problem) -> Problem:
         """The problem with its input features and outputs relabelled."""
+        loss = problem.experiment.loss
+        weights = output_weights(loss)
+        if weights is not None:  # each goes where its class or output has gone to
+            field = "class_weights" if loss.kind == "cross_entropy" else "pos_weight"
+            moved = tuple(weights[place] for place in self.features[-1])
+            loss = loss.model_copy(update={field: moved})
         return replace(
             problem,
+            experiment=problem.experiment.model_copy(update={"loss": loss}),
             train=self._relabelled(problem, problem.train),
             test=self._relabelled(problem, problem.test),
         )

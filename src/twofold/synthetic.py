@@ -22,7 +22,7 @@ def synthetic(experiment: Experiment) -> tuple[Array, Array]:
 
     A teacher gives each output a score: a linear part, a tanh layer, and noise. cross_entropy gets
     the highest score's index as label (rows,), bce_with_logits whether each score is above zero
-    (rows, out_features), mse the scores themselves (rows, out_features).
+    (rows, out_features), mse and huber the scores themselves (rows, out_features).
     """
     model, loss = experiment.model, experiment.loss.kind
     rows = experiment.data.rows or ROWS

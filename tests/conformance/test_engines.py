@@ -16,9 +16,13 @@ from twofold.experiment import (
     AdamW,
     BceWithLogits,
     CrossEntropy,
+    Exponential,
+    Huber,
+    Linear,
     Mlp,
     Mse,
     Sgd,
+    StepDecay,
     WarmupCosine,
 )
 from twofold.problem import Batch, batch_at, dropout_masks, initial_state
@@ -68,7 +72,22 @@ OPTIMIZERS = [
     Sgd(learning_rate=0.1, momentum=0.9, weight_decay=0.3),
     Sgd(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.3),
     Adam(learning_rate=0.1, weight_decay=0.3, betas=(0.8, 0.95), eps=1e-3),
+    AdamW(learning_rate=0.1, weight_decay=0.3, betas=(0.8, 0.95), eps=1e-3, decay_biases=False),
     AdamW(learning_rate=0.1, weight_decay=0.3, betas=(0.8, 0.95), eps=1e-3),
+]
+SCHEDULES = [
+    WarmupCosine(warmup_steps=2, decay_steps=9, start_fraction=0.3, final_fraction=0.1),
+    Linear(transition_steps=7, start_fraction=0.2, final_fraction=0.9),
+    StepDecay(transition_steps=3, decay_rate=0.5),
+    Exponential(transition_steps=4, decay_rate=0.3),
+]
+LOSSES = [
+    CrossEntropy(),
+    CrossEntropy(label_smoothing=0.2, class_weights=(0.2, 1.0, 3.0)),
+    Mse(),
+    Huber(delta=0.3),
+    BceWithLogits(),
+    BceWithLogits(pos_weight=(0.2, 1.0, 3.0)),
 ]
 
 
@@ -181,6 +200,33 @@ def test_a_changing_learning_rate_compiles_nothing_new(engine: str) -> None:
     eager = open_session(problem, "torch:eager")
     eager.run(12)
     assert_close_state(session.state(), eager.state(), rtol=1e-5)  # clipping: norm + 1e-6
+
+
+@each_engine
+def test_every_schedule_gives_each_step_its_rate(engine: str) -> None:
+    """Plain SGD: each step's own rate is what divides its update by its gradient."""
+    for schedule in SCHEDULES:
+        spec = Sgd(learning_rate=0.1, schedule=schedule)
+        session = open_session(make_problem(rows=24, optimizer=spec), engine)
+        for step in (0, 1, 2, 3, 4, 6, 8, 11):
+            while session.state().step < step:
+                session.run(1)
+            before = session.state().parameters
+            _, gradients = session.loss_and_gradients(session.batch(step))
+            session.run(1)
+            expected = 0.1 * plain_numpy.schedule_factor(schedule, step)
+            for name, array in session.state().parameters.items():
+                moved = before[name] - array
+                np.testing.assert_allclose(moved, expected * gradients[name], rtol=1e-9, atol=1e-15)
+        session.load_state(random_state(session.problem, step=5))  # and after a jump
+        before = session.state().parameters["layers.0.weight"]
+        _, gradients = session.loss_and_gradients(session.batch(5))
+        session.run(1)
+        moved = before - session.state().parameters["layers.0.weight"]
+        expected = 0.1 * plain_numpy.schedule_factor(schedule, 5)
+        np.testing.assert_allclose(
+            moved, expected * gradients["layers.0.weight"], rtol=1e-9, atol=1e-15
+        )
 
 
 def test_a_state_is_a_copy_and_does_not_follow_the_training(warm: Session) -> None:
@@ -297,7 +343,7 @@ def test_logits(engine: str, activation: Any, bias: bool) -> None:
 
 @each_engine
 @pytest.mark.parametrize("hidden", [(), (1,), (6, 4, 3, 2)], ids=str)
-@pytest.mark.parametrize("loss", [CrossEntropy(), Mse(), BceWithLogits()], ids=lambda x: x.kind)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda x: x.kind)
 def test_loss_and_gradients(engine: str, hidden: Any, loss: Any) -> None:
     model = Mlp(in_features=5, hidden=hidden, out_features=3, activation="tanh", dropout=0.3)
     problem = make_problem(model=model, loss=loss)

@@ -17,7 +17,8 @@ from comparisons.false_alarm_tally import FOLDER, SCHEMA, Tally
 from comparisons.false_alarms import Search, main, search
 from comparisons.random_problems import Draws, draw
 from twofold.errors import ResultError
-from twofold.experiment import Precision
+from twofold.experiment import Activation, Experiment, Init, Precision
+from twofold.losses import output_weights
 from twofold.parity.certify import climb
 from twofold.parity.rungs import WITHOUT_EXPORT
 from twofold.parity.verdict import MAY_EXCEED
@@ -53,9 +54,21 @@ def test_pytorch_raises_no_false_alarm(seed: int, precision: str) -> None:
     assert alarms(seed, "torch:eager", precision) == []
 
 
+@settings(
+    max_examples=20,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(seed=st.integers(10**6, 2 * 10**6), precision=st.sampled_from(get_args(Precision)))
+def test_pytorch_raises_no_false_alarm_with_every_option(seed: int, precision: str) -> None:
+    assert alarms(seed, "torch:eager", precision, draws="full") == []
+
+
 @pytest.mark.parametrize(("seed", "precision"), [(1, "float32"), (2, "mixed_bfloat16")])
 def test_flax_raises_no_false_alarm(seed: int, precision: str) -> None:
     assert alarms(seed, "flax:jit", precision) == []
+    assert alarms(seed, "flax:jit", precision, draws="full") == []
 
 
 def test_overflow_on_the_way_is_no_alarm() -> None:
@@ -113,6 +126,24 @@ def test_draws_in_parts_are_the_wide_ones_in_micro_batches() -> None:
         assert bare == wide.problem.experiment
         assert parts.warm_step == wide.warm_step
     assert {2, 3, 16} <= set(counts)
+
+
+def test_full_draws_reach_every_option() -> None:
+    drawn = [draw(seed, "float32", 40, "full").problem.experiment for seed in range(200)]
+    wide = [draw(seed, "float32", 40).problem.experiment for seed in range(200)]
+    for full, bare in zip(drawn, wide, strict=True):
+        assert (full.seed, full.model.hidden) == (bare.seed, bare.model.hidden)
+    assert {each.model.activation for each in drawn} == set(get_args(Activation))
+    assert {each.model.init for each in drawn} == set(get_args(Init))
+    kinds = {each.optimizer.schedule.kind for each in drawn}
+    assert kinds == {"constant", "linear", "step", "exponential", "warmup_cosine"}
+    weighted = {each.loss.kind for each in drawn if output_weights(each.loss) is not None}
+    assert weighted == {"cross_entropy", "bce_with_logits"}
+    assert any(each.loss.kind == "huber" for each in drawn)
+    in_parts = {each.loss.kind for each in drawn if each.training.micro_batches > 1}
+    assert in_parts == {"cross_entropy", "mse", "huber", "bce_with_logits"}
+    assert {each.optimizer.decay_biases for each in drawn} == {False, True}
+    assert all(Experiment.model_validate(each.model_dump()) == each for each in drawn)
 
 
 @pytest.mark.parametrize("seed", range(6))

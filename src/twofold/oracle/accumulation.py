@@ -16,12 +16,19 @@ gradient` the end. Counted at the logits' gradient they cover both, for what fol
 it: a factor (1 + d) on it is the same factor on the end, and makes each bound on the way larger.
 Nothing else is allowed: a share that is wrong by one row in n is off by 1 / n_i, not by some
 rounding errors.
+
+With class weights a part's mean is divided by the sum of its labels' weights, and its share is that
+sum by the sum of the whole batch: beside the latter, which the loss of the whole batch counts too,
+two sums of n_i positive numbers, n_i roundings each at most.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from twofold.losses import Loss
+from twofold.micro_batches import Part
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded, rounded, underflow
 from twofold.oracle.losses import LossResult
@@ -30,13 +37,22 @@ SHARE_ROUNDINGS: Final = 3
 FLUSHES: Final = 2  # for each part: its share of a gradient, and the sum so far read as zero
 
 
-def weighted(result: LossResult, parts: int, arithmetic: Arithmetic) -> LossResult:
-    """The loss and its gradient with respect to the logits, computed in `parts` parts."""
+def share_roundings(loss: Loss, parts: Sequence[Part]) -> int:
+    """How often the share of a part may be rounded; the first part is the largest."""
+    weighted = loss.kind == "cross_entropy" and loss.class_weights is not None
+    return SHARE_ROUNDINGS + (2 * parts[0].stop if weighted else 0)
+
+
+def weighted(result: LossResult, parts: int, roundings: int, arithmetic: Arithmetic) -> LossResult:
+    """The loss and its gradient with respect to the logits, computed in `parts` parts.
+
+    `roundings` are those of a part's share.
+    """
     if parts == 1:
         return result
-    loss = rounded(result.loss.value, result.loss.bound, SHARE_ROUNDINGS, arithmetic)
+    loss = rounded(result.loss.value, result.loss.bound, roundings, arithmetic)
     gradient = result.logits_gradient
-    gradient = rounded(gradient.value, gradient.bound, SHARE_ROUNDINGS, arithmetic)
+    gradient = rounded(gradient.value, gradient.bound, roundings, arithmetic)
     return LossResult(added(loss, parts, arithmetic), gradient)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from twofold.experiment import Activation
+from twofold.experiment import LEAKY_SLOPE, Activation
 from twofold.oracle.arithmetic import (
     TANH_SATURATES,
     Arithmetic,
@@ -41,7 +41,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Smooth:
-    """A twice differentiable activation with the suprema of |f'| and |f''|."""
+    """A differentiable activation with the suprema of |f'| and |f''|, f'' where it exists."""
 
     evaluate: Callable[[Array, Arithmetic], Evaluated]
     slope: float
@@ -54,7 +54,16 @@ def activate(name: Activation, z: Bounded, arithmetic: Arithmetic) -> tuple[Boun
         return z, Bounded(np.ones_like(z.value), np.zeros(z.value.shape))
     if name == "relu":
         return _relu(z)
-    return _smooth(SMOOTH[name], z, arithmetic)
+    if name == "leaky_relu":
+        return _leaky_relu(z, arithmetic)
+    value, derivative = _smooth(SMOOTH[name], z, arithmetic)
+    if name != "elu":
+        return value, derivative
+    linear = z.value > z.bound  # surely: the engine's value is its argument, its derivative one
+    return (
+        Bounded(value.value, np.where(linear, z.bound, value.bound)),
+        Bounded(derivative.value, np.where(linear, 0.0, derivative.bound)),
+    )
 
 
 def _relu(z: Bounded) -> tuple[Bounded, Bounded]:
@@ -69,6 +78,29 @@ def _relu(z: Bounded) -> tuple[Bounded, Bounded]:
     return (
         Bounded(value, np.where(may_be_active, z.bound, 0.0)),
         Bounded(positive.astype(z.value.dtype), undecided.astype(np.float64)),
+    )
+
+
+def _leaky_relu(z: Bounded, arithmetic: Arithmetic) -> tuple[Bounded, Bounded]:
+    """z, or 0.01 z below zero, where the slope is rounded and so is the product.
+
+    A unit within its bound of zero may go either way. At exactly zero PyTorch's derivative is the
+    slope and JAX's is one; both are allowed.
+    """
+    kind = z.value.dtype.type
+    slope = kind(LEAKY_SLOPE)
+    positive = z.value > 0
+    inside = magnitude(z.value) <= z.bound  # zero itself, if nothing else
+    reach = np.where(positive & ~inside, 0.0, LEAKY_SLOPE * z.reach)  # of a product with the slope
+    own = arithmetic.gamma(2) * reach + underflow(reach, 3, arithmetic)
+    steepest = np.where(positive | inside, 1.0, LEAKY_SLOPE)
+    derivative_bound = np.where(inside, 1.0 - LEAKY_SLOPE, 0.0)
+    derivative_bound = derivative_bound + np.where(
+        positive & ~inside, 0.0, arithmetic.gamma(1) * LEAKY_SLOPE
+    )
+    return (
+        Bounded(np.where(positive, z.value, slope * z.value), steepest * z.bound + own),
+        Bounded(np.where(positive, kind(1), slope), derivative_bound),
     )
 
 
@@ -138,6 +170,21 @@ def _silu(z: Array, arithmetic: Arithmetic) -> Evaluated:
     return Evaluated(z * s, derivative, away * error + away * size, derivative_error + 2.0 * size)
 
 
+def _elu(z: Array, arithmetic: Arithmetic) -> Evaluated:
+    """z above zero, exp(z) - 1 below; its derivative is 1, and exp(z) below.
+
+    PyTorch compiled for a CPU takes exp(z) - 1, which is off like one, not like z (PyTorch 2.13,
+    `torch/_inductor/codegen/cpp.py`, `CppVecOverrides.expm1`). Of the derivative PyTorch takes
+    exp(z), JAX the sum of expm1(z) and 1.
+    """
+    below = np.minimum(z, 0)
+    value, derivative = np.where(z > 0, z, np.expm1(below)), np.exp(below)
+    size, slope = np.abs(_float(np.expm1(below))), _float(derivative)
+    error = np.maximum(2.0 * arithmetic.ulps.expm1 * size, 2.0 * arithmetic.ulps.expm1_of_one)
+    derivative_error = np.maximum(2.0 * arithmetic.ulps.exp * slope, error + 1.0)
+    return Evaluated(value, derivative, error, derivative_error)
+
+
 def _gelu(z: Array, arithmetic: Arithmetic) -> Evaluated:
     """z Phi(z), Phi by erf or erfc; its derivative is Phi(z) + z phi(z)."""
     cdf, pdf = normal_cdf(z), normal_pdf(z)
@@ -181,6 +228,7 @@ def _gelu_tanh(z: Array, arithmetic: Arithmetic) -> Evaluated:
 SMOOTH: Final[dict[Any, Smooth]] = {
     "tanh": Smooth(_tanh, slope=1.0, curvature=0.7699),
     "sigmoid": Smooth(_sigmoid, slope=0.25, curvature=0.0963),
+    "elu": Smooth(_elu, slope=1.0, curvature=1.0),
     "silu": Smooth(_silu, slope=1.0999, curvature=0.5001),
     "gelu": Smooth(_gelu, slope=1.1290, curvature=0.7980),
     "gelu_tanh": Smooth(_gelu_tanh, slope=1.1291, curvature=0.7980),

@@ -14,6 +14,8 @@ from twofold.experiment import PARAMETER_DTYPES, Precision
 # about twice those of PyTorch 2.13 (eager and compiled) and JAX 0.10 (op by op and jit) on a CPU,
 # which stand beside them. tests/parity/oracle/test_elementary_functions.py measures them.
 EXP_ULPS: Final = 4  # 1.6, JAX float64
+EXPM1_ULPS: Final = 10  # 5.2, JAX float32
+EXPM1_ULPS_OF_ONE: Final = 4  # 0.44, compiled PyTorch: absolute, for it takes exp(x) - 1
 LOG_ULPS: Final = 4  # 1.2, JAX float32
 LOG1P_ULPS: Final = 4  # 2.3, JAX float32
 TANH_ULPS: Final = 14  # 7.3, JAX float64 near one; 4.6 in float32
@@ -40,6 +42,8 @@ class FunctionUlps:
     """Largest errors of the functions in hidden layers, in units in the last place."""
 
     exp: float = EXP_ULPS
+    expm1: float = EXPM1_ULPS
+    expm1_of_one: float = EXPM1_ULPS_OF_ONE
     tanh: float = TANH_ULPS
     erf: float = ERF_ULPS
     sigmoid: float = SIGMOID_ULPS
@@ -48,7 +52,9 @@ class FunctionUlps:
 # In bfloat16 both frameworks evaluate a function in float32 and round once (0.50 measured), but for
 # JAX's sigmoid: XLA rounds exponential, sum and quotient (2.04).
 # tests/parity/oracle/test_mixed_functions.py tries every bfloat16 number.
-BFLOAT16_ULPS: Final = FunctionUlps(exp=0.75, tanh=0.75, erf=0.75, sigmoid=2.5)
+BFLOAT16_ULPS: Final = FunctionUlps(
+    exp=0.75, expm1=0.75, expm1_of_one=2.0**-12, tanh=0.75, erf=0.75, sigmoid=2.5
+)
 
 
 @dataclass(frozen=True)

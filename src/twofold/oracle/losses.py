@@ -1,6 +1,7 @@
 """Losses and their gradients with respect to the logits, with bounds.
 
-All are means: cross-entropy over the batch, the others over batch and outputs.
+All are means: cross-entropy over the batch, weighted if there are class weights; the others over
+batch and outputs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twofold.experiment import BceWithLogits, CrossEntropy, Mse
+from twofold.losses import CrossEntropy, Loss
 from twofold.oracle.arithmetic import (
     EXP_ULPS,
     LOG1P_ULPS,
@@ -26,6 +27,7 @@ from twofold.oracle.bounded import (
     rounded,
     scale,
     subtract,
+    total,
     underflow,
 )
 from twofold.state import Array
@@ -40,19 +42,18 @@ class LossResult:
 
 
 def evaluate_loss(
-    loss: CrossEntropy | Mse | BceWithLogits,
-    logits: Bounded,
-    targets: Array,
-    arithmetic: Arithmetic,
+    loss: Loss, logits: Bounded, targets: Array, arithmetic: Arithmetic
 ) -> LossResult:
     """The loss of logits (batch, out_features); targets as in `twofold.problem.Batch`."""
-    if loss.kind == "cross_entropy":
-        classes = logits.value.shape[1]
-        distribution = target_distribution(targets, classes, loss.label_smoothing, arithmetic)
-        return _cross_entropy(logits, distribution, arithmetic)
-    if loss.kind == "mse":
-        return _mse(logits, targets, arithmetic)
-    return _bce_with_logits(logits, targets, arithmetic)
+    match loss.kind:
+        case "cross_entropy":
+            return _cross_entropy(loss, logits, targets, arithmetic)
+        case "mse":
+            return _mse(logits, targets, arithmetic)
+        case "huber":
+            return _huber(loss.delta, logits, targets, arithmetic)
+        case "bce_with_logits":
+            return _bce_with_logits(loss.pos_weight, logits, targets, arithmetic)
 
 
 def target_distribution(
@@ -110,27 +111,61 @@ def _log_softmax(logits: Bounded, arithmetic: Arithmetic) -> _Softmax:
     return _Softmax(Bounded(log_p, bound), ceiling, error)
 
 
-def _cross_entropy(logits: Bounded, q: Array, arithmetic: Arithmetic) -> LossResult:
-    """-sum_j q_j log p_j with target distribution q; the gradient is (p - q) / batch."""
-    batch = logits.value.shape[0]
+@dataclass(frozen=True)
+class _Divided:
+    """What cross-entropy multiplies the log-probabilities by, and divides by at the end.
+
+    `coefficients` (batch, classes) q, or w q with class weights w; `by` the rows, or the sum of
+    the labels' weights; `roundings` those of a coefficient, `sharing` those of dividing.
+    """
+
+    coefficients: Array
+    by: Array
+    roundings: int
+    sharing: int
+
+
+def _divided(loss: CrossEntropy, classes: int, labels: Array, arithmetic: Arithmetic) -> _Divided:
+    """A smoothed coefficient is rounded up to four times itself; a hard label's one is exact.
+
+    A class weight is rounded when it is written down and when it is multiplied; their sum, of
+    positive terms in any order, as often as there are rows, and once more for each weight.
+    """
+    q = target_distribution(labels, classes, loss.label_smoothing, arithmetic)
+    roundings = 1 if loss.label_smoothing == 0 else 5
+    if loss.class_weights is None:
+        rows = np.asarray(arithmetic.oracle_dtype.type(len(labels)))
+        return _Divided(q, rows, roundings, 2)
+    weights = np.array(loss.class_weights, arithmetic.oracle_dtype)
+    return _Divided(weights * q, weights[labels].sum(), roundings + 2, len(labels) + 3)
+
+
+def _cross_entropy(
+    loss: CrossEntropy, logits: Bounded, labels: Array, arithmetic: Arithmetic
+) -> LossResult:
+    """-sum_j c_j log p_j / n with coefficients c; the gradient is (p sum_j c_j - c) / n."""
     softmax = _log_softmax(logits, arithmetic)
     log_p = softmax.log_probabilities
-    targets = q.astype(np.float64)
-    counted = int(np.count_nonzero(targets, axis=1).max())  # one for hard labels, else all
-    # A smoothed coefficient is rounded up to four times itself; a hard label's one is exact.
-    roundings = 1 if counted == 1 else 5
-    terms = rounded(-q * log_p.value, targets * log_p.bound, roundings, arithmetic)
+    divided = _divided(loss, logits.value.shape[1], labels, arithmetic)
+    share = 1 / divided.by
+    c = divided.coefficients
+    size = c.astype(np.float64)
+    counted = int(np.count_nonzero(size, axis=1).max())  # one for hard labels, else all
+    roundings = divided.roundings
+    terms = rounded(-c * log_p.value, size * log_p.bound, roundings, arithmetic)
     row_reach = terms.reach.sum(axis=1)  # (batch,)
     row_bound = terms.bound.sum(axis=1) + arithmetic.gamma(counted) * row_reach
-    loss = mean(Bounded(terms.value.sum(axis=1), row_bound), arithmetic)
+    summed = total(Bounded(terms.value.sum(axis=1), row_bound), None, arithmetic)
+    mean_loss = scale(summed, share, divided.sharing, arithmetic)
 
-    p = np.exp(log_p.value)
-    difference = (p - q) / batch
-    spread = softmax.error * (1.0 + arithmetic.gamma(1))
-    own = arithmetic.gamma(5 + roundings + counted) * (softmax.ceiling + softmax.error + targets)
-    bound = (spread + own) / batch
-    flushed = underflow(np.ones_like(bound), 4, arithmetic)
-    return LossResult(loss, Bounded(difference, bound + flushed))
+    whole = c.sum(axis=1, keepdims=True)  # one without class weights
+    difference = (np.exp(log_p.value) * whole - c) * share
+    reach = whole.astype(np.float64) * (softmax.ceiling + softmax.error) + size
+    spread = softmax.error * (1.0 + arithmetic.gamma(1)) * whole.astype(np.float64)
+    own = arithmetic.gamma(3 + divided.sharing + roundings + counted) * reach
+    bound = (spread + own) * float(share)
+    flushed = underflow(np.ones_like(bound), 4, arithmetic) * np.maximum(1.0, float(share))
+    return LossResult(mean_loss, Bounded(difference, bound + flushed))
 
 
 def _mse(logits: Bounded, targets: Array, arithmetic: Arithmetic) -> LossResult:
@@ -143,35 +178,90 @@ def _mse(logits: Bounded, targets: Array, arithmetic: Arithmetic) -> LossResult:
     return LossResult(mean(squared, arithmetic), gradient)
 
 
-def _bce_with_logits(logits: Bounded, targets: Array, arithmetic: Arithmetic) -> LossResult:
-    """max(z, 0) - z y + log(1 + exp(-|z|)), its gradient (sigmoid(z) - y) / (batch * out_features).
+def _huber(delta: float, logits: Bounded, targets: Array, arithmetic: Arithmetic) -> LossResult:
+    """q^2 / 2 + delta (|e| - q) with q = min(|e|, delta), its gradient sign(e) q / count.
 
-    PyTorch writes the loss as (1 - y) z - log_sigmoid(z), Optax as
-    -y log_sigmoid(z) - (1 - y) log_sigmoid(-z): terms as large as |z| may cancel in either.
+    The gradient is e clipped to +-delta. Optax computes it as delta + (q - delta) (0.2.8,
+    `optax/losses/_regression.py`): rounded like delta, however small q is.
+    """
+    kind = arithmetic.oracle_dtype.type
+    error = subtract(logits, exact(targets, arithmetic), arithmetic)
+    limit = kind(delta)
+    distance = np.abs(error.value)
+    q = np.minimum(distance, limit)
+    moved = np.minimum(error.reach, delta) * error.bound  # |d loss / d e| is at most delta
+    linear = magnitude(distance - q)
+    # Where |e| is near delta, either formula may be taken: they agree there but for rounding.
+    size = 0.5 * magnitude(q * q) + delta * (linear + error.bound)
+    terms = Bounded(
+        q * q / 2 + limit * (distance - q),
+        moved + arithmetic.gamma(8) * size + underflow(size, 4, arithmetic),
+    )
+    clipped = np.clip(error.value, -limit, limit)
+    ends = [np.clip(error.value + sign * error.bound, -limit, limit) for sign in (-1, 1)]
+    drift = np.maximum(magnitude(ends[0] - clipped), magnitude(ends[1] - clipped))
+    surely_linear = magnitude(distance) - error.bound > delta * (1.0 + arithmetic.gamma(2))
+    own = arithmetic.gamma(4) * np.where(surely_linear, delta, np.minimum(error.reach, delta))
+    own = own + arithmetic.gamma(4) * np.where(surely_linear, 0.0, 2.0 * delta)
+    count = kind(logits.value.size)
+    flushed = underflow(error.reach, 4, arithmetic)
+    gradient = scale(Bounded(clipped, drift + own + flushed), 1 / count, 3, arithmetic)
+    return LossResult(mean(terms, arithmetic), gradient)
+
+
+def _bce_with_logits(
+    pos_weight: tuple[float, ...] | None,
+    logits: Bounded,
+    targets: Array,
+    arithmetic: Arithmetic,
+) -> LossResult:
+    """p y softplus(-z) + (1 - y) softplus(z), p one or the outputs' `pos_weight`.
+
+    Without it: max(z, 0) - z y + log(1 + exp(-|z|)). Its gradient is
+    ((1 - y) s(z) - p y s(-z)) / (batch * out_features).
+
+    PyTorch writes the loss as (1 - y) z - (1 + (p - 1) y) log_sigmoid(z), JAX as
+    -p y log_sigmoid(z) - (1 - y) log_sigmoid(-z): terms as large as |z| may cancel in either, and
+    1 + (p - 1) y is rounded like one where p is small.
     """
     z = logits.value
     y = targets.astype(arithmetic.oracle_dtype)
+    p = np.ones((), y.dtype) if pos_weight is None else np.array(pos_weight, y.dtype)
     unit = arithmetic.gamma(1)
     decay = np.exp(-np.abs(z))
     softening = np.log1p(decay)
-    value = np.maximum(z, 0) - z * y + softening
     sigmoid = np.where(z >= 0, 1 / (1 + decay), decay / (1 + decay))
+    if pos_weight is None:
+        value = np.maximum(z, 0) - z * y + softening
+        difference = sigmoid - y
+    else:
+        value = p * y * (np.maximum(-z, 0) + softening)
+        value = value + (1 - y) * (np.maximum(z, 0) + softening)
+        difference = (1 - y) * sigmoid - p * y * np.where(z >= 0, decay, 1) / (1 + decay)
     s, other, label = (array.astype(np.float64) for array in (sigmoid, 1 - sigmoid, y))
     reach = logits.reach
+    # What the terms grow by, and how often the weight is rounded besides.
+    heavier = np.maximum(1.0, p.astype(np.float64))
+    extra = 0.0 if pos_weight is None else 6.0
 
-    slope = np.abs(s - label) + 0.25 * logits.bound  # |d loss / d z| and half its curvature
+    slope = np.abs(difference.astype(np.float64)) + 0.25 * heavier * logits.bound
     terms = 6.0 * reach + (2.0 * EXP_ULPS + 2.0 * LOG1P_ULPS + 4.0) * magnitude(softening)
-    flushed = underflow(np.ones(z.shape), 4, arithmetic)
+    terms = heavier * (terms + extra * (reach + magnitude(softening)))
+    flushed = heavier * underflow(np.ones(z.shape), 4, arithmetic)
     bound = slope * logits.bound + unit * terms + flushed
     loss = mean(Bounded(value, bound), arithmetic)
 
     count = z.size
-    # PyTorch: sigmoid(z) - y. JAX: exponentials of log_sigmoid, whose argument is rounded at |z|.
-    direct = (2.0 * SIGMOID_ULPS + 2.0) * s + 2.0 * label
-    by_log = (3.0 * reach + 2.0 * EXP_ULPS + 2.0 * LOG1P_ULPS + 6.0) * (
-        label * other + (1 - label) * s
+    # PyTorch: s(z) (p y + 1 - y) - p y. JAX: exponentials of log_sigmoid, whose argument is
+    # rounded at |z|.
+    positive = label * (1.0 if pos_weight is None else p.astype(np.float64))
+    direct = (2.0 * SIGMOID_ULPS + 2.0 + extra) * s * (1.0 if pos_weight is None else heavier)
+    direct = direct + (2.0 + extra) * positive
+    by_log = (3.0 * reach + 2.0 * EXP_ULPS + 2.0 * LOG1P_ULPS + 6.0 + extra) * (
+        positive * other + (1 - label) * s
     )
-    own = unit * (np.maximum(direct, by_log) * (1.0 + logits.bound) + 4.0 * np.abs(s - label))
-    spread = logits.bound * np.minimum(0.25, s * other + 0.1 * logits.bound)
-    gradient = Bounded((sigmoid - y) / count, (spread + own + flushed) / count + flushed)
+    off = np.abs(difference.astype(np.float64))
+    own = unit * (np.maximum(direct, by_log) * (1.0 + logits.bound) + 4.0 * off)
+    spread = heavier * logits.bound * np.minimum(0.25, s * other + 0.1 * logits.bound)
+    gradient = Bounded(difference / count, (spread + own + flushed) / count + flushed)
     return LossResult(loss, gradient)

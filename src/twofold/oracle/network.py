@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from twofold.experiment import Experiment
 from twofold.micro_batches import parts_of
-from twofold.oracle.accumulation import added, weighted
+from twofold.oracle.accumulation import added, share_roundings, weighted
 from twofold.oracle.activations import activate
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import (
@@ -119,10 +119,12 @@ def loss_and_gradients(
     With micro-batches the values are those of the whole batch, for which the sum over its parts
     stands; the bounds leave room for that sum (`twofold.oracle.accumulation`).
     """
-    parts = len(parts_of(batch.rows, experiment.training.micro_batches))
+    cut = parts_of(batch.rows, experiment.training.micro_batches)
+    parts = len(cut)
     trace = forward(experiment, parameters, batch.inputs, masks, arithmetic)
     result = evaluate_loss(experiment.loss, trace.logits, batch.targets, arithmetic)
-    result = weighted(result, parts, arithmetic)
+    roundings = share_roundings(experiment.loss, cut)
+    result = weighted(result, parts, roundings, arithmetic)
     gradients: dict[str, Bounded] = {}
     layers = arithmetic.layers
     delta = stored(result.logits_gradient, arithmetic)  # (batch, out)

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from twofold.experiment import Experiment, Sgd
+from twofold.experiment import Experiment, Optimizer, Sgd
 from twofold.oracle.adam import BiasCorrections, adam_step, standard_corrections
 from twofold.oracle.arithmetic import Arithmetic, FloatArray
 from twofold.oracle.bounded import Bounded, Given, add, as_bounded, rounded, scale, subtract, within
@@ -93,17 +93,16 @@ def update(
     these tell to some units roundoff; the momentum or first moment itself is judged from the
     bounds alone.
     """
-    optimizer = experiment.optimizer
-    if optimizer.clip_norm is not None:
-        gradients = clip_by_global_norm(
-            gradients, optimizer.clip_norm, variant.clip_eps, arithmetic
-        )
-    rate = learning_rate(optimizer, state.step, arithmetic)
+    spec = experiment.optimizer
+    if spec.clip_norm is not None:
+        gradients = clip_by_global_norm(gradients, spec.clip_norm, variant.clip_eps, arithmetic)
+    rate = learning_rate(spec, state.step, arithmetic)
     parameters: dict[str, Bounded] = {}
     slots: dict[str, dict[str, Bounded]] = {slot: {} for slot in state.slots}
     ratios = state.moment_ratios if isinstance(state, UncertainState) else {}
     for name, given, before in _named(state, arithmetic):
         gradient = gradients[name]
+        optimizer = of_parameter(spec, given)
         if optimizer.kind != "adamw":
             gradient = _coupled(gradient, given, optimizer.weight_decay, arithmetic)
         own = _own(own_slots, name, given.value.shape)
@@ -119,6 +118,13 @@ def update(
         for slot, array in changed.items():
             slots[slot][name] = array
     return BoundedState(parameters, slots)
+
+
+def of_parameter(optimizer: Optimizer, parameter: Bounded) -> Optimizer:
+    """The optimizer as it treats one parameter: some do not decay (`decay_biases`)."""
+    if optimizer.decay_biases or parameter.value.ndim > 1:
+        return optimizer
+    return optimizer.model_copy(update={"weight_decay": 0.0})
 
 
 def _named(

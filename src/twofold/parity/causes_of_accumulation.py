@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from twofold.experiment import Experiment
+from twofold.losses import row_weights
 from twofold.micro_batches import Part, parts_of
 from twofold.oracle.accumulation import SHARE_ROUNDINGS
 from twofold.oracle.arithmetic import Arithmetic
@@ -100,7 +101,21 @@ def of_told_loss(experiment: Experiment) -> Iterator[Cause]:
     yield moments("the loss that is told is the last part's own", change)
 
 
+OF_ROWS: Final[dict[str, Weigh]] = {
+    "each part counts by its rows, not by their weights": lambda parts: [
+        (part.stop - part.start) / parts[-1].stop for part in parts
+    ],
+}
+
+
 def _weights(experiment: Experiment) -> dict[str, Weigh]:
+    loss = experiment.loss
+    if loss.kind == "cross_entropy" and loss.class_weights is not None:
+        return {**OF_ROWS, **_weights_of_rows(experiment)}
+    return _weights_of_rows(experiment)
+
+
+def _weights_of_rows(experiment: Experiment) -> dict[str, Weigh]:
     if not _may_be_unequal(experiment):
         return WEIGHTS
     size = experiment.data.batch_size
@@ -189,7 +204,8 @@ def _equal_parts_alone(given: Moment, problem: Problem, arithmetic: Arithmetic) 
 
 
 def _parts(given: Moment, problem: Problem) -> Parts:
-    return parts_of(given.batch.rows, problem.experiment.training.micro_batches)
+    weights = row_weights(problem.experiment.loss, given.batch.targets)
+    return parts_of(given.batch.rows, problem.experiment.training.micro_batches, weights)
 
 
 def _rows(batch: Batch, rows: slice) -> Batch:

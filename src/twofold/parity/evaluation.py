@@ -49,7 +49,7 @@ def evaluation_metric_rung(subject: Subject) -> Rung:
     comparison = compare({"logits": computed}, {"logits": allowed}, reference.arithmetic)
     if not comparison.within:
         return subject.rung(NAME, comparison)
-    if loss == "mse" and np.any(np.ptp(rows.targets, axis=0) == 0):
+    if metrics.METRIC_OF_LOSS[loss] == "R^2" and np.any(np.ptp(rows.targets, axis=0) == 0):
         words += "; R^2 has no value, for targets are all equal in one column: logits alone judged"
         return subject.rung(NAME, replace(comparison, note=words))
     name = metrics.METRIC_OF_LOSS[loss]

@@ -19,7 +19,16 @@ from twofold.state import MOMENTUM, SECOND_MOMENT, TrainState, bias_name, fresh_
 Array = np.ndarray[Any, Any]
 
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
-LOSSES = ("cross_entropy", "mse", "bce_with_logits")
+LOSSES = (
+    "cross_entropy",
+    "mse",
+    "bce_with_logits",
+    "huber",
+    "smoothed",
+    "weighted",
+    "weighted, smoothed",
+    "weighted positives",
+)
 OPTIMIZERS: dict[str, Any] = {
     "sgd": Sgd(learning_rate=0.1),
     "sgd with weight decay": Sgd(learning_rate=0.1, weight_decay=0.03),
@@ -28,7 +37,28 @@ OPTIMIZERS: dict[str, Any] = {
     "adam": Adam(learning_rate=2e-3),
     "adam with weight decay": Adam(learning_rate=2e-3, weight_decay=0.02, betas=(0.8, 0.99)),
     "adamw": AdamW(learning_rate=1e-3, weight_decay=0.01),
+    "nesterov, biases do not decay": Sgd(
+        learning_rate=0.03, momentum=0.8, nesterov=True, weight_decay=0.3, decay_biases=False
+    ),
+    "adam, biases do not decay": Adam(learning_rate=2e-3, weight_decay=0.2, decay_biases=False),
+    "adamw, biases do not decay": AdamW(learning_rate=1e-3, weight_decay=1.0, decay_biases=False),
 }
+
+
+def loss_of(name: str, outputs: int) -> dict[str, Any]:
+    """The loss of a name in LOSSES, with weights of very different sizes where it has some."""
+    weights = [(0.3, 1.0, 7.25, 0.004)[place % 4] for place in range(outputs)]
+    return {
+        "huber": {"kind": "huber", "delta": 0.7},
+        "smoothed": {"kind": "cross_entropy", "label_smoothing": 0.1},
+        "weighted": {"kind": "cross_entropy", "class_weights": weights},
+        "weighted, smoothed": {
+            "kind": "cross_entropy",
+            "class_weights": weights,
+            "label_smoothing": 0.3,
+        },
+        "weighted positives": {"kind": "bce_with_logits", "pos_weight": weights},
+    }.get(name, {"kind": name})
 
 
 def experiment_of(
@@ -50,7 +80,7 @@ def experiment_of(
         bias=bias,
     )
     return Experiment.model_validate(
-        {"model": model, "loss": {"kind": loss}, "optimizer": optimizer or AdamW()}
+        {"model": model, "loss": loss_of(loss, sizes[-1]), "optimizer": optimizer or AdamW()}
     )
 
 

@@ -103,6 +103,17 @@ class Plain:
     def _relu(self, z: Array) -> tuple[Array, Array]:
         return np.maximum(z, 0), (z > 0).astype(z.dtype)
 
+    def _leaky_relu(self, z: Array) -> tuple[Array, Array]:
+        slope = self.dtype(self.coefficient("leaky_slope", 0.01))
+        steep = z > 0 if self.style == "torch" else z >= 0
+        return np.where(z > 0, z, slope * z), np.where(steep, self.dtype(1), slope)
+
+    def _elu(self, z: Array) -> tuple[Array, Array]:
+        alpha = self.dtype(self.coefficient("elu_alpha", 1.0))
+        shrunk = np.expm1(np.minimum(z, 0))
+        slope = np.exp(np.minimum(z, 0)) if self.style == "torch" else shrunk + self.dtype(1)
+        return np.where(z > 0, z, alpha * shrunk), np.where(z > 0, self.dtype(1), alpha * slope)
+
     def _tanh(self, z: Array) -> tuple[Array, Array]:
         t = np.tanh(z)
         return t, 1 - t * t if self.style == "torch" else (1 + t) * (1 - t)
@@ -137,32 +148,88 @@ class Plain:
 
     # losses
 
-    def loss(self, kind: str, logits: Array, targets: Array) -> tuple[Array, Array]:
+    def loss(self, loss: Any, logits: Array, targets: Array) -> tuple[Array, Array]:
         """The mean loss, shape (), and its gradient with respect to the logits."""
-        return getattr(self, "_" + kind)(logits, targets)
+        return getattr(self, "_" + loss.kind)(loss, logits, targets)
 
     def _mean(self, terms: Array) -> Array:
         total = self.sum(terms.reshape(-1), axis=0)
         return np.asarray(total / self.dtype(self.coefficient("count", terms.size)))
 
-    def _cross_entropy(self, logits: Array, labels: Array) -> tuple[Array, Array]:
-        rows = np.arange(len(labels))
+    def _cross_entropy(self, spec: Any, logits: Array, labels: Array) -> tuple[Array, Array]:
+        rows, classes = np.arange(len(labels)), logits.shape[1]
         shifted = self.kept(logits - logits.max(axis=1, keepdims=True))
         exponentials = self.kept(np.exp(shifted))
         partition = self.sum(exponentials, axis=1)[:, None]
         log_p = shifted - np.log(partition)
         p = np.exp(log_p) if self.style == "torch" else exponentials / partition
-        one_hot = np.zeros_like(p)
-        one_hot[rows, labels] = 1
-        gradient = (p - one_hot) * self.dtype(self.coefficient("gradient_count", 1 / len(labels)))
-        return self._mean(-log_p[rows, labels]), self.kept(gradient)
+        hot = np.zeros_like(p)
+        hot[rows, labels] = 1
+        if spec.class_weights is None and spec.label_smoothing == 0:
+            share = self.dtype(self.coefficient("gradient_count", 1 / len(labels)))
+            return self._mean(-log_p[rows, labels]), self.kept((p - hot) * share)
+        smoothing = self.coefficient("smoothing", spec.label_smoothing)
+        target = self.dtype(1 - smoothing) * hot + self.dtype(smoothing / classes)
+        if spec.class_weights is None:
+            weights, by = np.ones(classes, self.dtype), self.dtype(len(labels))
+        else:
+            weights = np.array(spec.class_weights, self.dtype)
+            weights[0] = self.coefficient("class_weight", float(weights[0]))
+            by = self.sum(weights[labels], axis=0)
+        by = self.dtype(by * self.dtype(self.coefficient("weight_sum", 1.0)))
+        factors = self.kept(weights * target)
+        terms = self.sum((-factors * log_p).T, axis=0)
+        whole = self.sum(factors.T, axis=0)[:, None]
+        if self.style == "torch":  # divided first
+            shares = self.kept(factors / by)
+            gradient = p * self.sum(shares.T, axis=0)[:, None] - shares
+        else:
+            gradient = (p * whole - factors) / by
+        return np.asarray(self.sum(terms, axis=0) / by), self.kept(gradient)
 
-    def _mse(self, logits: Array, targets: Array) -> tuple[Array, Array]:
+    def _mse(self, _: Any, logits: Array, targets: Array) -> tuple[Array, Array]:
         difference = logits - targets
         norm = self.coefficient("two", 2.0) * self.coefficient("gradient_count", 1 / logits.size)
         return self._mean(difference * difference), self.kept(difference * self.dtype(norm))
 
-    def _bce_with_logits(self, logits: Array, targets: Array) -> tuple[Array, Array]:
+    def _huber(self, spec: Any, logits: Array, targets: Array) -> tuple[Array, Array]:
+        delta = self.dtype(self.coefficient("huber_delta", spec.delta))
+        share = self.dtype(self.coefficient("gradient_count", 1 / logits.size))
+        half = self.dtype(self.coefficient("half", 0.5))
+        error = logits - targets
+        distance = np.abs(error)
+        if self.style == "torch":
+            inside = distance < delta
+            line = delta * (distance - half * delta)
+            terms = np.where(inside, half * error * error, line)
+            slope = np.where(inside, error, np.sign(error) * delta)
+            return self._mean(terms), self.kept(slope * share)
+        q = np.minimum(distance, delta)
+        terms = half * (q * q) + delta * (distance - q)
+        slope = delta + np.where(distance < delta, q - delta, self.dtype(0))
+        return self._mean(terms), self.kept(np.sign(error) * slope * share)
+
+    def _weighted_bce(self, spec: Any, logits: Array, targets: Array) -> tuple[Array, Array]:
+        share = self.dtype(self.coefficient("gradient_count", 1 / logits.size))
+        weights = np.array(spec.pos_weight, self.dtype)
+        weights[0] = self.coefficient("pos_weight", float(weights[0]))
+        softening = np.log1p(np.exp(-np.abs(logits)))
+        log_p = np.minimum(logits, 0) - softening
+        if self.style == "torch":
+            loss = (1 - targets) * logits - ((weights - 1) * targets + 1) * log_p
+            positive = weights * targets
+            sigmoid = self._sigmoid(logits)[0]
+            slope = (positive + 1 - targets) * sigmoid - positive
+            return self._mean(loss), self.kept(slope * share)
+        log_not_p = np.minimum(-logits, 0) - softening
+        loss = -weights * targets * log_p - (1 - targets) * log_not_p
+        s, not_s = np.exp(logits + log_not_p), np.exp(-logits + log_p)
+        slope = (1 - targets) * s - weights * targets * not_s
+        return self._mean(loss), self.kept(slope * share)
+
+    def _bce_with_logits(self, spec: Any, logits: Array, targets: Array) -> tuple[Array, Array]:
+        if spec.pos_weight is not None:
+            return self._weighted_bce(spec, logits, targets)
         norm = self.dtype(self.coefficient("gradient_count", 1 / logits.size))
         softening = np.log1p(np.exp(-np.abs(logits)))
         log_p = np.minimum(logits, 0) - softening
@@ -195,7 +262,7 @@ class Plain:
                 if masks:
                     hidden = hidden * masks[layer] / self.dtype(keep)
         logits = z
-        loss, delta = self.loss(experiment.loss.kind, logits, batch.targets)
+        loss, delta = self.loss(experiment.loss, logits, batch.targets)
         gradients: dict[str, Array] = {}
         for layer in range(layers, -1, -1):
             gradients[weight_name(layer)] = self.matmul(delta.T, inputs[layer])
@@ -223,12 +290,19 @@ class Plain:
                 slots[slot][name] = array
         return TrainState(parameters, slots, state.step + 1)
 
+    def decay(self, spec: Any, p: Array) -> float:
+        """The weight decay of a parameter; `bias_decay` is a test's, where none should be."""
+        if spec.decay_biases or p.ndim > 1:
+            return self.coefficient("weight_decay", spec.weight_decay)
+        return self.wrong.get("bias_decay", 0.0) * spec.weight_decay
+
     def _sgd(
         self, spec: Any, p: Array, slots: dict[str, Array], g: Array, _: int
     ) -> tuple[Array, dict[str, Array]]:
         rate = self.coefficient("learning_rate", spec.learning_rate)
         mu = self.coefficient("momentum", spec.momentum)
-        g = g + self.coefficient("weight_decay", spec.weight_decay) * p
+        if spec.weight_decay > 0:
+            g = self.kept(g + self.decay(spec, p) * p)
         after = {}
         if spec.momentum > 0:
             buffer = self.kept(mu * slots[MOMENTUM] + g)
@@ -241,7 +315,7 @@ class Plain:
         self, spec: Any, p: Array, slots: dict[str, Array], g: Array, step: int
     ) -> tuple[Array, dict[str, Array]]:
         rate = self.coefficient("learning_rate", spec.learning_rate)
-        decay = self.coefficient("weight_decay", spec.weight_decay)
+        decay = self.decay(spec, p)
         b1, b2 = (self.coefficient(f"beta_{i + 1}", beta) for i, beta in enumerate(spec.betas))
         eps = self.coefficient("eps", spec.eps)
         c1 = self.coefficient("correction_1", 1 - spec.betas[0] ** step)

@@ -86,6 +86,14 @@ class PlainMixed:
         value, derivative = getattr(self, "_" + name)(z.astype(np.float64))
         return self.low(value), self.low(derivative)
 
+    def _leaky_relu(self, z: Array) -> tuple[Array, Array]:
+        slope = self.within(np.asarray(0.01))
+        return np.where(z > 0, z, slope * z), np.where(z > 0, 1.0, slope)
+
+    def _elu(self, z: Array) -> tuple[Array, Array]:
+        shrunk = self.within(np.expm1(np.minimum(z, 0)))
+        return np.where(z > 0, z, shrunk), np.where(z > 0, 1.0, shrunk + 1)
+
     def _tanh(self, z: Array) -> tuple[Array, Array]:
         t = self.within(np.tanh(z))
         return t, 1 - self.within(t * t)
@@ -138,7 +146,7 @@ class PlainMixed:
                 derivatives.append(derivative)
                 if masks:
                     hidden = self.low(hidden * masks[layer] / keep)
-        loss, delta = self._plain.loss(experiment.loss.kind, z, batch.targets)
+        loss, delta = self._plain.loss(experiment.loss, z, batch.targets)
         delta = self.low(delta)
         gradients: dict[str, Array] = {}
         for layer in range(layers, -1, -1):

@@ -35,6 +35,8 @@ def phi(z: Any) -> Any:
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "identity": lambda z: z,
     "relu": lambda z: z if z > 0 else mp.mpf(0),
+    "leaky_relu": lambda z: z if z > 0 else mp.mpf(0.01) * z,
+    "elu": lambda z: z if z > 0 else mp.expm1(z),
     "tanh": mp.tanh,
     "sigmoid": lambda z: 1 / (1 + mp.exp(-z)),
     "silu": lambda z: z / (1 + mp.exp(-z)),
@@ -61,18 +63,37 @@ def logits(experiment: Experiment, parameters: dict[str, Array], batch: Batch, m
     return hidden
 
 
-def loss_of_logits(kind: str, z: Array, targets: Array) -> Any:
-    if kind == "cross_entropy":
-        terms = [
-            mp.log(mp.fsum(mp.exp(a) for a in row)) - row[label]
-            for row, label in zip(z, targets, strict=True)
-        ]
+def cross_entropy(spec: Any, z: Array, labels: Array) -> Any:
+    """The weighted mean, each class of a smoothed target with its own weight."""
+    classes = z.shape[1]
+    weights = [mp.mpf(w) for w in spec.class_weights or [1.0] * classes]
+    smoothing = mp.mpf(spec.label_smoothing)
+    terms = []
+    for row, label in zip(z, labels, strict=True):
+        partition = mp.log(mp.fsum(mp.exp(a) for a in row))
+        for place, logit in enumerate(row):
+            share = (1 - smoothing) * (place == label) + smoothing / classes
+            terms.append(weights[place] * share * (partition - logit))
+    return mp.fsum(terms) / mp.fsum(weights[label] for label in labels)
+
+
+def loss_of_logits(spec: Any, z: Array, targets: Array) -> Any:
+    if spec.kind == "cross_entropy":
+        return cross_entropy(spec, z, targets)
+    wanted = to_mp(targets)
+    if spec.kind == "mse":
+        terms = [(a - y) ** 2 for a, y in zip(z.ravel(), wanted.ravel(), strict=True)]
+    elif spec.kind == "huber":
+        delta = mp.mpf(spec.delta)
+        errors = [abs(a - y) for a, y in zip(z.ravel(), wanted.ravel(), strict=True)]
+        terms = [e**2 / 2 if e <= delta else delta * (e - delta / 2) for e in errors]
     else:
-        pairs = zip(z.ravel(), to_mp(targets).ravel(), strict=True)
-        if kind == "mse":
-            terms = [(a - y) ** 2 for a, y in pairs]
-        else:
-            terms = [mp.log(1 + mp.exp(a)) - a * y for a, y in pairs]
+        weights = spec.pos_weight or [1.0] * z.shape[1]
+        terms = [
+            mp.mpf(w) * y * mp.log(1 + mp.exp(-a)) + (1 - y) * mp.log(1 + mp.exp(a))
+            for row, ys in zip(z, wanted, strict=True)
+            for a, y, w in zip(row, ys, weights, strict=True)
+        ]
     return mp.fsum(terms) / len(terms)
 
 
@@ -81,7 +102,7 @@ def gradients(
 ) -> dict[str, Array]:
     def loss() -> Any:
         return loss_of_logits(
-            experiment.loss.kind, logits(experiment, parameters, batch, masks), batch.targets
+            experiment.loss, logits(experiment, parameters, batch, masks), batch.targets
         )
 
     h = mp.mpf(STEP)
@@ -103,11 +124,12 @@ def update(experiment: Experiment, state: TrainState, g: dict[str, Array]) -> Tr
     """One step of the optimizer as its paper writes it."""
     spec: Any = experiment.optimizer
     root = np.vectorize(mp.sqrt, otypes=[object])
-    rate, decay = mp.mpf(spec.learning_rate), mp.mpf(spec.weight_decay)
+    rate = mp.mpf(spec.learning_rate)
     parameters: dict[str, Array] = {}
     slots: dict[str, dict[str, Array]] = {slot: {} for slot in state.slots}
     for name, start in state.parameters.items():
         p = to_mp(start)
+        decay = mp.mpf(spec.weight_decay if spec.decay_biases or p.ndim > 1 else 0.0)
         slope = g[name] if spec.kind == "adamw" else g[name] + decay * p
         if spec.kind == "sgd":
             mu, direction = mp.mpf(spec.momentum), slope

@@ -12,6 +12,7 @@ from judged import ACTIVATIONS, LOSSES, batch_of, experiment_of, masks_of, ratio
 from plain import ORDERS, STYLES, Plain
 
 from twofold.experiment import Experiment, Sgd, Training
+from twofold.losses import row_weights
 from twofold.micro_batches import parts_of
 from twofold.oracle.arithmetic import arithmetic_for
 from twofold.oracle.network import LossAndGradients, loss_and_gradients
@@ -44,7 +45,8 @@ def by_parts(
     """Loss and gradients as sums, in the engine's precision, of shares of those of each part."""
     loss = plain.dtype(0)
     gradients = {name: np.zeros_like(array) for name, array in state.parameters.items()}
-    parts = parts_of(batch.rows, experiment.training.micro_batches)
+    weights = row_weights(experiment.loss, batch.targets)
+    parts = parts_of(batch.rows, experiment.training.micro_batches, weights)
     for number, part in enumerate(parts):
         rows = part.rows
         own = Batch(batch.inputs[rows], batch.targets[rows])

@@ -37,6 +37,16 @@ def coefficients() -> Iterator[tuple[str, Experiment]]:
     for loss in ("cross_entropy", "mse", "bce_with_logits"):
         yield "count", network(loss=loss)
         yield "gradient_count", network(loss=loss)
+    yield "leaky_slope", network("leaky_relu")
+    yield "elu_alpha", network("elu")
+    yield "huber_delta", network(loss="huber")
+    yield "half", network(loss="huber")
+    yield "smoothing", network(loss="smoothed")
+    for loss in ("weighted", "weighted, smoothed"):
+        yield "class_weight", network(loss=loss)
+        yield "weight_sum", network(loss=loss)
+    yield "smoothing", network(loss="weighted, smoothed")
+    yield "pos_weight", network(loss="weighted positives")
     for name in ("root_half", "gelu_half", "density"):
         yield name, network("gelu")
     for name in ("gelu_rate", "gelu_cubic", "gelu_three", "gelu_half"):
@@ -47,6 +57,8 @@ def coefficients() -> Iterator[tuple[str, Experiment]]:
         yield "learning_rate", experiment
         if spec.weight_decay > 0:
             yield "weight_decay", experiment
+        if not spec.decay_biases:
+            yield "bias_decay", experiment
         if spec.kind == "sgd":
             if spec.momentum > 0:
                 yield "momentum", experiment
@@ -58,6 +70,7 @@ def coefficients() -> Iterator[tuple[str, Experiment]]:
 
 
 CASES = list(coefficients())
+"""`bias_decay` is how much of the weight decay biases get, where they should get none."""
 NAMES = [f"{name}-{e.model.activation}-{e.loss.kind}-{e.optimizer.kind}" for name, e in CASES]
 
 
@@ -83,6 +96,8 @@ def smallest_errors(name: str, experiment: Experiment) -> tuple[float, float]:
     if name == "weight_decay" and experiment.optimizer.kind == "adamw":
         return 1e-9, 0.1
     if name == "weight_decay":  # about 1e-2, so it weighs a hundred times less than the gradient
+        return 1e-11, 1e-3
+    if name == "smoothing":  # 0.1 beside a target of one
         return 1e-11, 1e-3
     if name in ("gelu_cubic", "gelu_three", "density"):  # small where |z| is
         return 1e-11, 1e-2

@@ -150,10 +150,11 @@ def test_every_gradient_in_its_interval_leads_into_the_update(
 def test_uncertain_logits_far_apart(gap: float, spread: float) -> None:
     # A class of probability e^-10000 (zero even in float64) may win where the bound is as wide.
     logits = Bounded(np.array([[0.0, -gap, -gap / 2]]), np.full((1, 3), spread))
-    result = evaluate_loss(experiment_of((1, 3)).loss, logits, np.array([1]), FLOAT32)
+    spec = experiment_of((1, 3)).loss
+    result = evaluate_loss(spec, logits, np.array([1]), FLOAT32)
     for signs in np.array(np.meshgrid(*[[-1, 0, 1]] * 3)).reshape(3, -1).T:
         z = (logits.value + spread * signs).astype(np.float32)
-        loss, gradient = Plain(np.float32).loss("cross_entropy", z, np.array([1]))
+        loss, gradient = Plain(np.float32).loss(spec, z, np.array([1]))
         assert ratio(loss, result.loss) <= 1
         assert ratio(gradient, result.logits_gradient) <= 1
 
@@ -167,16 +168,17 @@ def test_losses_at_logits_of_every_size(kind: str, size: float, precision: str) 
     logits = (size * random.normal(size=(64, 50))).astype(dtype)
     logits[0] = size
     targets: Array = random.integers(0, 50, 64)
-    if kind != "cross_entropy":
+    spec = experiment_of((1, 50), loss=kind).loss
+    if spec.kind != "cross_entropy":
         targets = random.choice([0.0, 1e-7, 1e-3, 0.5, 0.999, 1 - 1e-7, 1.0], (64, 50))
         targets = targets.astype(dtype)
     arithmetic = arithmetic_for(precision)  # type: ignore[arg-type]
     given = exact(logits, arithmetic)
-    expected = evaluate_loss(experiment_of((1, 50), loss=kind).loss, given, targets, arithmetic)
+    expected = evaluate_loss(spec, given, targets, arithmetic)
     for style in STYLES:
         for order in ORDERS:
             plain = Plain(dtype, order, style, flush=True)
-            loss, gradient = plain.loss(kind, logits, targets)
+            loss, gradient = plain.loss(spec, logits, targets)
             assert ratio(loss, expected.loss) <= 1
             assert ratio(gradient, expected.logits_gradient) <= 1
 

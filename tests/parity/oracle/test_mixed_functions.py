@@ -27,6 +27,7 @@ MIXED: Final = arithmetic_for("mixed_bfloat16")
 TINY: Final = 2.0**-126
 LIMITS: Final = {
     "exp": BFLOAT16_ULPS.exp,
+    "expm1": BFLOAT16_ULPS.expm1,
     "tanh": BFLOAT16_ULPS.tanh,
     "erf": BFLOAT16_ULPS.erf,
     "erfc": BFLOAT16_ULPS.erf,
@@ -34,6 +35,7 @@ LIMITS: Final = {
 }
 TRUE: Final[dict[str, Callable[[Array], Array]]] = {
     "exp": np.exp,
+    "expm1": np.expm1,
     "tanh": np.tanh,
     "erf": special.erf,
     "erfc": special.erfc,
@@ -41,6 +43,7 @@ TRUE: Final[dict[str, Callable[[Array], Array]]] = {
 }
 JAX: Final[dict[str, Callable[[Any], Any]]] = {
     "exp": jnp.exp,
+    "expm1": jnp.expm1,
     "tanh": jnp.tanh,
     "erf": jax.lax.erf,
     "erfc": jax.lax.erfc,
