@@ -14,10 +14,15 @@ from twofold.experiment import (
     CrossEntropy,
     Data,
     Experiment,
+    Exponential,
+    Huber,
+    Linear,
     Mlp,
     Mse,
     Precision,
+    Schedule,
     Sgd,
+    StepDecay,
     WarmupCosine,
 )
 from twofold.parity.reference import Reference, build_reference
@@ -35,6 +40,18 @@ _CLASSES = Experiment(
     optimizer=AdamW(),
     data=Data(batch_size=BATCH),
 )
+CLASS_WEIGHTS: Final = (0.25, 1.0, 3.0)
+POS_WEIGHT: Final = (0.5, 4.0)
+
+
+def _classes(name: str, **values: object) -> Experiment:
+    return _CLASSES.with_values(name=name, **values)
+
+
+def _scheduled(name: str, schedule: Schedule) -> Experiment:
+    return _CLASSES.model_copy(update={"optimizer": AdamW(schedule=schedule), "name": name})
+
+
 EXPERIMENTS: Final = {
     "classes": _CLASSES,
     "classes, relu": _CLASSES.with_values(name="classes, relu", model__activation="relu"),
@@ -53,6 +70,39 @@ EXPERIMENTS: Final = {
             "name": "classes, scheduled",
         }
     ),
+    "classes, leaky_relu": _classes("classes, leaky_relu", model__activation="leaky_relu"),
+    "classes, elu": _classes("classes, elu", model__activation="elu"),
+    "classes, weighted": _classes("classes, weighted", loss__class_weights=CLASS_WEIGHTS),
+    "classes, weighted and smoothed": _classes(
+        "classes, weighted and smoothed",
+        loss__class_weights=CLASS_WEIGHTS,
+        loss__label_smoothing=0.1,
+    ),
+    "classes, weighted, in parts": _classes(
+        "classes, weighted, in parts",
+        loss__class_weights=CLASS_WEIGHTS,
+        training__micro_batches=3,
+    ),
+    "classes, biases do not decay": _classes(
+        "classes, biases do not decay", optimizer__decay_biases=False
+    ),
+    "classes, linear": _scheduled(
+        "classes, linear", Linear(transition_steps=5, start_fraction=0.2, final_fraction=0.8)
+    ),
+    "classes, step": _scheduled("classes, step", StepDecay(transition_steps=2, decay_rate=0.5)),
+    "classes, exponential": _scheduled(
+        "classes, exponential", Exponential(transition_steps=3, decay_rate=0.5)
+    ),
+    "classes, from a start": _scheduled(
+        "classes, from a start", WarmupCosine(warmup_steps=3, decay_steps=9, start_fraction=0.25)
+    ),
+    "classes, lecun_normal": _classes(
+        "classes, lecun_normal", model__init="lecun_normal", model__bias_init="zeros"
+    ),
+    "classes, he_normal": _classes(
+        "classes, he_normal", model__init="he_normal", model__bias_init="zeros"
+    ),
+    "classes, glorot_uniform": _classes("classes, glorot_uniform", model__init="glorot_uniform"),
     "classes, in parts": _CLASSES.with_values(  # of 3, 3 and 2 rows, the last batch's of 2
         name="classes, in parts", training__micro_batches=3
     ),
@@ -70,6 +120,22 @@ EXPERIMENTS: Final = {
         model=Mlp(in_features=8, hidden=(8, 8), out_features=2, activation="tanh"),
         loss=Mse(),
         optimizer=Sgd(learning_rate=0.05, momentum=0.9, weight_decay=1e-3),
+        data=Data(batch_size=BATCH),
+    ),
+    "outputs, huber": Experiment(
+        name="outputs, huber",
+        device="cpu",
+        model=Mlp(in_features=8, hidden=(8, 8), out_features=2, activation="tanh"),
+        loss=Huber(delta=0.5),
+        optimizer=Sgd(learning_rate=0.05, momentum=0.9, weight_decay=0.1, decay_biases=False),
+        data=Data(batch_size=BATCH),
+    ),
+    "binary, weighted": Experiment(
+        name="binary, weighted",
+        device="cpu",
+        model=Mlp(in_features=8, hidden=(8, 8), out_features=2, activation="relu"),
+        loss=BceWithLogits(pos_weight=POS_WEIGHT),
+        optimizer=Adam(weight_decay=1e-2),
         data=Data(batch_size=BATCH),
     ),
     "binary": Experiment(

@@ -11,6 +11,7 @@ from comparisons.mutants import (
     loss_bugs,
     model_bugs,
     optimizer_bugs,
+    weighted_loss_bugs,
 )
 from comparisons.mutants.mutant import Mutant
 
@@ -21,6 +22,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *feed_bugs.MUTANTS,
     *accumulation_bugs.MUTANTS,
     *call_bugs.MUTANTS,
+    *weighted_loss_bugs.MUTANTS,
 )
 CONTROLS: Final[tuple[Mutant, ...]] = (
     Mutant("control", "control", "no bug at all", "classes"),

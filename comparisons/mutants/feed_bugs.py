@@ -12,6 +12,7 @@ import numpy as np
 
 from comparisons.mutants.hosts import Host
 from comparisons.mutants.mutant import Change, Mutant
+from twofold.initial_values import TRUNCATED_DEVIATION
 from twofold.problem import Batch, Problem
 from twofold.state import TrainState
 
@@ -144,6 +145,25 @@ def _changed(
     return Mutant(name, theme, description, base, change=change)
 
 
+def model(**values: object) -> Change:
+    """The session gets these values of the model; the oracle keeps the right ones."""
+
+    def change(problem: Problem) -> Problem:
+        changed = problem.experiment.model.model_copy(update=values)
+        experiment = problem.experiment.model_copy(update={"model": changed})
+        return replace(problem, experiment=experiment)
+
+    return change
+
+
+def _by_fan_in(_: str, array: np.ndarray) -> np.ndarray:
+    """sqrt(3 / fan_in) for sqrt(6 / (fan_in + fan_out)): the same for a square weight."""
+    if array.ndim == 1:
+        return array
+    fan_out, fan_in = array.shape
+    return array * np.sqrt((fan_in + fan_out) / (2 * fan_in))
+
+
 def _normal(name: str, array: np.ndarray) -> np.ndarray:
     return np.random.default_rng(len(name)).standard_normal(array.shape) * array.std()
 
@@ -224,6 +244,48 @@ STATE: Final = (
         initial(lambda _, a: a * np.sqrt(a.shape[-1] / a.shape[0])),
     ),
     _mutant("init-normal", "initial values", "normal in place of uniform draws", initial(_normal)),
+    _changed(
+        "he-for-lecun",
+        "initial values",
+        "He's variance in place of LeCun's",
+        model(init="he_normal"),
+        "classes, lecun_normal",
+    ),
+    _changed(
+        "torch-linear-for-lecun",
+        "initial values",
+        "PyTorch's own start in place of Flax's",
+        model(init="pytorch", bias_init="pytorch"),
+        "classes, lecun_normal",
+    ),
+    _changed(
+        "untruncated-normal",
+        "initial values",
+        "PyTorch's kaiming_normal_, which is not truncated, for JAX's he_normal",
+        model(init="kaiming_normal"),
+        "classes, he_normal",
+    ),
+    _mutant(
+        "truncated-deviation",
+        "initial values",
+        "a truncated normal without the correction of its deviation",
+        initial(lambda name, a: a * TRUNCATED_DEVIATION if "weight" in name else a),
+        "classes, he_normal",
+    ),
+    _changed(
+        "biases-drawn",
+        "initial values",
+        "biases are drawn where zeros are asked for",
+        model(bias_init="pytorch"),
+        "classes, he_normal",
+    ),
+    _mutant(
+        "glorot-by-fan-in",
+        "initial values",
+        "Glorot's range from the inputs alone",
+        initial(_by_fan_in),
+        "classes, glorot_uniform",
+    ),
     _changed("other-seed", "initial values", "another seed", _other_seed),
     _mutant(
         "transposed-import",

@@ -164,7 +164,8 @@ def sigmoid_twice(host: Host, logits: Tensor, targets: Tensor) -> Tensor:
     return _bce_terms(host, host.functions.sigmoid(logits), targets).mean()
 
 
-def _mutant(rule: LossRule, base: str, name: str) -> Mutant:
+def loss_mutant(rule: LossRule, base: str, name: str) -> Mutant:
+    """The mutant of a loss, described by the first line of its docstring."""
     assert rule.__doc__ is not None
     description = rule.__doc__.strip().splitlines()[0].rstrip(".")
     first = description[0].lower() if description[1].islower() else description[0]
@@ -176,29 +177,29 @@ def _mutant(rule: LossRule, base: str, name: str) -> Mutant:
 
 
 MUTANTS: Final = (
-    _mutant(softmax_twice, "classes", "softmax-twice"),
-    _mutant(summed, "classes", "sum-for-mean"),
-    _mutant(mean_over_classes, "classes", "mean-over-classes"),
-    _mutant(softmax_over_rows, "classes", "softmax-over-the-batch"),
-    _mutant(smoothed, "classes", "label-smoothing"),
-    _mutant(smoothed_over_the_others, "classes, smoothed", "smoothing-over-the-others"),
-    _mutant(not_smoothed, "classes, smoothed", "no-label-smoothing"),
-    _mutant(shifted_labels, "classes", "shifted-labels"),
-    _mutant(base_two, "classes", "bits-for-nats"),
-    _mutant(guarded_log, "classes", "log-with-eps"),
-    _mutant(warm_softmax, "classes", "temperature"),
-    _mutant(ignored_class, "classes", "ignored-class"),
-    _mutant(configured_batch, "classes", "configured-batch-size"),
-    _mutant(squared_probabilities, "classes", "brier-score"),
-    _mutant(half_mse, "outputs", "half-mse"),
-    _mutant(summed_mse, "outputs", "mse-sum-for-mean"),
-    _mutant(mse_summed_over_outputs, "outputs", "mse-mean-over-batch-alone"),
-    _mutant(absolute_error, "outputs", "absolute-error"),
-    _mutant(root_mse, "outputs", "root-mse"),
-    _mutant(broadcast_mse, "outputs", "broadcast-mse"),
-    _mutant(summed_bce, "binary", "bce-sum-over-outputs"),
-    _mutant(clamped_bce, "binary", "bce-clamped"),
-    _mutant(guarded_bce, "binary", "bce-log-with-eps"),
-    _mutant(weighted_bce, "binary", "bce-positive-weight"),
-    _mutant(sigmoid_twice, "binary", "sigmoid-twice"),
+    loss_mutant(softmax_twice, "classes", "softmax-twice"),
+    loss_mutant(summed, "classes", "sum-for-mean"),
+    loss_mutant(mean_over_classes, "classes", "mean-over-classes"),
+    loss_mutant(softmax_over_rows, "classes", "softmax-over-the-batch"),
+    loss_mutant(smoothed, "classes", "label-smoothing"),
+    loss_mutant(smoothed_over_the_others, "classes, smoothed", "smoothing-over-the-others"),
+    loss_mutant(not_smoothed, "classes, smoothed", "no-label-smoothing"),
+    loss_mutant(shifted_labels, "classes", "shifted-labels"),
+    loss_mutant(base_two, "classes", "bits-for-nats"),
+    loss_mutant(guarded_log, "classes", "log-with-eps"),
+    loss_mutant(warm_softmax, "classes", "temperature"),
+    loss_mutant(ignored_class, "classes", "ignored-class"),
+    loss_mutant(configured_batch, "classes", "configured-batch-size"),
+    loss_mutant(squared_probabilities, "classes", "brier-score"),
+    loss_mutant(half_mse, "outputs", "half-mse"),
+    loss_mutant(summed_mse, "outputs", "mse-sum-for-mean"),
+    loss_mutant(mse_summed_over_outputs, "outputs", "mse-mean-over-batch-alone"),
+    loss_mutant(absolute_error, "outputs", "absolute-error"),
+    loss_mutant(root_mse, "outputs", "root-mse"),
+    loss_mutant(broadcast_mse, "outputs", "broadcast-mse"),
+    loss_mutant(summed_bce, "binary", "bce-sum-over-outputs"),
+    loss_mutant(clamped_bce, "binary", "bce-clamped"),
+    loss_mutant(guarded_bce, "binary", "bce-log-with-eps"),
+    loss_mutant(weighted_bce, "binary", "bce-positive-weight"),
+    loss_mutant(sigmoid_twice, "binary", "sigmoid-twice"),
 )

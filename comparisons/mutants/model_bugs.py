@@ -111,6 +111,21 @@ def _leaky_relu(host: Host) -> Callable[[Tensor], Tensor]:
     return lambda x: host.xp.where(x > 0, x, 0.01 * x)
 
 
+def _steeper_leaky_relu(host: Host) -> Callable[[Tensor], Tensor]:
+    return lambda x: host.xp.where(x > 0, x, 0.2 * x)
+
+
+def _other_elu(alpha: float) -> Callable[[Host], Callable[[Tensor], Tensor]]:
+    def elu(host: Host) -> Callable[[Tensor], Tensor]:
+        return lambda x: host.xp.where(x > 0, x, alpha * host.xp.expm1(x * (x < 0)))
+
+    return elu
+
+
+def _celu(host: Host) -> Callable[[Tensor], Tensor]:
+    return lambda x: host.xp.where(x > 0, x, 0.5 * host.xp.expm1(x * (x < 0) / 0.5))
+
+
 def _relu6(host: Host) -> Callable[[Tensor], Tensor]:
     return lambda x: host.xp.clip(x, 0.0, 6.0)
 
@@ -269,6 +284,41 @@ ACTIVATIONS: Final = (
         "ReLU capped at six",
         _activation("relu", _relu6),
         "classes, relu",
+    ),
+    _mutant(
+        "leaky-slope-0.2",
+        "activation",
+        "a slope of 0.2 where 0.01 is asked for",
+        _activation("leaky_relu", _steeper_leaky_relu),
+        "classes, leaky_relu",
+    ),
+    _mutant(
+        "relu-for-leaky",
+        "activation",
+        "ReLU in place of leaky ReLU",
+        _activation("leaky_relu", _known("relu")),
+        "classes, leaky_relu",
+    ),
+    _mutant(
+        "elu-alpha",
+        "activation",
+        "ELU with an alpha of 0.5",
+        _activation("elu", _other_elu(0.5)),
+        "classes, elu",
+    ),
+    _mutant(
+        "elu-alpha-off",
+        "activation",
+        "ELU with an alpha of 1.001",
+        _activation("elu", _other_elu(1.001)),
+        "classes, elu",
+    ),
+    _mutant(
+        "celu",
+        "activation",
+        "CELU with an alpha of 0.5 in place of ELU",
+        _activation("elu", _celu),
+        "classes, elu",
     ),
     _mutant(
         "swish-with-beta",

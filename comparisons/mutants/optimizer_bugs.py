@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from comparisons.mutants.hosts import Host, Slots, Tensor
 from comparisons.mutants.mutant import Change, Mutant
-from twofold.experiment import Adam, AdamW, Constant
+from twofold.experiment import Adam, AdamW, Constant, StepDecay
 from twofold.problem import Problem
 from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
 
@@ -67,7 +67,8 @@ class AdamRule:
         """What is added to the parameter, and the new moments."""
         g = self.change_gradient(host, gradient)
         coupled = spec.kind == "adam" if self.coupled is None else self.coupled
-        decay = spec.weight_decay if self.decay_biases or p.ndim > 1 else 0.0
+        biases = self.decay_biases and spec.decay_biases
+        decay = spec.weight_decay if biases or p.ndim > 1 else 0.0
         if coupled:
             g = g + decay * p
         beta_1, beta_2 = spec.betas
@@ -120,7 +121,8 @@ class SgdRule:
     ) -> tuple[Tensor, Slots]:
         """What is added to the parameter, and the new momentum."""
         del host, count
-        decay = spec.weight_decay if self.decay and (self.decay_biases or p.ndim > 1) else 0.0
+        biases = self.decay_biases and spec.decay_biases
+        decay = spec.weight_decay if self.decay and (biases or p.ndim > 1) else 0.0
         rate = spec.learning_rate
         g = gradient if self.decoupled else gradient + decay * p
         before = 0.0 * slots[MOMENTUM] if self.forget else slots[MOMENTUM]
@@ -180,6 +182,24 @@ SETTINGS: Final = (
     _set("momentum-0.899", "a momentum of 0.899", settings(momentum=0.899), "outputs"),
     _set("nesterov-dropped", "no Nesterov momentum", settings(nesterov=False), "outputs"),
     _set("nesterov-added", "Nesterov momentum", settings(nesterov=True), "outputs, momentum"),
+    _set(
+        "decay-of-biases",
+        "biases decay as well",
+        settings(decay_biases=True),
+        "classes, biases do not decay",
+    ),
+    _set(
+        "no-decay-at-all",
+        "weights do not decay either",
+        settings(weight_decay=0.0),
+        "classes, biases do not decay",
+    ),
+    _set(
+        "sgd-decay-of-biases",
+        "biases decay as well in SGD",
+        settings(decay_biases=True),
+        "outputs, huber",
+    ),
     _set("sgd-without-decay", "no weight decay in SGD", settings(weight_decay=0.0), "outputs"),
 )
 
@@ -270,13 +290,22 @@ def _scheduled(name: str, description: str, how: Any) -> Mutant:
     return Mutant(name, "schedule and clipping", description, "classes, scheduled", plant=how)
 
 
-def _rescheduled(name: str, description: str, **values: object) -> Mutant:
+def _ahead(kind: str) -> Mutant:
+    name, words = f"{kind}-off-by-one", f"the {kind} schedule is one step ahead"
+    return Mutant(name, "schedule and clipping", words, f"classes, {kind}", plant=_next_rate)
+
+
+def _rescheduled(
+    name: str, description: str, base: str = "classes, scheduled", **values: object
+) -> Mutant:
     def change(problem: Problem) -> Problem:
         schedule = problem.experiment.optimizer.schedule.model_copy(update=values)
         return settings(schedule=schedule)(problem)
 
-    return Mutant(name, "schedule and clipping", description, "classes, scheduled", change=change)
+    return Mutant(name, "schedule and clipping", description, base, change=change)
 
+
+LINEAR: Final = "classes, linear"
 
 SCHEDULES: Final = (
     _scheduled("schedule-off-by-one", "the schedule is one step ahead", _next_rate),
@@ -284,6 +313,32 @@ SCHEDULES: Final = (
     _rescheduled("warmup-longer", "one more step of warm-up", warmup_steps=3),
     _rescheduled("decay-after-warmup", "decay steps do not count the warm-up", decay_steps=11),
     _rescheduled("decays-to-zero", "the rate ends at zero", final_fraction=0.0),
+    _ahead("linear"),
+    _ahead("step"),
+    _ahead("exponential"),
+    _rescheduled("linear-one-step-longer", "one more step of the line", LINEAR, transition_steps=6),
+    _rescheduled(
+        "linear-default-start", "PyTorch's default start of 1/3", LINEAR, start_fraction=1 / 3
+    ),
+    _rescheduled("linear-to-one", "the line ends at one", LINEAR, final_fraction=1.0),
+    _rescheduled("step-period", "a drop every third step", "classes, step", transition_steps=3),
+    _rescheduled("step-rate", "PyTorch's default gamma of 0.1", "classes, step", decay_rate=0.1),
+    _rescheduled(
+        "exponential-rate-each-step",
+        "the whole decay rate each step",
+        "classes, exponential",
+        transition_steps=1,
+    ),
+    _rescheduled(
+        "start-at-zero", "the warm-up starts at zero", "classes, from a start", start_fraction=0.0
+    ),
+    Mutant(
+        "staircase-for-exponential",
+        "schedule and clipping",
+        "a staircase in place of the exponential",
+        "classes, exponential",
+        change=settings(schedule=StepDecay(transition_steps=3, decay_rate=0.5)),
+    ),
     Mutant(
         "no-schedule",
         "schedule and clipping",
@@ -311,6 +366,8 @@ CONTROLS: Final = (
     _adam("control-adamw", "no bug: AdamW written out"),
     _adam("control-adam", "no bug: Adam written out", "classes, adam"),
     _sgd("control-sgd", "no bug: SGD written out"),
+    _adam("control-biases", "no bug: biases do not decay", "classes, biases do not decay"),
+    _sgd("control-sgd-biases", "no bug: biases do not decay in SGD", "outputs, huber"),
 )
 
 MUTANTS: Final = (*SETTINGS, *FORMULAS, *SCHEDULES)

@@ -6,6 +6,7 @@ drift from the check.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -20,6 +21,24 @@ from twofold.experiment import Experiment
 Node = Mapping[str, Any]
 Location = tuple[int | str, ...]
 LONGEST_SHOWN = 60
+ELSEWHERE_CALLED = {
+    "smooth_l1": "huber, which is smooth L1 times its delta",
+    "xavier_uniform": "glorot_uniform",
+    "kaiming_uniform": "pytorch, which is kaiming_uniform with a = sqrt(5)",
+    "truncated_normal": "lecun_normal or he_normal, which are truncated",
+    "cosine": "warmup_cosine with warmup_steps = 0",
+    "piecewise_constant": "step",
+    "weight": "class_weights",
+    "class_weight": "class_weights",
+    "gamma": "decay_rate",
+    "step_size": "transition_steps",
+    "start_factor": "start_fraction",
+    "end_factor": "final_fraction",
+    "total_iters": "transition_steps",
+    "init_value": "start_fraction, a share of learning_rate",
+    "end_value": "final_fraction, a share of learning_rate",
+}
+"""What other libraries call a value or a key of the spec."""
 
 
 @lru_cache(maxsize=1)
@@ -65,6 +84,9 @@ def _dereferenced(node: Node) -> Node:
 
 def _below(node: Node, step: int | str) -> Node:
     """The schema one step below a node: a kind, an item of a list, or a field of a table."""
+    for choice in node.get("anyOf", ()):  # a list that may be left out
+        if choice.get("type") != "null":
+            node = _dereferenced(choice)
     mapping = node.get("discriminator", {}).get("mapping", {})
     if step in mapping:
         return _dereferenced({"$ref": mapping[step]})
@@ -116,6 +138,9 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _did_you_mean(given: str, known: tuple[str, ...] | list[str]) -> str:
+    meant = ELSEWHERE_CALLED.get(given, "")
+    if re.split(r"[ ,]", meant)[0] in known:
+        return f"; here that is {meant}"
     close = get_close_matches(given, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -196,4 +221,6 @@ def _list(node: Node) -> str:
     items = node.get("prefixItems")
     if items:
         return f"a list of {len(items)} items, each {allowed(items[0])}"
-    return f"a list of at most {node['maxItems']} items, each {allowed(node['items'])}"
+    least, most = node.get("minItems", 0), node.get("maxItems")
+    size = f"{least} or more" if most is None else f"at most {most}"
+    return f"a list of {size} items, each {allowed(node['items'])}"

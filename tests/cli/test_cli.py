@@ -94,6 +94,28 @@ def test_what_show_prints_is_a_spec_with_the_feature_counts_filled_in():
     assert shown == expected.with_values(model__in_features=64, model__out_features=10)
 
 
+def test_show_says_what_a_schedule_makes_of_the_rate_and_what_decays():
+    """8 steps, 0 to 7: half of 1e-2 at step 4, an eighth of it left at the last."""
+    changes = (
+        "optimizer.schedule.kind=linear",
+        "optimizer.schedule.transition_steps=8",
+        "optimizer.learning_rate=0.01",
+        "optimizer.decay_biases=false",
+        "training.steps=8",
+        "model.hidden=[8]",
+        "loss.class_weights=[1, 1, 1, 1, 1, 1, 1, 1, 1, 2.5]",
+    )
+    result = run("show", "digits", *(part for each in changes for part in ("--set", each)))
+    lines = result.stdout.splitlines()
+    says = "# learning rate 0.01 at step 0, 0.005 at step 4, 0.00125 at step 7 (counted from 0)"
+    assert says in lines
+    assert "# 592 of 610 parameters decay" in lines  # 64 * 8 + 8 * 10, and 18 biases
+    shown = specfile.parse(result.stdout)
+    assert shown == Experiment.load("digits", changes).with_values(
+        model__in_features=64, model__out_features=10
+    )
+
+
 def test_show_the_schema():
     schema = json.loads(run("show", "--json-schema").stdout)
     assert set(schema["properties"]) == set(Experiment.model_fields)

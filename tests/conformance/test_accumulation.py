@@ -12,7 +12,16 @@ from problems import make_problem, random_state
 from test_engines import OPTIMIZERS, OWN_SESSION, assert_close_state, assert_same_state
 
 from twofold.backends import find_engine, open_session
-from twofold.experiment import AdamW, BceWithLogits, Mlp, Mse, Rng, WarmupCosine
+from twofold.experiment import (
+    AdamW,
+    BceWithLogits,
+    CrossEntropy,
+    Huber,
+    Mlp,
+    Mse,
+    Rng,
+    WarmupCosine,
+)
 from twofold.problem import Batch, Problem, batch_at, dropout_masks
 from twofold.session import Session
 
@@ -49,8 +58,20 @@ def test_parts_add_up_to_the_whole_batch(engine: str) -> None:
     assert_gradients_of_the_whole_batch(session, 15)  # a single row: one part
 
 
+@each_engine
+def test_parts_of_a_weighted_mean_add_up_by_their_weights(engine: str) -> None:
+    """Not by their rows: the parts' labels weigh differently."""
+    loss = CrossEntropy(class_weights=(0.2, 1.0, 5.0), label_smoothing=0.1)
+    session = open_session(problem_in_parts(loss=loss), engine)
+    assert_gradients_of_the_whole_batch(session, 12)
+
+
 @pytest.mark.parametrize("engine", ["torch:eager", "flax:jit"])
-@pytest.mark.parametrize("loss", [Mse(), BceWithLogits()], ids=lambda loss: loss.kind)
+@pytest.mark.parametrize(
+    "loss",
+    [Mse(), Huber(delta=0.3), BceWithLogits(), BceWithLogits(pos_weight=(0.2, 1.0, 5.0))],
+    ids=lambda loss: loss.kind,
+)
 def test_each_row_may_be_a_part(engine: str, loss: Any) -> None:
     model = Mlp(in_features=5, hidden=(4,), out_features=3, activation="tanh", dropout=0.3)
     session = open_session(problem_in_parts(model=model, loss=loss, micro_batches=7), engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from twofold.divergence import (
 )
 from twofold.errors import SpecError, UnknownEngine
 from twofold.oracle.arithmetic import arithmetic_for
+from twofold.oracle.bounded import exact
+from twofold.oracle.losses import evaluate_loss
 from twofold.oracle.network import forward
 from twofold.problem import Problem, initial_state
 from twofold.results import read_json, write_json
@@ -33,6 +36,33 @@ def small_problem(precision: str = "float32", **values: Any) -> Problem:
         model__hidden=[12, 9], model__dropout=0.0, precision=precision, **values
     )
     return prepare(experiment)
+
+
+@pytest.mark.parametrize("field", ["class_weights", "pos_weight"])
+def test_weights_of_the_loss_go_where_their_outputs_go(field: str) -> None:
+    """The loss of the permuted problem is that of the plain one."""
+    weights = [0.1 * 2.0**place for place in range(10)]
+    kind = "cross_entropy" if field == "class_weights" else "bce_with_logits"
+    problem = small_problem()
+    spec = problem.experiment.with_values(loss={"kind": kind, field: weights})
+    random = np.random.default_rng(1)
+    logits = random.normal(size=(problem.test.rows, 10))
+    targets = problem.test.targets
+    if field == "pos_weight":
+        targets = (random.random(logits.shape) < 0.5).astype(np.float32)
+    rows = replace(problem.test, targets=targets)
+    problem = replace(problem, experiment=spec, test=rows, train=rows)
+    symmetry = draw_symmetry(problem, 0)
+    moved, arithmetic = symmetry.problem(problem), arithmetic_for("float64")
+    plain = evaluate_loss(spec.loss, exact(logits, arithmetic), targets, arithmetic)
+    theirs = evaluate_loss(
+        moved.experiment.loss,
+        exact(logits[:, symmetry.features[-1]], arithmetic),
+        moved.test.targets,
+        arithmetic,
+    )
+    assert moved.experiment.loss != spec.loss
+    assert float(theirs.loss.value) == pytest.approx(float(plain.loss.value), rel=1e-14)
 
 
 def test_a_symmetry_only_relabels_the_logits() -> None:

@@ -74,3 +74,10 @@ def test_show_says_how_batches_are_cut() -> None:
     assert cut.exit_code == 0
     assert "# batches of 64 rows in 3 parts of 22 or fewer" in cut.output
     assert "parts of" not in CliRunner().invoke(app, ["show", "lesson"]).output
+
+
+def test_shares_of_weights_by_hand() -> None:
+    """Rows of weight 1, 1, 2 and 4: parts of 2 and 6 of 8."""
+    weights = np.array([1.0, 1.0, 2.0, 4.0])
+    assert parts_of(4, 2, weights) == (Part(0, 2, 0.25), Part(2, 4, 0.75))
+    assert parts_of(4, 2, 3.0 * np.ones(4)) == parts_of(4, 2)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold import specfile
+from twofold.data import prepare
 from twofold.errors import SpecError
 from twofold.experiment import Experiment
 
@@ -53,6 +54,31 @@ BAD_FIELDS = [
         "optimizer.betas: [0.9, 0.9, 0.9] given; allowed is a list",
     ),
     ("optimizer.momentum=0.5", "optimizer.momentum: unknown key; it belongs to kind sgd"),
+    (
+        "loss.class_weights=[1, 0]",
+        "loss.class_weights[1]: 0 given; allowed is a finite number above",
+    ),
+    ("loss.class_weights=[1, -2.0]", "loss.class_weights[1]: -2.0 given; allowed is a finite"),
+    ("loss.class_weights=[1, inf]", "loss.class_weights[1]: inf given; allowed is a finite number"),
+    (
+        "loss.class_weights=2.0",
+        "loss.class_weights: 2.0 given; allowed is a list of 1 or more items",
+    ),
+    ("loss.class_weights=[]", "loss.class_weights: [] given; allowed is a list of 1 or more items"),
+    ("loss.class_weight=[1]", "loss.class_weight: unknown key; here that is class_weights;"),
+    ("loss.weight=[1]", "loss.weight: unknown key; here that is class_weights; allowed of kind"),
+    ("loss.pos_weight=[3]", "loss.pos_weight: unknown key; it belongs to kind bce_with_logits;"),
+    ("loss.delta=1.0", "loss.delta: unknown key; it belongs to kind huber; allowed of kind"),
+    ("loss.kind=smooth_l1", "; here that is huber, which is smooth L1 times its delta"),
+    ("model.activation=leaky", "did you mean leaky_relu?"),
+    (
+        "model.init=xavier_uniform",
+        "'xavier_uniform' given; allowed is pytorch, lecun_normal, he_no",
+    ),
+    ("model.init=xavier_uniform", "; here that is glorot_uniform"),
+    ("model.bias_init=ones", "model.bias_init: 'ones' given; allowed is pytorch, zeros"),
+    ("optimizer.decay_biases=0", "optimizer.decay_biases: 0 given; allowed is true or false"),
+    ("optimizer.schedule.kind=cosine", "; here that is warmup_cosine with warmup_steps = 0"),
     ("data.batch_size=0", "data.batch_size: 0 given; allowed is a whole number, 1 or more"),
     ("data.rows=-5", "data.rows: -5 given"),
     ("data.source=3", "data.source: 3 given; allowed is a text"),
@@ -75,6 +101,69 @@ def test_bad_fields(override, says):
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+SCHEDULES = [
+    ("linear", ("start_fraction=0",), "optimizer.schedule.start_fraction: 0 given; allowed is"),
+    (
+        "linear",
+        ("final_fraction=1.5",),
+        "final_fraction: 1.5 given; allowed is a finite number from 0",
+    ),
+    (
+        "linear",
+        ("transition_steps=0",),
+        "transition_steps: 0 given; allowed is a whole number, 1 or",
+    ),
+    (
+        "linear",
+        ("end_factor=0.5",),
+        "end_factor: unknown key; here that is final_fraction; allowed",
+    ),
+    ("step", ("gamma=0.5",), "optimizer.schedule.gamma: unknown key; here that is decay_rate;"),
+    (
+        "step",
+        ("decay_rate=0",),
+        "optimizer.schedule.decay_rate: 0 given; allowed is a finite number",
+    ),
+    (
+        "exponential",
+        ("decay_rate=1.01",),
+        "decay_rate: 1.01 given; allowed is a finite number above",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "says"), SCHEDULES)
+def test_bad_schedules(kind, values, says):
+    fields = {"linear": ("transition_steps=5",), "step": ("transition_steps=5",)}
+    given = (f"kind={kind}", *fields.get(kind, ("decay_rate=0.5",)), *values)
+    with pytest.raises(SpecError) as caught:
+        Experiment.load("digits", tuple(f"optimizer.schedule.{each}" for each in given))
+    assert says in str(caught.value)
+
+
+def test_a_start_without_a_warm_up_is_refused():
+    given = ("kind=warmup_cosine", "decay_steps=5", "start_fraction=0.5")
+    with pytest.raises(SpecError, match=r"start_fraction = 0\.5 given without a warm-up"):
+        Experiment.load("digits", tuple(f"optimizer.schedule.{each}" for each in given))
+
+
+def test_each_class_has_one_weight():
+    says = r"loss.class_weights: 2 given; allowed is 10, one for each class \(model.out_features"
+    with pytest.raises(SpecError, match=says):
+        Experiment.load("digits", ("loss.class_weights=[1.0, 2.0]", "model.out_features=10"))
+    with pytest.raises(SpecError, match=says):  # where the data knows
+        prepare(Experiment.load("digits", ("loss.class_weights=[1.0, 2.0]",)))
+    given = ("loss.kind=bce_with_logits", "loss.pos_weight=[1.0, 2.0]")
+    with pytest.raises(SpecError, match=r"loss.pos_weight: 2 given; allowed is 1, one for each"):
+        prepare(Experiment.load("breast-cancer", given))
+
+
+def test_native_initial_values_are_the_frameworks_own():
+    for field in ("init=he_normal", "bias_init=zeros"):
+        with pytest.raises(SpecError, match=rf"model.{field.split('=')[0]}: '.*rng = 'shared'"):
+            Experiment.load("digits", ("rng=native", f"model.{field}"))
 
 
 def test_nesterov_needs_momentum():

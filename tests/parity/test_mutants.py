@@ -28,6 +28,15 @@ QUICK = (
     "batches-exchanged-in-a-call",
     "count-stands-in-a-call",
     "last-step-lost-in-a-call",
+    "weighted-mean-over-rows",
+    "pos-weight-on-negatives",
+    "smooth-l1",
+    "decay-of-biases",
+    "step-off-by-one",
+    "leaky-slope-0.2",
+    "elu-alpha-off",
+    "he-for-lecun",
+    "untruncated-normal",
     "first-step-alone-decays",
     "slots-stand-in-a-call",
     "with-replacement",
@@ -59,7 +68,9 @@ def test_a_mutant_of_each_theme_is_caught(name: str) -> None:
     assert seen(named(name), "torch")
 
 
-@pytest.mark.parametrize("name", ["gelu-tanh", "decay-after-update", "parts-not-scaled"])
+@pytest.mark.parametrize(
+    "name", ["gelu-tanh", "decay-after-update", "parts-not-scaled", "parts-weighted-by-rows"]
+)
 def test_mutants_are_caught_in_flax_as_well(name: str) -> None:
     assert seen(named(name), "flax")
 

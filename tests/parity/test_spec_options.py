@@ -20,12 +20,25 @@ WARMUP = (
     "optimizer.schedule.decay_steps=5",
     "optimizer.schedule.final_fraction=0.1",
 )
+EVERY_OPTION = (
+    "loss.class_weights=[0.1, 0.5, 1, 1, 1, 1, 2, 2, 4, 8]",
+    "model.activation=elu",
+    "model.init=he_normal",
+    "model.bias_init=zeros",
+    "optimizer.decay_biases=false",
+    "optimizer.weight_decay=0.1",
+    "optimizer.schedule.kind=step",
+    "optimizer.schedule.transition_steps=2",
+)
+WEIGHTS = "loss.class_weights=[0.1, 0.5, 1, 1, 1, 1, 2, 2, 4, 8]"
+DECAY = ("optimizer.weight_decay=0.1", "optimizer.decay_biases=false")
+STEPS = ("optimizer.schedule.kind=step", "optimizer.schedule.transition_steps=1")
 
 
 @pytest.mark.parametrize(
     "changes",
-    [("loss.label_smoothing=0.1", *WARMUP), ("optimizer.clip_norm=0.1",)],
-    ids=["smoothing-and-schedule", "clipping"],
+    [("loss.label_smoothing=0.1", *WARMUP), ("optimizer.clip_norm=0.1",), EVERY_OPTION],
+    ids=["smoothing-and-schedule", "clipping", "every option"],
 )
 def test_every_option_is_certified_or_explained(changes: tuple[str, ...]) -> None:
     report = certify(Experiment.load("digits", changes), engines=ENGINES)
@@ -38,6 +51,18 @@ def test_micro_batches_are_certified_against_the_large_batch(name: str) -> None:
     changes = ("data.batch_size=7", "training.micro_batches=3", "device=cpu", "model.dropout=0.2")
     experiment = Experiment.load(name, (*changes, "model.hidden=[16, 8]"))
     report = certify(experiment, engines=["torch:eager", "flax:jit"], steps=5)
+    assert report.passed
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("breast-cancer", ("loss.pos_weight=[3.0]", "model.activation=leaky_relu")),
+        ("diabetes", ("loss.kind=huber", "loss.delta=0.3", "model.init=lecun_normal")),
+    ],
+)
+def test_other_losses_are_certified(name: str, changes: tuple[str, ...]) -> None:
+    report = certify(Experiment.load(name, changes), engines=["torch:eager", "flax:jit"])
     assert report.passed
 
 
@@ -64,6 +89,11 @@ def test_the_eps_of_clipping_is_explained_in_float64() -> None:
         (WARMUP, ("optimizer.schedule.decay_steps=6",), "update (warm)"),
         (WARMUP, ("optimizer.schedule.final_fraction=0.11",), "update (warm)"),
         (("optimizer.clip_norm=0.1",), ("optimizer.clip_norm=0.1001",), "slots (fresh)"),
+        ((WEIGHTS,), (WEIGHTS.replace("0.5", "0.501"),), "loss"),
+        (DECAY, ("optimizer.decay_biases=true",), "update (fresh)"),
+        (STEPS, ("optimizer.schedule.decay_rate=0.101",), "update (warm)"),
+        (("model.activation=leaky_relu",), ("model.activation=relu",), "forward"),
+        (("model.init=he_normal",), ("model.init=kaiming_normal",), "initial values"),
     ],
 )
 @pytest.mark.parametrize("engine", ["torch:eager", "flax:jit"])
@@ -89,5 +119,7 @@ def test_a_decay_that_ends_before_the_warmup_is_refused() -> None:
 def test_options_survive_a_round_trip() -> None:
     from twofold.specfile import dump, parse
 
-    experiment = Experiment.load("digits", (*WARMUP, "optimizer.clip_norm=0.5"))
-    assert parse(dump(experiment)) == experiment
+    for options in ((*WARMUP, "optimizer.clip_norm=0.5"), EVERY_OPTION):
+        experiment = Experiment.load("digits", options)
+        assert parse(dump(experiment)) == experiment
+        assert "\n    " not in dump(experiment)  # lists of numbers stay on a line

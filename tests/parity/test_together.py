@@ -23,6 +23,22 @@ SCHEDULE = {"kind": "warmup_cosine", "warmup_steps": 2, "decay_steps": 9}
 EXPERIMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("diabetes", {}),
     "adam, masks": ("breast-cancer", {}),
+    "adam, weighted": (
+        "breast-cancer",
+        {"model__dropout": 0.0, "loss": {"kind": "bce_with_logits", "pos_weight": [3.0]}},
+    ),
+    "adamw, every option": (
+        "digits",
+        {
+            "model__hidden": [12],
+            "model__activation": "elu",
+            "loss__class_weights": [float(place + 1) for place in range(10)],
+            "loss__label_smoothing": 0.1,
+            "optimizer__decay_biases": False,
+            "optimizer__weight_decay": 1.0,
+            "optimizer__schedule": {"kind": "step", "transition_steps": 2, "decay_rate": 0.5},
+        },
+    ),
     "adam, schedule": ("breast-cancer", {"model__dropout": 0.0, "optimizer__schedule": SCHEDULE}),
 }
 

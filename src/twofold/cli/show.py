@@ -42,7 +42,7 @@ def show(
 
     problem = prepare(specfile.load(spec, changes or ()))
     typer.echo(specfile.dump(problem.experiment))
-    comments = [*_rendered(summarize(problem)), "", *_sizes(problem)]
+    comments = [*_rendered(summarize(problem)), "", *_sizes(problem), *_optimizing(problem)]
     typer.echo("\n".join(f"# {line}".rstrip() for line in comments))
 
 
@@ -84,4 +84,25 @@ def _sizes(problem: Problem) -> list[str]:
     if count > 1:
         most = parts_of(rows, count)[0]
         lines.append(f"batches of {rows:,} rows in {count:,} parts of {most.stop:,} or fewer")
+    return lines
+
+
+def _optimizing(problem: Problem) -> list[str]:
+    """What a schedule makes of the learning rate, and what does not decay."""
+    from twofold.oracle.arithmetic import arithmetic_for
+    from twofold.oracle.schedule import learning_rate
+    from twofold.problem import initial_parameters
+
+    lines, optimizer = [], problem.experiment.optimizer
+    if optimizer.schedule.kind != "constant":
+        steps = sorted({0, problem.total_steps // 2, problem.total_steps - 1})
+        arithmetic = arithmetic_for("float32")
+        rates = [float(learning_rate(optimizer, step, arithmetic).value) for step in steps]
+        words = [f"{rate:.4g} at step {step:,}" for step, rate in zip(steps, rates, strict=True)]
+        lines.append(f"learning rate {', '.join(words)} (counted from 0)")
+    if optimizer.weight_decay > 0 and not optimizer.decay_biases:
+        arrays = initial_parameters(problem).values()
+        decay = sum(array.size for array in arrays if array.ndim > 1)
+        total = sum(array.size for array in arrays)
+        lines.append(f"{decay:,} of {total:,} parameters decay")
     return lines

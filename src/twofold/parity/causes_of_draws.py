@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
-from twofold.experiment import Experiment
+from twofold.experiment import BiasInit, Experiment, Init
 from twofold.parity.cause import Cause, with_values
 from twofold.parity.reference import Reference
 
@@ -26,6 +26,12 @@ def of_draws(experiment: Experiment) -> Iterator[Cause]:
     for seed in {0, 1, 42, experiment.seed + 1, experiment.seed - 1} - {experiment.seed}:
         if 0 <= seed < 2**32:
             yield other(f"seed = {seed}", seed=seed)
+    for init in set(get_args(Init)) - {experiment.model.init}:
+        for bias_init in get_args(BiasInit):
+            words = f"init = {init}, bias_init = {bias_init}"
+            yield other(words, model__init=init, model__bias_init=bias_init)
+    for bias_init in set(get_args(BiasInit)) - {experiment.model.bias_init}:
+        yield other(f"bias_init = {bias_init}", model__bias_init=bias_init)
     words = "the rows are not shuffled" if data.shuffle else "the rows are shuffled"
     yield other(words, data__shuffle=not data.shuffle)
     words = "the last batch is kept" if data.drop_last else "the last batch is dropped"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from twofold.experiment import Experiment
+from twofold.losses import Huber, Loss, row_weights
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded, scale
 from twofold.oracle.losses import evaluate_loss
@@ -19,6 +20,9 @@ from twofold.problem import Problem
 def of_loss(experiment: Experiment) -> Iterator[Cause]:
     """Differences of the loss that leave the logits alone."""
     kind = experiment.loss.kind
+    yield from _of_weights(experiment.loss)
+    if experiment.loss.kind == "huber":
+        yield from _of_huber(experiment.loss)
     if kind == "mse":
         yield moments("a factor one half in the squared error", _loss_times(lambda *_: 0.5))
     yield moments("a sum over the batch for the mean", _loss_times(lambda rows, _: float(rows)))
@@ -38,6 +42,32 @@ def of_loss(experiment: Experiment) -> Iterator[Cause]:
         yield moments("a mean over the batch alone", _loss_times(lambda _, outputs: float(outputs)))
     if experiment.model.dropout > 0:
         yield settings("training runs in evaluation mode (no dropout)", model__dropout=0.0)
+
+
+def _of_weights(loss: Loss) -> Iterator[Cause]:
+    """Differences of class weights and of the weight of positives."""
+    if loss.kind == "bce_with_logits" and loss.pos_weight is not None:
+        yield settings("no weight of positives", loss__pos_weight=None)
+    if loss.kind == "cross_entropy" and loss.class_weights is not None:
+        yield settings("no class weights", loss__class_weights=None)
+        words = "weighted losses divided by the number of rows, not by the sum of their weights"
+        yield moments(words, _divided_by_rows)
+
+
+def _of_huber(loss: Huber) -> Iterator[Cause]:
+    """Differences of Huber's loss."""
+    if loss.delta != 1.0:
+        words = "smooth L1 in place of Huber's loss (divided by delta)"
+        yield moments(words, _loss_times(lambda *_: 1.0 / loss.delta))
+        yield settings("a delta of 1", loss__delta=1.0)
+    yield moments("no factor one half in Huber's loss", _loss_times(lambda *_: 2.0))
+
+
+def _divided_by_rows(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
+    weights = row_weights(problem.experiment.loss, given.batch.targets)
+    assert weights is not None  # asked for where there are some
+    mean_weight = float(weights.mean())
+    return _loss_times(lambda *_: mean_weight)(given, problem, arithmetic)
 
 
 def _loss_times(factor_of: Callable[[int, int], float]) -> ChangeMoment:

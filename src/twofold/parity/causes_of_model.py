@@ -28,7 +28,13 @@ from twofold.state import bias_name, weight_name
 def of_model(experiment: Experiment) -> Iterator[Cause]:
     """Differences of the layers, their activation and dropout."""
     model = experiment.model
-    others = {"gelu": ("gelu_tanh",), "gelu_tanh": ("gelu",), "relu": ("gelu", "silu", "identity")}
+    others = {
+        "gelu": ("gelu_tanh",),
+        "gelu_tanh": ("gelu",),
+        "relu": ("leaky_relu", "gelu", "silu", "identity"),
+        "leaky_relu": ("relu", "identity"),
+        "elu": ("relu", "identity"),
+    }
     for activation in others.get(model.activation, ("identity",)):
         words = f"activation {activation} in place of {model.activation}"
         yield settings(words, model__activation=activation)

@@ -9,7 +9,16 @@ from functools import partial
 
 import numpy as np
 
-from twofold.experiment import Adam, AdamW, Constant, Experiment, Sgd
+from twofold.experiment import (
+    Adam,
+    AdamW,
+    Constant,
+    Experiment,
+    Exponential,
+    Schedule,
+    Sgd,
+    StepDecay,
+)
 from twofold.oracle.adam import BiasCorrections, standard_corrections
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded, exact, scale, subtract
@@ -50,13 +59,34 @@ def of_optimizer(experiment: Experiment) -> Iterator[Cause]:
         yield settings("the gradients are not clipped", optimizer__clip_norm=None)
     if optimizer.schedule.kind != "constant":
         yield settings("the learning rate has no schedule", optimizer__schedule=Constant())
-    if optimizer.weight_decay > 0:
-        yield moments("biases do not decay", _biases_do_not_decay)
+    for words, schedule in _other_schedules(optimizer.schedule):
+        yield settings(words, optimizer__schedule=schedule)
+    if optimizer.weight_decay > 0 and optimizer.decay_biases:
+        yield settings("biases do not decay", optimizer__decay_biases=False)
+    if optimizer.weight_decay > 0 and not optimizer.decay_biases:
+        yield settings("biases decay as well", optimizer__decay_biases=True)
     yield moments("the update applied twice", _updated_twice)
     if isinstance(optimizer, Sgd):
         yield from _of_sgd(optimizer)
     else:
         yield from _of_adam(optimizer)
+
+
+def _other_schedules(schedule: Schedule) -> Iterator[tuple[str, Schedule]]:
+    """The same words with another framework's meaning or default."""
+    if schedule.kind == "exponential" and schedule.transition_steps > 1:
+        each = schedule.model_copy(update={"transition_steps": 1})
+        yield "the whole decay rate at each step", each
+        staircase = StepDecay(**schedule.model_dump(exclude={"kind"}))
+        yield "a staircase in place of the exponential", staircase
+    if schedule.kind == "step":
+        smooth = Exponential(**schedule.model_dump(exclude={"kind"}))
+        yield "the exponential in place of a staircase", smooth
+    if schedule.kind == "warmup_cosine" and schedule.start_fraction > 0:
+        yield "the warm-up starts at zero", schedule.model_copy(update={"start_fraction": 0.0})
+    if schedule.kind == "linear" and schedule.start_fraction != 1 / 3:
+        third = schedule.model_copy(update={"start_fraction": 1 / 3})
+        yield "the line starts at 1/3, PyTorch's default", third
 
 
 def _of_sgd(optimizer: Sgd) -> Iterator[Cause]:
@@ -162,18 +192,6 @@ def _eps_inside_root(given: Moment, problem: Problem, arithmetic: Arithmetic) ->
 def _without_decay(given: Moment, problem: Problem, arithmetic: Arithmetic) -> BoundedState:
     plain = with_values(problem.experiment, {"optimizer__weight_decay": 0.0})
     return update(plain, given.state, given.training.gradients, arithmetic)
-
-
-def _biases_do_not_decay(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
-    plain = _without_decay(given, problem, arithmetic)
-
-    def mixed(decayed: dict[str, Bounded], bare: dict[str, Bounded]) -> dict[str, Bounded]:
-        return {n: bare[n] if n.endswith(".bias") else decayed[n] for n in decayed}
-
-    slots = {slot: mixed(arrays, plain.slots[slot]) for slot, arrays in given.after.slots.items()}
-    return replace(
-        given, after=BoundedState(mixed(given.after.parameters, plain.parameters), slots)
-    )
 
 
 def _decay_after_update(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
