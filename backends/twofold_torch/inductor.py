@@ -133,7 +133,7 @@ class TracedGraphs:
     attributes, the optimizer's values. On small models that and what else it does for a call took
     as long as the arithmetic. Here all that a graph depends on is known: the shapes and strides of
     the arguments, and whether the model is in training mode. A graph's inputs are the tensors of
-    the state and the arguments, nothing else.
+    the state and the arguments; the weights of a loss are constants in it.
     """
 
     def __init__(
@@ -179,7 +179,8 @@ class TracedGraphs:
             return function(FlatState(parameters, tuple(slots), step), *own)
 
         with self._clock.tracing(), _compiling():
-            graph = make_fx(on_tensors, tracing_mode="fake")(*tensors)
+            trace = make_fx(on_tensors, tracing_mode="fake", _allow_non_fake_inputs=True)
+            graph = trace(*tensors)
         with self._clock.compiling():
             made: Callable[..., Any] = torch._inductor.standalone_compile(
                 graph, list(tensors), dynamic_shapes="from_example_inputs", options=self._options

@@ -55,6 +55,13 @@ def require_together(experiment: Experiment) -> None:
     if experiment.optimizer.clip_norm is not None:
         # PyTorch's clip_grad_norm_ would take the norm of all seeds together.
         raise SpecError(f"optimizer.clip_norm: given; many seeds in one step allow none; {hint}")
+    loss = experiment.loss
+    if loss.kind == "cross_entropy" and loss.class_weights and loss.label_smoothing > 0:
+        # PyTorch selects rows by a mask there, which torch.func.vmap refuses (PyTorch 2.13).
+        raise SpecError(
+            "loss.class_weights: given with label_smoothing; many seeds in one step allow one of "
+            f"the two; {hint}"
+        )
     if experiment.training.micro_batches > 1:
         raise SpecError(f"training.micro_batches: above 1; many seeds in one step allow 1; {hint}")
     if experiment.precision == "mixed_bfloat16":

@@ -82,6 +82,14 @@ def test_what_cannot_be_trained_together_is_refused(values: dict[str, Any], fiel
         open_seeds(problem, [0, 1], "torch")
 
 
+def test_weights_and_smoothing_are_not_trained_together() -> None:
+    """PyTorch cannot: its smoothed and weighted loss selects rows by a mask."""
+    changes = {"loss__class_weights": [1.0] * 10, "loss__label_smoothing": 0.1}
+    problem = prepare(Experiment.load("digits").with_values(**changes))
+    with pytest.raises(SpecError, match=r"^loss.class_weights: given with label_smoothing.*by one"):
+        open_seeds(problem, [0, 1], "flax")
+
+
 def test_the_outcome_is_the_same_together() -> None:
     """Without dropout each seed's run is the same but for rounding, so the metrics agree."""
     experiment = Experiment.load("diabetes").with_values(precision="float64", training__epochs=2)

@@ -93,7 +93,7 @@ def test_the_eps_of_clipping_is_explained_in_float64() -> None:
         (DECAY, ("optimizer.decay_biases=true",), "update (fresh)"),
         (STEPS, ("optimizer.schedule.decay_rate=0.101",), "update (warm)"),
         (("model.activation=leaky_relu",), ("model.activation=relu",), "forward"),
-        (("model.init=he_normal",), ("model.init=kaiming_normal",), "initial values"),
+        (("model.init=he_normal",), ("model.init=kaiming_normal",), "init"),
     ],
 )
 @pytest.mark.parametrize("engine", ["torch:eager", "flax:jit"])

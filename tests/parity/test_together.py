@@ -31,9 +31,9 @@ EXPERIMENTS: dict[str, tuple[str, dict[str, Any]]] = {
         "digits",
         {
             "model__hidden": [12],
+            "model__dropout": 0.0,
             "model__activation": "elu",
             "loss__class_weights": [float(place + 1) for place in range(10)],
-            "loss__label_smoothing": 0.1,
             "optimizer__decay_biases": False,
             "optimizer__weight_decay": 1.0,
             "optimizer__schedule": {"kind": "step", "transition_steps": 2, "decay_rate": 0.5},
