@@ -21,6 +21,7 @@ from twofold import Experiment, backends, open_session, prepare
 from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
 from twofold.experiment import Precision
+from twofold.files import remove_file
 from twofold.parity.certify import PRECISIONS
 from twofold.parity.rungs import LADDER
 from twofold.parity.verdict import EXIT_CODES, ParityReport, Rung, conclusion
@@ -300,7 +301,7 @@ def training_line(result: TrainingResult) -> str:
 def fresh_file(folder: Path, kind: str, *parts: str) -> Path:
     """Where a result will be stored; an earlier run's is removed, lest it pass for this."""
     path = folder / file_name(kind, *parts)
-    path.resolve().unlink(missing_ok=True)  # a link to it stays
+    remove_file(path)
     return path
 
 

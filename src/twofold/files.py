@@ -46,6 +46,12 @@ def write_text(target: Path, text: str) -> None:
         raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, or the one that a link leads to; what is no file stays. Raises OSError."""
+    if path.is_file():
+        os.unlink(os.path.realpath(path))
+
+
 def require_writable(option: str, path: Path | None) -> None:
     """Refuse a target that cannot be written before any work is done. Raises ResultError."""
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from twofold.errors import ResultError
-from twofold.files import require_writable, write_atomically, write_text
+from twofold.files import remove_file, require_writable, write_atomically, write_text
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, devices and modes of POSIX")
 NULL_DEVICE = os.stat(os.devnull).st_rdev
@@ -82,6 +82,16 @@ def test_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
     assert device.lstat().st_rdev == NULL_DEVICE
     assert stat.S_ISCHR(os.lstat(os.devnull).st_mode)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "null"]
+
+
+def test_only_files_are_removed_and_links_stay(tmp_path: Path) -> None:
+    target, link, pipe = (tmp_path / name for name in ("target", "link", "pipe"))
+    target.write_text("text")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    for path in (link, link, pipe, tmp_path, tmp_path / "absent"):
+        remove_file(path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "pipe"]
 
 
 def test_a_full_device_is_an_error_of_the_system() -> None:
