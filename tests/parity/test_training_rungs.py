@@ -271,3 +271,18 @@ def test_a_file_that_loses_a_bit_is_caught(
     rung = export_and_import_rung(subject_of(reference))
     assert rung.verdict == "diverges"
     assert "elements differ" in rung.note
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_state_that_no_file_holds_is_not_judged(reference: Reference, value: float) -> None:
+    """It is neither certified nor the engine's failure: the tensor is named."""
+    subject = subject_of(reference)
+    state = subject.session.state()
+    weight = state.parameters["layers.1.weight"].copy()
+    weight[0, 0] = value
+    parameters = {**state.parameters, "layers.1.weight": weight}
+    subject.session.load_state(TrainState(parameters, state.slots, state.step))
+    rung = export_and_import_rung(subject)
+    assert rung.verdict == "not run"
+    assert rung.note.startswith("layers.1.weight: not finite; a checkpoint holds finite")
+    assert rung.worst_ratio is None
