@@ -1,0 +1,79 @@
+"""Optimizer steps of a JAX model, by a transformation of Optax."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import jax
+import numpy as np
+import optax
+
+from twofold.errors import BadInput
+from twofold.port.side import Call, StepAnswer, Stepper
+from twofold.port.trees import leaves
+from twofold_flax.port.model import JaxSide, is_array, number
+from twofold_flax.port.wide import Watch
+
+
+@final
+class JaxStepper(Stepper):
+    """Gradient, transformation, update, compiled as one; the optimizer's state goes on.
+
+    The compiled step is kept by the side, so that the point and its twins share it.
+    """
+
+    def __init__(self, side: JaxSide) -> None:
+        self._side = side
+        self._transformation = optax.with_extra_args_support(_transformation(side))
+        self._state: Any = None
+
+    def step(self, call: Call) -> StepAnswer:
+        """One step from the call's tensors. Raises SideFailed."""
+        side = self._side
+        with side.session(call):
+            operands = side.operands(call)
+            program = side.program(call, "step", self._step)
+            with program.watch.on():
+                if self._state is None:
+                    self._state = self._transformation.init(side.trainable_tree(operands[0]))
+                loss, values, self._state = program.run(self._state, *operands)
+            return StepAnswer(
+                loss=np.asarray(loss, np.float64),
+                tensors={name: number(value) for name, value in values.items()},
+                casts=program.watch.casts,
+            )
+
+    def _step(self, watch: Watch, call: Call) -> Any:
+        side = self._side
+
+        def step(
+            state: Any, values: Any, batch: Any, projection: Any, masks: Any, forced: Any
+        ) -> Any:
+            watch.expect(masks)
+
+            def total(tree: Any) -> Any:
+                trained = side.trainable_values(tree)
+                applied = side.apply({**values, **trained}, batch, call, forced)
+                flat = dict(leaves(applied.outputs, is_array))
+                loss = side.loss(applied.outputs, flat, batch, projection, call)
+                return loss, applied.buffers
+
+            tree = side.trainable_tree(values)
+            (loss, buffers), gradients = jax.value_and_grad(total, has_aux=True)(tree)
+            watch.require_all_used()
+            updates, state = self._transformation.update(gradients, state, tree, value=loss)
+            new = side.trainable_values(optax.apply_updates(tree, updates))
+            return loss, {**values, **buffers, **new}, state
+
+        return step
+
+
+def _transformation(side: JaxSide) -> Any:
+    """The Optax transformation of what was given: itself, or the one inside nnx.Optimizer."""
+    given = getattr(side.optimizer, "tx", side.optimizer)
+    if not (hasattr(given, "init") and hasattr(given, "update")):
+        raise BadInput(
+            f"{side.label}: optimizer: {type(given).__name__} given; allowed is a transformation "
+            "of Optax, such as optax.adamw(1e-3), or an nnx.Optimizer"
+        )
+    return given
