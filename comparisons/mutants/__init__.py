@@ -2,7 +2,6 @@
 
     python -m comparisons.mutants [--only TEXT] [--hosts torch,flax]
 
-A mutant is a small patch of a backend, written once for both frameworks. The bugs stand in
-`model_bugs`, `loss_bugs`, `optimizer_bugs` and `feed_bugs`; `hosts` has the seams where a backend
-is patched.
+A mutant is a small patch of a backend, written once for both frameworks. The bugs stand in the
+modules whose names end in `_bugs`; `hosts` has the seams where a backend is patched.
 """

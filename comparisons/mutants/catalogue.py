@@ -11,6 +11,7 @@ from comparisons.mutants import (
     loss_bugs,
     model_bugs,
     optimizer_bugs,
+    schedule_bugs,
     weighted_loss_bugs,
 )
 from comparisons.mutants.mutant import Mutant
@@ -19,6 +20,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *model_bugs.MUTANTS,
     *loss_bugs.MUTANTS,
     *optimizer_bugs.MUTANTS,
+    *schedule_bugs.MUTANTS,
     *feed_bugs.MUTANTS,
     *accumulation_bugs.MUTANTS,
     *call_bugs.MUTANTS,

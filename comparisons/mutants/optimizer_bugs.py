@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from unittest.mock import patch
 
 from comparisons.mutants.hosts import Host, Slots, Tensor
 from comparisons.mutants.mutant import Change, Mutant
-from twofold.experiment import Adam, AdamW, Constant, StepDecay
+from twofold.experiment import Adam, AdamW
 from twofold.problem import Problem
 from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
 
@@ -142,7 +140,9 @@ def _rule(rule: Any) -> Any:
     return lambda host: host.update(rule)
 
 
-def _clip_norm(limit: float) -> Callable[[Host, Tensor], Tensor]:
+def clip_norm_alone(limit: float) -> Callable[[Host, Tensor], Tensor]:
+    """A gradient clipped by its own norm."""
+
     def clip(host: Host, g: Tensor) -> Tensor:
         return g * host.xp.clip(limit / host.xp.sqrt((g * g).sum()), 0.0, 1.0)
 
@@ -222,7 +222,9 @@ FORMULAS: Final = (
     _adam("updated-twice", "the update is applied twice", times=2.0),
     _adam("ascent", "the update has the wrong sign", times=-1.0),
     _adam(
-        "clipped-norm", "each gradient's norm is clipped at 0.1", change_gradient=_clip_norm(0.1)
+        "clipped-norm",
+        "each gradient's norm is clipped at 0.1",
+        change_gradient=clip_norm_alone(0.1),
     ),
     _adam("clipped-values", "gradients are clipped at 0.01", change_gradient=_clip_values(0.01)),
     _adam("bfloat16-gradients", "gradients in bfloat16", change_gradient=_rounded(8)),
@@ -242,126 +244,6 @@ FORMULAS: Final = (
 )
 
 
-def _next_rate(host: Host) -> AbstractContextManager[Any]:
-    """The rate of the next step, as after calling the schedule before the optimizer."""
-    if host.is_torch:
-        rooms = host.module("executor")
-        original = rooms.seek
-        return patch.object(rooms, "seek", lambda schedule, step: original(schedule, step + 1))
-    rooms = host.module("optimizer")
-    make = rooms.learning_rate
-
-    def ahead(*given: Any) -> Any:
-        rate = make(*given)
-        return lambda count: rate(count + 1)
-
-    return patch.object(rooms, "learning_rate", ahead)
-
-
-def _each_clipped(host: Host) -> AbstractContextManager[Any]:
-    """Each gradient clipped by its own norm."""
-    if host.is_torch:
-        import torch
-
-        clip = torch.nn.utils.clip_grad_norm_
-
-        def alone(parameters: Any, limit: float, **options: Any) -> None:
-            for parameter in parameters:
-                clip([parameter], limit, **options)
-
-        return patch.object(torch.nn.utils, "clip_grad_norm_", alone)
-    import jax
-    import optax
-
-    def alone(limit: float) -> Any:
-        def clip(updates: Any, _: Any = None) -> Any:
-            return jax.tree.map(_clip_norm_of(host, limit), updates)
-
-        return optax.stateless(clip)
-
-    return patch.object(optax, "clip_by_global_norm", alone)
-
-
-def _clip_norm_of(host: Host, limit: float) -> Callable[[Tensor], Tensor]:
-    return lambda g: _clip_norm(limit)(host, g)
-
-
-def _scheduled(name: str, description: str, how: Any) -> Mutant:
-    return Mutant(name, "schedule and clipping", description, "classes, scheduled", plant=how)
-
-
-def _ahead(kind: str) -> Mutant:
-    name, words = f"{kind}-off-by-one", f"the {kind} schedule is one step ahead"
-    return Mutant(name, "schedule and clipping", words, f"classes, {kind}", plant=_next_rate)
-
-
-def _rescheduled(
-    name: str, description: str, base: str = "classes, scheduled", **values: object
-) -> Mutant:
-    def change(problem: Problem) -> Problem:
-        schedule = problem.experiment.optimizer.schedule.model_copy(update=values)
-        return settings(schedule=schedule)(problem)
-
-    return Mutant(name, "schedule and clipping", description, base, change=change)
-
-
-LINEAR: Final = "classes, linear"
-
-SCHEDULES: Final = (
-    _scheduled("schedule-off-by-one", "the schedule is one step ahead", _next_rate),
-    _scheduled("clipped-one-by-one", "each gradient is clipped alone", _each_clipped),
-    _rescheduled("warmup-longer", "one more step of warm-up", warmup_steps=3),
-    _rescheduled("decay-after-warmup", "decay steps do not count the warm-up", decay_steps=11),
-    _rescheduled("decays-to-zero", "the rate ends at zero", final_fraction=0.0),
-    _ahead("linear"),
-    _ahead("step"),
-    _ahead("exponential"),
-    _rescheduled("linear-one-step-longer", "one more step of the line", LINEAR, transition_steps=6),
-    _rescheduled(
-        "linear-default-start", "PyTorch's default start of 1/3", LINEAR, start_fraction=1 / 3
-    ),
-    _rescheduled("linear-to-one", "the line ends at one", LINEAR, final_fraction=1.0),
-    _rescheduled("step-period", "a drop every third step", "classes, step", transition_steps=3),
-    _rescheduled("step-rate", "PyTorch's default gamma of 0.1", "classes, step", decay_rate=0.1),
-    _rescheduled(
-        "exponential-rate-each-step",
-        "the whole decay rate each step",
-        "classes, exponential",
-        transition_steps=1,
-    ),
-    _rescheduled(
-        "start-at-zero", "the warm-up starts at zero", "classes, from a start", start_fraction=0.0
-    ),
-    Mutant(
-        "staircase-for-exponential",
-        "schedule and clipping",
-        "a staircase in place of the exponential",
-        "classes, exponential",
-        change=settings(schedule=StepDecay(transition_steps=3, decay_rate=0.5)),
-    ),
-    Mutant(
-        "no-schedule",
-        "schedule and clipping",
-        "the rate stays as it is",
-        "classes, scheduled",
-        change=settings(schedule=Constant()),
-    ),
-    Mutant(
-        "clip-norm-doubled",
-        "schedule and clipping",
-        "the gradients are clipped at 1",
-        "classes, scheduled",
-        change=settings(clip_norm=1.0),
-    ),
-    Mutant(
-        "no-clipping",
-        "schedule and clipping",
-        "the gradients are not clipped",
-        "classes, scheduled",
-        change=settings(clip_norm=None),
-    ),
-)
-
 CONTROLS: Final = (
     _adam("control-adamw", "no bug: AdamW written out"),
     _adam("control-adam", "no bug: Adam written out", "classes, adam"),
@@ -370,4 +252,4 @@ CONTROLS: Final = (
     _sgd("control-sgd-biases", "no bug: biases do not decay in SGD", "outputs, huber"),
 )
 
-MUTANTS: Final = (*SETTINGS, *FORMULAS, *SCHEDULES)
+MUTANTS: Final = (*SETTINGS, *FORMULAS)

@@ -90,7 +90,7 @@ def _leaky_relu(z: Bounded, arithmetic: Arithmetic) -> tuple[Bounded, Bounded]:
     kind = z.value.dtype.type
     slope = kind(LEAKY_SLOPE)
     positive = z.value > 0
-    inside = magnitude(z.value) <= z.bound  # zero itself, if nothing else
+    inside = ~(magnitude(z.value) > z.bound)  # zero itself, if nothing else; not a number, too
     reach = np.where(positive & ~inside, 0.0, LEAKY_SLOPE * z.reach)  # of a product with the slope
     own = arithmetic.gamma(2) * reach + underflow(reach, 3, arithmetic)
     steepest = np.where(positive | inside, 1.0, LEAKY_SLOPE)
