@@ -213,6 +213,20 @@ def test_never_soonest_by_hand() -> None:
     assert never((1.0, 3.0), (20.0, 1.0), (16.0, 2.5)) == ("e:2",)
 
 
+def test_what_is_compiled_after_the_first_step_counts_for_a_result() -> None:
+    """2 s of starting, 6 s of later compiling, 999 more steps of 1 ms; 1 s and 3 s when warm."""
+    entry = measured("a:late", 2.0, 1e-3, 1e-3, 1e-3)
+    entry |= {"cold_start": {"later_build_s": 6.0}, "warm_start": {"later_build_s": 3.0}}
+    entry |= {"warm_start_s": 1.0}
+    old = measured("a:old", 9.5, 1e-3, 1e-3, 1e-3)
+    late, plain = find_timing(timing_result("digits", [entry, old], [])).measured
+    assert late.time_to(1000) == pytest.approx(8.999)
+    assert plain.time_to(1000) == pytest.approx(10.499)
+    warm = late.with_cache("full")
+    assert warm is not None
+    assert warm.time_to(1000) == pytest.approx(4.999)
+
+
 def test_times_to_a_result_that_are_close_are_named_together() -> None:
     engines = [
         measured("torch:eager", 1.0, 0.01, 0.01, 0.01) | {"warm_start_s": 1.0},

@@ -71,6 +71,7 @@ class Start(Stored):
     trace_s: Part | None = None
     compile_s: Part | None = None
     first_run_s: Part | None = None
+    later_build_s: Part | None = None
 
 
 class EngineTiming(Stored):

@@ -1,8 +1,10 @@
 """Which engine is soonest to the result of so many steps?
 
-The time to a result of n steps is start + (n - 1) x step time: the start goes from nothing to the
-end of the first step, with an empty compile cache (a cold start) or a full one (a warm start). The
-engines that are first for some n form the lower envelope of these lines.
+The time to a result of n steps is start + later builds + (n - 1) x step time: the start goes from
+nothing to the end of the first step, with an empty compile cache (a cold start) or a full one (a
+warm start). Later builds are what an engine traces and compiles after its first step, such as the
+graph of several steps of `torch:compile-epoch`. The engines that are first for some n form the
+lower envelope of these lines.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ class Start:
 class MeasuredEngine:
     """One engine's figures on one experiment, in seconds; `low` and `high` belong to `step`.
 
-    `warm_start`: None where it was not measured. `starts`: those whose parts were stored, none in
-    results of older versions.
+    `warm_start`: None where it was not measured. `later_build` and `warm_later_build`: what is
+    traced and compiled after the first step, 0 in results of older versions, which do not tell it.
+    `starts`: those whose parts were stored, none in results of older versions.
     """
 
     engine: str
@@ -50,17 +53,21 @@ class MeasuredEngine:
     high: float
     starts: tuple[Start, ...] = ()
     warm_start: float | None = None
+    later_build: float = 0.0
+    warm_later_build: float = 0.0
     measured: ClassVar[bool] = True
 
     def time_to(self, steps: float) -> float:
         """Seconds from nothing to the end of a number of steps, with an empty compile cache."""
-        return self.cold_start + (steps - 1) * self.step
+        return self.cold_start + self.later_build + (steps - 1) * self.step
 
     def with_cache(self, cache: Cache) -> MeasuredEngine | None:
         """The figures with that start in place of the cold one; None where it is not known."""
         if cache == "empty":
             return self
-        return None if self.warm_start is None else replace(self, cold_start=self.warm_start)
+        if self.warm_start is None:
+            return None
+        return replace(self, cold_start=self.warm_start, later_build=self.warm_later_build)
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,12 @@ class Lines:
 
         The smallest of the others' times is concave in n, so that its corners and its end decide.
         """
-        at_best = replace(line, cold_start=line.cold_start * (1 - CLOSE), step=line.low)
+        at_best = replace(
+            line,
+            cold_start=line.cold_start * (1 - CLOSE),
+            later_build=line.later_build * (1 - CLOSE),
+            step=line.low,
+        )
         others = [replace(one, step=one.high) for one in self.lines if one != line]
         envelope = lower_envelope(others)
         if not envelope:

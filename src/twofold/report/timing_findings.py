@@ -200,6 +200,8 @@ def _engine(entry: Result) -> MeasuredEngine | UnmeasuredEngine:
         high=step["high"],
         starts=tuple(_starts(entry)),
         warm_start=entry.get("warm_start_s"),
+        later_build=(entry.get("cold_start") or {}).get("later_build_s") or 0.0,
+        warm_later_build=(entry.get("warm_start") or {}).get("later_build_s") or 0.0,
     )
 
 
