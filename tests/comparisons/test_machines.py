@@ -335,6 +335,10 @@ def test_the_committed_page_is_what_the_stored_results_give(committed: Path) -> 
     assert page(load_machines(committed / STORED), "results") == written
 
 
+def every_pair_is_told_apart(result: dict[str, Any]) -> bool:
+    return all(item["outcome"] in ("faster", "slower") for item in result["ratios"])
+
+
 def test_a_copy_of_a_stored_machine_keeps_every_order(tmp_path: Path) -> None:
     first = load_machines(ROOT / STORED)[0]
     for path in (ROOT / STORED / first.folder).glob("t[ia][mr]*-*.json"):  # timing and targets
@@ -343,9 +347,12 @@ def test_a_copy_of_a_stored_machine_keeps_every_order(tmp_path: Path) -> None:
         copy = stored | {"environment": stored["environment"] | {"processor": INTEL}}
         write_json(tmp_path / "results" / "copy" / path.name, copy)
     text = "\n".join(lines_of(tmp_path / "results"))
-    assert text.count("The order of the engines that are measured on both is the same") == len(
-        first.evidence.timing
-    )
+    clear = [one for one in first.evidence.timing if every_pair_is_told_apart(one)]
+    assert clear
+    same = text.count("The order of the engines that are measured on both is the same")
+    assert same == len(clear)
+    some = text.count("of engines that are measured on both, none flips.")
+    assert some == len(first.evidence.timing) - len(clear)
     assert "; none flips." in text
 
 
