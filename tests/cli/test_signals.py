@@ -121,6 +121,45 @@ def test_a_search_that_is_ended_has_stored_every_finished_problem(
         assert sorted(entry.name for entry in out.iterdir()) == [path.name]
 
 
+PAIR = """
+import os, sys, time
+from pathlib import Path
+from twofold.temporary import temporary_folder
+
+def pair():
+    with temporary_folder():
+        Path(__file__).with_name("pid").write_text(f"{os.getpid()}\\n")
+        time.sleep(600)
+"""
+JUDGES = """
+import sys
+from pathlib import Path
+from twofold.commands import run_command
+from twofold.port.child import map_file
+run_command(lambda: map_file(Path(sys.argv[1])))
+"""
+
+
+def test_the_judge_of_a_file_ends_with_its_command(tmp_path: Path) -> None:
+    file, pid = tmp_path / "mine.py", tmp_path / "pid"
+    file.write_text(PAIR)
+    with subprocess.Popen(
+        [sys.executable, "-c", JUDGES, str(file)],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"), process)
+        child = psutil.Process(int(pid.read_text()))
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert living([child]) == []
+    assert ours(tmp_path) == []
+
+
 STUDIES = """
 import os, sys, time
 from comparisons.claims import studies

@@ -156,3 +156,42 @@ def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
     write_together(tmp_path, NEW)
     assert held(tmp_path) == NEW
     assert sorted(path.name for path in tmp_path.iterdir()) == ["GUIDE.md", "figures"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and modes of POSIX")
+@pytest.mark.parametrize("fails", [False, True])
+def test_links_and_modes_stay_whether_it_is_written_or_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere.md"
+    write_together(folder, {**OLD, "guide.html": b"old page"})
+    (folder / "figures" / "a.svg").chmod(0o640)
+    (folder / "GUIDE.md").rename(elsewhere)
+    (folder / "GUIDE.md").symlink_to(elsewhere)
+    (folder / "new.md").symlink_to(tmp_path / "absent.md")
+    before = held(folder)
+    files = {**NEW, "new.md": b"new", "guide.html": b"new page"}
+    if fails:
+        replace = os.replace
+
+        def refused(source: Path, place: Path) -> None:
+            if Path(place).name == "guide.html":
+                raise OSError(errno.EIO, "Input/output error")
+            replace(source, place)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", refused)
+            with pytest.raises(BadInput, match="nothing was changed"):
+                write_together(folder, files)
+        assert held(folder) == before
+        assert not (tmp_path / "absent.md").exists()
+    else:
+        write_together(folder, files)
+        assert held(folder) == files
+        assert (elsewhere.read_bytes(), (tmp_path / "absent.md").read_bytes()) == (
+            b"new guide",
+            b"new",
+        )
+    assert (folder / "GUIDE.md").is_symlink()
+    assert (folder / "new.md").is_symlink()
+    assert (folder / "figures" / "a.svg").stat().st_mode & 0o777 == 0o640

@@ -284,5 +284,5 @@ def test_a_state_that_no_file_holds_is_not_judged(reference: Reference, value: f
     subject.session.load_state(TrainState(parameters, state.slots, state.step))
     rung = export_and_import_rung(subject)
     assert rung.verdict == "not run"
-    assert rung.note.startswith("layers.1.weight: not finite; a checkpoint holds finite")
+    assert rung.note.startswith("layers.1.weight: not finite in the state")
     assert rung.worst_ratio is None

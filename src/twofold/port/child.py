@@ -17,11 +17,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from twofold.commands import run_command
 from twofold.errors import BadInput, DataError, FrameworkMissing, SideFailed, TwofoldError
 from twofold.port.calling import told
 from twofold.port.report import PortReport, PortRung, from_json
 
 _answers: TextIO = sys.stdout
+ENDING_S: Final = 2.0
 ERRORS: Final = {
     kind.__name__: kind for kind in (DataError, BadInput, FrameworkMissing, SideFailed)
 }
@@ -75,22 +77,35 @@ def _answer(
     answer: list[Any] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None  # opened as a pipe
-        for line in process.stdout:
-            message = json.loads(line)
-            if "error" in message:
-                raise ERRORS.get(message["error"], SideFailed)(message["message"])
-            if "answer" in message:
-                answer.append(message["answer"])
-            else:
-                tell(message)
-        code = process.wait()
+        try:
+            for line in process.stdout:
+                message = json.loads(line)
+                if "error" in message:
+                    raise ERRORS.get(message["error"], SideFailed)(message["message"])
+                if "answer" in message:
+                    answer.append(message["answer"])
+                else:
+                    tell(message)
+            code = process.wait()
+        except KeyboardInterrupt:
+            _end(process)
+            raise
     if not answer:
         manner = f"exit code {code}" if code >= 0 else f"signal {-code}"
         raise SideFailed(f"{file}: the process ended with {manner} and without an answer")
     return answer[0]
 
 
-def main() -> None:
+def _end(process: subprocess.Popen[str]) -> None:
+    """Wait for a child that Ctrl-C has reached, too; SIGTERM reached the parent alone."""
+    for end in (process.terminate, process.kill):
+        try:
+            process.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
+            end()
+
+
+def main() -> int:
     """Do the task that the options say with the file named first on the command line."""
     global _answers
     _answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -106,6 +121,7 @@ def main() -> None:
         _tell({"error": "SideFailed", "message": f"{file}: {told(error)}"})
     else:
         _tell({"answer": answer})
+    return 0
 
 
 def _judge(pair: Any, options: Mapping[str, Any]) -> object:
@@ -180,4 +196,4 @@ def _tell(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

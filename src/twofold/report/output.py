@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from twofold.errors import BadInput
-from twofold.files import write_atomically
+from twofold.files import remove_file, write_atomically
 from twofold.temporary import temporary_folder
 
 if sys.platform != "win32":
@@ -69,14 +69,24 @@ def _move_all(paths: list[str], new: Path, folder: Path, old: Path) -> None:
             place, kept = folder / path, old / path
             place.parent.mkdir(parents=True, exist_ok=True)
             kept.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists():
+            if place.is_file():
                 shutil.copy2(place, kept)
             done.append(path)
-            os.replace(new / path, place)
+            _move(new / path, place)
     except BaseException:
         for path in done:
             if (old / path).exists():
-                os.replace(old / path, folder / path)
+                _move(old / path, folder / path)
             else:
-                (folder / path).unlink(missing_ok=True)
+                remove_file(folder / path)
         raise
+
+
+def _move(source: Path, place: Path) -> None:
+    """Let a file take a place, in the mode of what was there; a link or a device stays."""
+    if place.is_symlink() or (place.exists() and not place.is_file()):
+        write_atomically(place, source.read_bytes())
+        return
+    if place.exists():
+        shutil.copymode(place, source)
+    os.replace(source, place)
