@@ -198,6 +198,18 @@ def test_a_rate_of_zero_at_the_first_step_leaves_the_warm_one_as_evidence() -> N
     assert "1 vacuous" in summary_line(report)
 
 
+def test_a_rate_of_zero_at_both_moments_leaves_the_steps_between_as_evidence() -> None:
+    """The rate is zero at step 0, where it warms up, and from step 3 on, where it has decayed."""
+    schedule = {"kind": "warmup_cosine", "warmup_steps": 1, "decay_steps": 3}
+    problem = problem_of(3, optimizer__schedule=schedule)
+    report = twofold.assert_parity(problem, engines=["torch:eager"], steps=4)
+    verdicts = {rung.rung: rung.verdict for rung in report.rungs}
+    assert verdicts["update (fresh)"] == verdicts["update (warm)"] == "vacuous"
+    assert verdicts["step-locked training"] == "certified"
+    with pytest.raises(NothingShown, match="no evidence for update: the exact step moves nothing"):
+        twofold.assert_parity(problem, engines=["torch:eager"], steps=1)
+
+
 def test_a_layer_that_is_dead_is_named() -> None:
     """No hidden unit is active, so the first layer's gradients are zero: that layer is not seen."""
     problem = problem_of(3)
@@ -241,10 +253,10 @@ def test_each_kind_of_evidence_is_needed(kind: str) -> None:
     assert absent.missing_evidence == (f"no evidence for {kind}: {kind} not judged (e float32)",)
 
 
-def test_one_update_of_two_is_enough_and_each_engine_and_precision_needs_its_own() -> None:
-    assert report_of(*rungs_of(fresh="vacuous")).passed
-    assert report_of(*rungs_of(locked="vacuous")).passed
-    assert not report_of(*rungs_of(fresh="vacuous", warm="vacuous")).passed
+def test_one_update_is_enough_and_each_engine_and_precision_needs_its_own() -> None:
+    assert report_of(*rungs_of(fresh="vacuous", locked="vacuous")).passed
+    assert report_of(*rungs_of(fresh="vacuous", warm="vacuous")).passed
+    assert not report_of(*rungs_of(fresh="vacuous", warm="vacuous", locked="vacuous")).passed
     other = tuple(replace(rung, precision="float64") for rung in rungs_of(loss="vacuous"))
     both = report_of(*rungs_of(), *other)
     assert both.missing_evidence == ("no evidence for loss: why (e float64)",)

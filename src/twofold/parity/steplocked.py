@@ -62,17 +62,22 @@ class Standard:
 
 @dataclass(frozen=True)
 class JudgedStep:
-    """One step's comparison, after a known difference was modelled if one was needed."""
+    """One step's comparison, after a known difference was modelled if one was needed.
+
+    `update` is that of the parameters alone; None where the step was not counted.
+    """
 
     taken: TakenStep
     comparison: Comparison
     explanation: Explanation | None = None
+    update: Comparison | None = None
 
 
 def step_locked_rung(subject: Subject) -> Rung:
     """Loss, slots and parameters of each of `subject.steps` steps on the session's own feed.
 
-    Stops at the first step that is not within its bounds.
+    It is evidence where some step moves a parameter by more than its bound. Stops at the first
+    step that is not within its bounds.
     """
     return _rung(subject, judge_steps(subject))
 
@@ -112,7 +117,7 @@ def compare_step(standard: Standard, taken: TakenStep, expected: Seen) -> Judged
     parts += _state_parts(standard, expected, taken.after)
     comparison = reduce(worse_of, (part.comparison for part in parts))
     explanations = [part.explanation for part in parts if part.explanation is not None]
-    return JudgedStep(taken, comparison, largest(explanations))
+    return JudgedStep(taken, comparison, largest(explanations), parts[-1].comparison)
 
 
 @dataclass(frozen=True)
@@ -189,13 +194,15 @@ def _rung(subject: Subject, judged: list[JudgedStep]) -> Rung:
     note = f"{len(judged):,} steps, {elements:,} elements"
     if explained:
         note += f"; {len(explained):,} steps explained"
-    comparisons = [step.comparison for step in judged]
+    updates = [step.update for step in judged if step.update is not None]
+    telling = sum(update.telling for update in updates)
     combined = replace(
         named_step(worst, ""),
         elements=elements,
         note=note,
-        telling=sum(comparison.telling for comparison in comparisons),
-        silent=silent_throughout(comparisons),
+        telling=telling,  # of the update: the loss has a rung of its own
+        silent=silent_throughout([step.comparison for step in judged]),
+        silence="" if telling else "; ".join(dict.fromkeys(u.silence for u in updates)),
     )
     explanations = [step.explanation for step in explained if step.explanation is not None]
     return subject.rung(NAME, combined, largest(explanations))

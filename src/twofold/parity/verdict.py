@@ -29,7 +29,7 @@ EVIDENCE: Final = {
     "forward": ("forward",),
     "loss": ("loss",),
     "gradients": ("gradients",),
-    "update": ("update (fresh)", "update (warm)"),
+    "update": ("update (fresh)", "update (warm)", "step-locked training"),
 }
 """What a pass rests on, each with the rungs of which one must be certified or explained."""
 
@@ -167,12 +167,16 @@ class ParityReport:
 
 def without_evidence(rungs: Sequence[Rung]) -> tuple[str, ...]:
     """A sentence for each tensor group of `EVIDENCE` in which no wrong factor could have shown."""
-    evidence = {name for names in EVIDENCE.values() for name in names}
+    values = (*EVIDENCE["forward"], *EVIDENCE["loss"], *EVIDENCE["gradients"])
+    changes = EVIDENCE["update"][:2]
     said = (
-        f"{rung.precision}, {rung.rung}: zero or twice the value would pass in "
-        f"{', '.join(rung.silent)}"
+        f"{rung.precision}, {rung.rung}: {what} would pass in {', '.join(rung.silent)}"
         for rung in rungs
-        if rung.passed and rung.silent and rung.rung in evidence
+        for names, what in (
+            (values, "zero or twice the value"),
+            (changes, "no change or twice the change"),
+        )
+        if rung.passed and rung.silent and rung.rung in names
     )
     return tuple(dict.fromkeys(said))
 
