@@ -13,6 +13,8 @@ from twofold.parity.exercised import not_exercised, options
 from twofold.parity.reference import build_reference
 from twofold.problem import Batch, Problem
 
+ONE = {"model__out_features": 1}
+
 
 def small(**changes: Any) -> Experiment:
     return Experiment(name="small").with_values(
@@ -53,6 +55,26 @@ def test_nothing_is_said_of_what_was_not_asked_for() -> None:
             {"loss__label_smoothing": 1e-12},
             {"loss__label_smoothing": 0.1},
             "loss.label_smoothing",
+        ),
+        (
+            {"loss__class_weights": [1.0] * 3, "model__out_features": 3},
+            {"loss__class_weights": [1.0, 2.0, 3.0], "model__out_features": 3},
+            "loss.class_weights",
+        ),
+        (
+            {"loss__kind": "bce_with_logits", "loss__pos_weight": [1.0], **ONE},
+            {"loss__kind": "bce_with_logits", "loss__pos_weight": [3.0], **ONE},
+            "loss.pos_weight",
+        ),
+        (
+            {"loss__kind": "huber", "loss__delta": 1e3},
+            {"loss__kind": "huber", "loss__delta": 0.1},
+            "loss.delta",
+        ),
+        (
+            {"optimizer__decay_biases": False, "model__bias": False},
+            {"optimizer__decay_biases": False},
+            "optimizer.decay_biases",
         ),
         (
             {"optimizer__schedule": {"kind": "warmup_cosine", "decay_steps": 10**8}},

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from twofold.experiment import Experiment
+from twofold.metrics import METRIC_OF_LOSS
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
 from twofold.parity.evaluation import rows_to_evaluate
@@ -57,7 +58,7 @@ def not_exercised(references: Sequence[Reference], steps: int) -> tuple[str, ...
 
 def options(experiment: Experiment) -> Iterator[Option]:
     """The options that an experiment has switched on."""
-    model, optimizer, loss = experiment.model, experiment.optimizer, experiment.loss
+    model, optimizer = experiment.model, experiment.optimizer
     if model.hidden and model.activation != "identity":
         yield Option(
             f"model.activation = {model.activation}: the judged values are those of identity",
@@ -68,16 +69,17 @@ def options(experiment: Experiment) -> Iterator[Option]:
             f"model.dropout = {model.dropout:g}: no mask of the judged steps changes anything",
             _with(experiment, "model", dropout=0.0),
         )
-    if loss.kind == "cross_entropy" and loss.label_smoothing > 0:
-        yield Option(
-            f"loss.label_smoothing = {loss.label_smoothing:g}: within the bounds of none",
-            _with(experiment, "loss", label_smoothing=0.0),
-        )
+    yield from _of_the_loss(experiment)
     if optimizer.weight_decay > 0:
         yield Option(
             f"optimizer.weight_decay = {optimizer.weight_decay:g}: within the bounds of none",
             _with(experiment, "optimizer", weight_decay=0.0),
         )
+        if not optimizer.decay_biases:
+            yield Option(
+                "optimizer.decay_biases = false: within the bounds of decay on all parameters",
+                _with(experiment, "optimizer", decay_biases=True),
+            )
     if optimizer.clip_norm is not None:
         yield Option(
             f"optimizer.clip_norm = {optimizer.clip_norm:g}: clipping acts in no judged step",
@@ -92,6 +94,32 @@ def options(experiment: Experiment) -> Iterator[Option]:
             ),
         )
     yield from _of_the_rule(experiment)
+
+
+def _of_the_loss(experiment: Experiment) -> Iterator[Option]:
+    """What changes the loss's own formula."""
+    loss = experiment.loss
+    if loss.kind == "cross_entropy" and loss.label_smoothing > 0:
+        yield Option(
+            f"loss.label_smoothing = {loss.label_smoothing:g}: within the bounds of none",
+            _with(experiment, "loss", label_smoothing=0.0),
+        )
+    if loss.kind == "cross_entropy" and loss.class_weights is not None:
+        yield Option(
+            "loss.class_weights: within the bounds of no weights",
+            _with(experiment, "loss", class_weights=None),
+        )
+    if loss.kind == "bce_with_logits" and loss.pos_weight is not None:
+        yield Option(
+            "loss.pos_weight: within the bounds of no weights",
+            _with(experiment, "loss", pos_weight=None),
+        )
+    if loss.kind == "huber":
+        yield Option(
+            f"loss.delta = {loss.delta:g}: twice as much is within the bounds, for no error of "
+            "the judged steps is as large",
+            _with(experiment, "loss", delta=2 * loss.delta),
+        )
 
 
 def _of_the_rule(experiment: Experiment) -> Iterator[Option]:
@@ -200,5 +228,7 @@ def _of_data(problem: Problem) -> Iterator[str]:
     judged, words = rows_to_evaluate(problem)
     if judged.rows == 1:
         yield f"evaluation metric: judged on {words}, on which most mistakes give the same metric"
-    elif experiment.loss.kind == "mse" and np.any(np.ptp(judged.targets, axis=0) == 0):
+    elif METRIC_OF_LOSS[experiment.loss.kind] == "R^2" and np.any(
+        np.ptp(judged.targets, axis=0) == 0
+    ):
         yield f"evaluation metric: R^2 has no value, for the targets of {words} are all equal"
