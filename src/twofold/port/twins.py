@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, final
 
 import numpy as np
@@ -22,13 +23,14 @@ SAME: Final = 64.0
 DIFFERS: Final = 4096.0
 TWINS: Final = 2
 MORE_TWINS: Final = 4
+POOL: Final = 1_048_573
 JUMP: Final = 2.0**-26
 """A twin that moves an element by more than this share of its size has jumped, not been rounded."""
 
 
-def generator(seed: int, name: str, twin: int = 0) -> np.random.Generator:
+def generator(seed: int, name: str) -> np.random.Generator:
     """Random numbers of one tensor: the same for a name and seed, whatever else is drawn."""
-    return np.random.default_rng([seed, twin, zlib.crc32(name.encode())])
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def widened(value: Array) -> Array:
@@ -65,11 +67,29 @@ def _amount(shape: Sequence[int]) -> float:
 
 
 def nudged(value: Array, seed: int, name: str, twin: int, ulp: float = ULP) -> Array:
-    """A twin's value: each element times 1 + ulp U(-1, 1); integers and twin 0 are as they are."""
+    """A twin's value: each element times 1 + ulp U(-1, 1); integers and twin 0 are as they are.
+
+    The factors come from a pool of a prime number of them, read from a place that the name says: so
+    a large tensor costs no more than its multiplication.
+    """
     if twin == 0 or value.dtype.kind != "f":
         return value
-    uniform = generator(seed, name, twin).random(value.shape)
-    return np.asarray(value * (1.0 + ulp * (2.0 * uniform - 1.0)))
+    factors = _factors(seed, twin, ulp)
+    start = zlib.crc32(name.encode()) % POOL
+    flat = np.asarray(value, np.float64).reshape(-1)
+    moved = np.empty_like(flat)
+    done = 0
+    while done < flat.size:
+        stop = min(flat.size, done + POOL - start)
+        moved[done:stop] = flat[done:stop] * factors[start : start + stop - done]
+        done, start = stop, 0
+    return moved.reshape(value.shape)
+
+
+@lru_cache(maxsize=16)
+def _factors(seed: int, twin: int, ulp: float) -> Array:
+    uniform = np.random.default_rng([seed, twin]).random(POOL)
+    return 1.0 + ulp * (2.0 * uniform - 1.0)
 
 
 @final
@@ -136,12 +156,13 @@ def measure(original: Sequence[Array], port: Sequence[Array], reference: float =
         apart = np.where(finite, np.abs(a - b), 0.0)
         half_ulp = 0.5 * np.spacing(np.where(finite, np.maximum(np.abs(a), np.abs(b)), 1.0))
     scale = np.maximum(np.maximum(both, floor), half_ulp)
-    ratios = np.where(apart == 0, 0.0, apart / scale)
+    with np.errstate(invalid="ignore", divide="ignore"):  # where both are zero there is no noise
+        ratios = np.where(apart == 0, 0.0, apart / scale)
     worst = np.unravel_index(int(np.argmax(ratios)), a.shape)
     largest = float(np.abs(a[finite]).max())
-    own = float(np.sqrt(np.mean(np.square(a[finite] / largest)))) * largest if largest else 0.0
     if not largest and not apart.any():
         return Measured(0.0, reason="zero on both sides")
+    own = float(np.sqrt(np.mean(np.square(a[finite] / largest)))) * largest if largest else 0.0
     sizes = np.where(finite, np.abs(a), 0.0)
     jumps = both > JUMP * np.maximum(sizes, max(own, reference))
     noise = both > JUMP * np.maximum(sizes, own)

@@ -41,7 +41,7 @@ def find_weights(
         return toml.load(given, first, second)
     said = toml.moves_of(given, first, second) if isinstance(given, Mapping) else ()
     found = find(program_of(original, calls[0]), program_of(port, calls[1]), said)
-    if not found.open_choices:
+    if not found.open_choices or original.only_steps:
         return found
     settled = found.settle(_Distance(original, port, batches, names, seed))
     return replace(settled, doubts=(*settled.doubts, *_reordered(found, settled)))
