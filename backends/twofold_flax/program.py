@@ -37,13 +37,21 @@ class Program:
 
     def logits(self, state: State, inputs: Array) -> Array:
         """Logits (batch, out_features) in evaluation mode."""
-        model = nnx.merge(self.graph, state.params, state.buffers)
-        return model(inputs)
+        return self.model(state.params, state.buffers)(inputs)
 
     def training_logits(self, state: State, inputs: Array) -> Array:
         """Logits (batch, out_features) in training mode, with the masks of the state's step."""
-        model = nnx.merge(self.graph, state.params, state.buffers)
+        model = self.model(state.params, state.buffers)
         return model(inputs, self.key(state.step), training=True)
+
+    def model(self, params: Params, buffers: Params) -> Network:
+        """A model of these values, with buffers of its own.
+
+        Batch norm moves its buffers in place: those of a state must stay, and Flax lets it change
+        none from outside a trace.
+        """
+        own: Params = jax.tree.map(lambda leaf: leaf, buffers)
+        return nnx.merge(self.graph, params, own)
 
     def evaluate(self, state: State, inputs: Array, targets: Array) -> Array:
         """The loss in evaluation mode."""
@@ -64,7 +72,7 @@ class Program:
         Of several micro-batches a compiled program holds one after the other, and may compute them
         in any order; no model with buffers has several.
         """
-        model = nnx.merge(self.graph, state.params, state.buffers)
+        model = self.model(state.params, state.buffers)
         parts = self.cut(model, inputs, targets, self.key(state.step))
         results = [self.gradients_of(state, part) for part in parts]
         loss, gradients = accumulated([(loss, own) for loss, _, own in results])
@@ -81,9 +89,7 @@ class Program:
         """A part's share of the loss, the buffers that it moved, its share of the gradients."""
 
         def loss_of(params: Params) -> tuple[Array, Params]:
-            # Variables of this trace: Flax lets batch norm change no others.
-            buffers: Params = jax.tree.map(lambda leaf: leaf, state.buffers)
-            model = nnx.merge(self.graph, params, buffers)
+            model = self.model(params, state.buffers)
             logits = model(part.inputs, part.key, part.masks, training=True)
             loss = part.weighted(self.loss(logits, part.targets))  # ()
             return loss, nnx.state(model, nnx.BatchStat)
