@@ -9,6 +9,7 @@
     │   ├── DeviceUnavailable           a device this machine or framework does not have
     │   └── ResultError                 a stored result that cannot be read
     ├── ParityDiverges              1   two things that should compute the same do not
+    ├── SideFailed                  3   a model of a pair raised an error when it was called
     └── EngineFailed                3   an engine broke while it ran
 
 Messages name the field or tensor, what was given, what is allowed and what to do.
@@ -57,6 +58,12 @@ class ParityDiverges(TwofoldError):
     """An engine does not compute what the oracle says."""
 
     exit_code = 1
+
+
+class SideFailed(TwofoldError):
+    """A model of a pair raised an error when it was called; the message has the place."""
+
+    exit_code = 3
 
 
 class EngineFailed(TwofoldError):
