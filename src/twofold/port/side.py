@@ -116,7 +116,8 @@ class Answer:
     `outputs` by path ("" for a single array, "0", "logits", "past.0.key"); `modules` by module
     path, with ".1" and so on behind it for the later parts of an output of several arrays.
     `gradients` has every trainable parameter that the loss reaches; `unreached` names the others.
-    `draws` are source lines of random draws other than dropout masks.
+    `draws` are source lines of random draws other than dropout masks; `notes` are sentences on
+    what a reader must know of this run, such as an input that the model changed in place.
     """
 
     outputs: Mapping[str, Array]
@@ -128,6 +129,7 @@ class Answer:
     casts: tuple[Cast, ...] = ()
     unreached: tuple[str, ...] = ()
     draws: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @final
@@ -186,8 +188,8 @@ class Side(ABC):
         """Names of tensors in the order in which the program first uses them."""
 
     @abstractmethod
-    def stepper(self, call: Call) -> Stepper:
-        """A fresh optimizer on `call.tensors`. Raises SideFailed without an optimizer."""
+    def stepper(self) -> Stepper:
+        """A fresh optimizer of this side. Raises BadInput without one."""
 
     def part(self, path: str) -> Side:
         """The side of one module of this one, by its path. Raises BadInput."""

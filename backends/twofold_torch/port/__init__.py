@@ -1,0 +1,1 @@
+"""PyTorch models as sides of a pair."""

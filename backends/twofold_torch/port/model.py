@@ -1,0 +1,255 @@
+"""`Torch`: a PyTorch module as a side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from twofold.errors import BadInput, SideFailed, TwofoldError
+from twofold.port.calling import arguments, parameter_names, told
+from twofold.port.side import Answer, Array, Call, Module, Side, Stepper, Tensor
+from twofold.port.trees import leaves, mapped
+from twofold_torch.port.describe import is_compiled, modules_of, plain_name, tensors_of
+from twofold_torch.port.live import DTYPES, lent, tensors_from
+from twofold_torch.port.places import Places
+from twofold_torch.port.wide import Watch
+
+VIEWS = frozenset(["t", "view", "transpose", "unsqueeze", "detach", "alias", "expand", "permute"])
+
+
+@final
+class Torch(Side):
+    """Any `nn.Module`, as it is used.
+
+    `call(module, batch)` returns what the model computes; without it the module is called with
+    what its forward takes of the batch. `loss(outputs, batch)` is a scalar. `optimizer(parameters)`
+    makes an optimizer, or an optimizer and its scheduler; `clip(parameters)` runs before each step.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        call: Callable[..., Any] | None = None,
+        loss: Callable[[Any, Any], Any] | None = None,
+        optimizer: Any = None,
+        clip: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise BadInput(f"Torch: {type(module).__name__} given; allowed is an nn.Module")
+        self.module = module
+        self._call = call
+        self._loss = loss
+        self.optimizer = optimizer
+        self.clip = clip
+        self._compiled = is_compiled(module)
+
+    @property
+    def label(self) -> str:
+        """ "PyTorch" and the name of the class."""
+        inner = getattr(self.module, "_orig_mod", self.module)
+        return f"PyTorch {type(inner).__name__}{' (compiled)' if self._compiled else ''}"
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether a loss was given."""
+        return self._loss is not None
+
+    @property
+    def has_optimizer(self) -> bool:
+        """Whether an optimizer was given."""
+        return self.optimizer is not None
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every parameter and buffer of the module."""
+        return tensors_of(self.module)
+
+    def modules(self) -> tuple[Module, ...]:
+        """Every module of the module."""
+        return modules_of(self.module)
+
+    def part(self, path: str) -> Torch:
+        """The side of one submodule. Raises BadInput."""
+        try:
+            return Torch(self.module.get_submodule(path))
+        except AttributeError:
+            known = ", ".join(name for name, _ in self.module.named_modules() if name)
+            raise BadInput(f"part: {path!r} given; the module has {known}") from None
+
+    def answer(self, call: Call) -> Answer:
+        """Run the module once. Raises SideFailed."""
+        with self.session(call) as (batch, watch):
+            places = Places(self.module, call) if {"modules"} & call.want or call.forced else None
+            graph = "gradients" in call.want
+            with places or nullcontext(), torch.set_grad_enabled(graph):
+                outputs = self.outputs(batch, call)
+                flat = dict(leaves(outputs, torch.is_tensor))
+                loss = self.loss(outputs, flat, batch, call) if self._asked(call) else None
+            with watch or nullcontext():
+                gradients, unreached = self._gradients(loss) if graph else ({}, ())
+            return Answer(
+                outputs={path: _numbers(value) for path, value in flat.items()},
+                loss=None if loss is None else _numbers(loss),
+                gradients=gradients,
+                buffers=self._buffers() if "buffers" in call.want else {},
+                modules={} if places is None else places.found,
+                masks=tuple(watch.masks) if watch else (),
+                casts=watch.casts if watch else (),
+                unreached=unreached,
+                draws=tuple(dict.fromkeys(watch.drawn)) if watch else (),
+                notes=_changed(batch, call.batch),
+            )
+
+    @contextmanager
+    def session(self, call: Call) -> Iterator[tuple[Any, Watch | None]]:
+        """The module filled and lent, with the batch as tensors; errors told as SideFailed."""
+        wide = call.wide and call.precision == "float64"
+        # A mode below autograd would make Dynamo run the module as it was before compilation.
+        watch = None if self._compiled else Watch(wide=wide, masks=call.masks)
+        dtype = DTYPES[call.precision]
+        try:
+            with lent(self.module, call.tensors, call.precision, call.mode == "training"):
+                batch = mapped(call.batch, lambda _, item: tensors_from(item, dtype))
+                self._watch = watch
+                yield batch, watch
+        except TwofoldError:
+            raise
+        except Exception as error:
+            raise SideFailed(f"{self.label}: {_explained(error)}") from error
+
+    def outputs(self, batch: Any, call: Call) -> Any:
+        """What the model computes from a batch of tensors."""
+        training = call.mode == "training"
+        with self._watch or nullcontext():
+            if self._call is not None:
+                named = parameter_names(self._call)
+                extra = {"training": training} if "training" in named else {}
+                return self._call(self.module, batch, **extra)
+            inner = getattr(self.module, "_orig_mod", self.module)
+            positional, named_arguments = arguments(
+                batch, call.inputs, inner.forward, self.has_loss
+            )
+            return self.module(*positional, **named_arguments)
+
+    def loss(
+        self, outputs: Any, flat: Mapping[str, torch.Tensor], batch: Any, call: Call
+    ) -> torch.Tensor:
+        """The person's loss, or the outputs' product with a fixed projection. Raises BadInput."""
+        with self._watch or nullcontext():
+            if self._loss is not None:
+                value = self._loss(outputs, batch)
+                if not isinstance(value, torch.Tensor) or value.numel() != 1:
+                    given = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
+                    raise BadInput(f"{self.label}: loss: {given} returned; allowed is a scalar")
+                return value.reshape(())
+            total = torch.zeros((), dtype=DTYPES[call.precision])
+            for path, weights in (call.projection or {}).items():
+                output = flat[path]
+                if output.is_floating_point():
+                    factor = torch.from_numpy(np.array(weights)).to(output.dtype)
+                    total = total + (output * factor).sum()
+            return total
+
+    def _asked(self, call: Call) -> bool:
+        return bool({"loss", "gradients"} & call.want)
+
+    def _gradients(self, loss: torch.Tensor | None) -> tuple[dict[str, Array], tuple[str, ...]]:
+        named = [(plain_name(n), p) for n, p in self.module.named_parameters() if p.requires_grad]
+        if loss is None or not named:
+            return {}, ()
+        if not loss.requires_grad:
+            raise BadInput(
+                f"{self.label}: no parameter reaches the loss with a gradient; torch.no_grad, "
+                ".detach() or .item() inside the model may be why"
+            )
+        found = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)
+        pairs = [(name, value) for (name, _), value in zip(named, found, strict=True)]
+        return (
+            {name: _numbers(value) for name, value in pairs if value is not None},
+            tuple(name for name, value in pairs if value is None),
+        )
+
+    def _buffers(self) -> dict[str, Array]:
+        return {plain_name(name): _numbers(value) for name, value in self.module.named_buffers()}
+
+    def first_use(self, call: Call) -> Sequence[str]:
+        """Names of parameters and buffers in the order of their first use that is not a view."""
+        recorder = _Uses()
+        with self.session(call) as (batch, _), torch.no_grad():
+            for name, value in [*self.module.named_parameters(), *self.module.named_buffers()]:
+                if value.numel():
+                    pointer = value.untyped_storage().data_ptr()
+                    recorder.names.setdefault(pointer, plain_name(name))
+            self._watch = None
+            with recorder:
+                self.outputs(batch, call)
+        return tuple(recorder.order)
+
+    def stepper(self) -> Stepper:
+        """A fresh optimizer of the module. Raises BadInput."""
+        from twofold_torch.port.steps import TorchStepper
+
+        if self.optimizer is None:
+            raise BadInput(f"{self.label}: no optimizer given")
+        return TorchStepper(self)
+
+
+@final
+class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The order in which storages are first used by something that is not a view."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: dict[int, str] = {}
+        self.order: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func.overloadpacket.__name__ not in VIEWS:
+            for value in tree_leaves((args, kwargs)):
+                if isinstance(value, torch.Tensor) and value.numel():
+                    name = self.names.get(value.untyped_storage().data_ptr())
+                    if name is not None and name not in self.order:
+                        self.order.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def _numbers(value: Any) -> Array:
+    """A tensor or number as NumPy, floats in float64; a copy only where the type changes."""
+    if not isinstance(value, torch.Tensor):
+        return np.asarray(value)
+    plain = value.detach()
+    return np.asarray((plain.double() if plain.is_floating_point() else plain).numpy())
+
+
+def _changed(batch: Any, given: Any) -> tuple[str, ...]:
+    """Sentences on inputs that the model wrote into."""
+    before = dict(leaves(given, lambda item: isinstance(item, np.ndarray)))
+    after = dict(leaves(batch, torch.is_tensor))
+    return tuple(
+        f"the model changes its input {path or 'batch'} in place; each run gets a copy"
+        for path, value in after.items()
+        if not np.array_equal(
+            _numbers(value), np.asarray(before[path], _numbers(value).dtype), equal_nan=True
+        )
+    )
+
+
+def _explained(error: Exception) -> str:
+    """An error of the person's code, with a word on float64 where a kernel has none."""
+    text = told(error)
+    if "not implemented for 'Double'" in text or "expected scalar type Float" in text:
+        return f"{text}; this operation has no float64, and without it there is no verdict"
+    return text

@@ -1,0 +1,71 @@
+"""Outputs of a module's modules: kept, or exchanged for given ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import nn
+
+from twofold.port.side import Array, Call
+from twofold.port.trees import leaves, mapped
+from twofold_torch.port.describe import plain_name
+
+
+@final
+class Places:
+    """Forward hooks while the module runs. A module's second call is named "path@2", and so on."""
+
+    def __init__(self, module: nn.Module, call: Call) -> None:
+        self.found: dict[str, Array] = {}
+        self._module = module
+        self._call = call
+        self._calls: Counter[str] = Counter()
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Places:
+        seen = set()
+        for full, item in self._module.named_modules():
+            name = plain_name(full)
+            if name and name not in seen:
+                seen.add(name)
+                self._handles.append(item.register_forward_hook(self._hook(name)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _hook(self, name: str) -> Any:
+        def after(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            self._calls[name] += 1
+            count = self._calls[name]
+            place = name if count == 1 else f"{name}@{count}"
+            return self._exchanged(place, output)
+
+        return after
+
+    def _exchanged(self, place: str, output: Any) -> Any:
+        position = iter(range(len(list(leaves(output, torch.is_tensor)))))
+
+        def change(_path: str, value: Any) -> Any:
+            if not isinstance(value, torch.Tensor):
+                return value
+            part = next(position)
+            key = place if part == 0 else f"{place}.{part}"
+            if "modules" in self._call.want:
+                self.found[key] = _kept(value)
+            if key not in self._call.forced:
+                return value
+            given = torch.from_numpy(np.array(self._call.forced[key]))
+            return given.to(value.dtype).reshape(value.shape)
+
+        return mapped(output, change)
+
+
+def _kept(value: torch.Tensor) -> Array:
+    plain = value.detach()
+    plain = plain.double() if plain.is_floating_point() else plain
+    return np.array(plain.numpy())

@@ -1,0 +1,84 @@
+"""Optimizer steps of a PyTorch module, as its owner takes them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import nullcontext
+from copy import copy
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import torch
+
+from twofold.errors import BadInput
+from twofold.port.side import Array, Call, StepAnswer, Stepper
+from twofold.port.trees import leaves
+from twofold_torch.port.describe import plain_name
+
+if TYPE_CHECKING:
+    from twofold_torch.port.model import Torch
+
+
+@final
+class TorchStepper(Stepper):
+    """Backward, clip, step, schedule; the optimizer is made at the first step."""
+
+    def __init__(self, side: Torch) -> None:
+        self._side = side
+        self._optimizer: Any = None
+        self._scheduler: Any = None
+
+    def step(self, call: Call) -> StepAnswer:
+        """One step from the call's tensors. Raises SideFailed."""
+        side = self._side
+        with side.session(call) as (batch, watch):
+            if self._optimizer is None:
+                self._optimizer, self._scheduler = _made(side)
+            self._optimizer.zero_grad()
+            outputs = side.outputs(batch, call)
+            flat = dict(leaves(outputs, torch.is_tensor))
+            loss = side.loss(outputs, flat, batch, call)
+            with watch or nullcontext():
+                loss.backward()  # type: ignore[no-untyped-call]
+            if side.clip is not None:
+                side.clip(list(side.module.parameters()))
+            self._optimizer.step()
+            if self._scheduler is not None:
+                self._scheduler.step()
+            named = [*side.module.named_parameters(), *side.module.named_buffers()]
+            return StepAnswer(
+                loss=np.asarray(loss.detach().double().numpy()),
+                tensors={plain_name(name): _copy(value) for name, value in named},
+                casts=watch.casts if watch else (),
+            )
+
+
+def _made(side: Torch) -> tuple[Any, Any]:
+    """The optimizer and its scheduler, or None. Raises BadInput."""
+    given = side.optimizer
+    if isinstance(given, torch.optim.Optimizer):
+        own = {id(p) for p in side.module.parameters()}
+        if not all(id(p) in own for group in given.param_groups for p in group["params"]):
+            raise BadInput(f"{side.label}: optimizer: it holds parameters of another model")
+        fresh = copy(given)
+        fresh.state = defaultdict(dict)
+        fresh.param_groups = [dict(group) for group in given.param_groups]
+        return fresh, None
+    if not callable(given):
+        raise BadInput(
+            f"{side.label}: optimizer: {type(given).__name__} given; allowed is a function of the "
+            "parameters that returns an optimizer, or an optimizer and its scheduler"
+        )
+    made = given(list(side.module.parameters()))
+    optimizer, scheduler = made if isinstance(made, tuple) else (made, None)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise BadInput(
+            f"{side.label}: optimizer: the function returned a {type(optimizer).__name__}; allowed "
+            "is a torch.optim.Optimizer"
+        )
+    return optimizer, scheduler
+
+
+def _copy(value: torch.Tensor) -> Array:
+    plain = value.detach()
+    return np.array((plain.double() if plain.is_floating_point() else plain).numpy())
