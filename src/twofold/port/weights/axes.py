@@ -139,7 +139,9 @@ def parse(text: str) -> Axes:
     if not arrow:
         raise BadInput(f"axes {text!r}: '->' is missing; allowed is such as 'out in -> in out'")
     axes = Axes(_side(left, text), _side(right, text))
-    names = [[a.name for group in side for a in group if a.name] for side in (axes.left, axes.right)]
+    names = [
+        [a.name for group in side for a in group if a.name] for side in (axes.left, axes.right)
+    ]
     for side in names:
         twice = [name for name in side if side.count(name) > 1]
         if twice:

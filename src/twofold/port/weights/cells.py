@@ -50,8 +50,10 @@ def _pieces(tensor: Tensor, gates: int, axis: int) -> Iterator[Piece]:
     size = tensor.value.shape[axis] // gates
     for gate in range(gates):
         whole = gates == 1
-        yield Piece(tensor.name) if whole else along(
-            tensor.name, axis, gate * size, (gate + 1) * size
+        yield (
+            Piece(tensor.name)
+            if whole
+            else along(tensor.name, axis, gate * size, (gate + 1) * size)
         )
 
 

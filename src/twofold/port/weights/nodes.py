@@ -32,7 +32,7 @@ class Program:
 class Node:
     """A part of a tensor in its program.
 
-    `use` is its place in the order of use, None if the program does not use it; `after` the indices
+    `pack` numbers the packed matrix that it was split from. `use` is its place in the order of use, None if the program does not use it; `after` the indices
     of the nodes nearest upstream. `alias` marks a second use of a tied tensor, which needs no
     partner.
     """
@@ -45,6 +45,7 @@ class Node:
     alias: bool = False
     role: str = ""
     operation: str = ""
+    pack: int | None = None
 
     @property
     def name(self) -> str:
@@ -67,30 +68,38 @@ def nodes_of(program: Program) -> list[Node]:
     parts = _parts_by_name(program, stacked)
     nodes: list[Node] = []
     made: dict[int, list[int]] = {}
+    seen: set[tuple[str, int | None]] = set()
     for place, use in enumerate(program.uses):
         if use.name not in program.tensors:
             continue
         before = [made.get(other, []) for other in sorted(use.after)]
         upstream = frozenset(index for indices in before for index in indices)
-        found = parts[use.name, use.part]
+        layer = use.part if use.name in stacked else None
+        if layer is None and use.part is not None and (use.name, None) in seen:
+            continue  # another row of a tensor that is no stack of layers
+        seen.add((use.name, layer))
+        found = parts[use.name, layer]
         made[place] = list(range(len(nodes), len(nodes) + len(found)))
         for index, part in enumerate(found):
             pairwise = len(found) > 1 and len(before) == 1 and len(before[0]) == len(found)
             after = frozenset((before[0][index],)) if pairwise else upstream
             nodes.append(replace(_node(part, program, use), use=place, after=after))
-    used = {(use.name, use.part) for use in program.uses}
     for key, found in parts.items():
-        if key not in used and key[0] not in {name for name, _ in used if key[1] is None}:
+        if key not in seen:
             nodes += [_node(part, program, None) for part in found]
     return nodes
 
 
 def _stacks(program: Program) -> dict[str, int]:
     """The tensors that the program takes layer by layer, and how many layers there are."""
+    layers: dict[str, set[int | None]] = {}
+    for use in program.uses:
+        if use.name in program.tensors:
+            layers.setdefault(use.name, set()).add(use.part)
     return {
-        use.name: program.tensors[use.name].value.shape[0]
-        for use in program.uses
-        if use.part is not None and use.name in program.tensors
+        name: len(parts)
+        for name, parts in layers.items()
+        if None not in parts and parts == set(range(program.tensors[name].value.shape[0]))
     }
 
 

@@ -114,7 +114,9 @@ def _attention(tensor: Tensor) -> Iterator[Part]:
     """`torch.nn.MultiheadAttention`: query, key and value in one tensor, or in three."""
     leaf, place = tensor.leaf, tensor.module
     if leaf in ("in_proj_weight", "in_proj_bias"):
-        role, reading = ("kernel", ("out", "in")) if leaf == "in_proj_weight" else ("bias", ("out",))
+        role, reading = (
+            ("kernel", ("out", "in")) if leaf == "in_proj_weight" else ("bias", ("out",))
+        )
         size = tensor.value.shape[0] // 3
         for index, name in enumerate(_PROJECTIONS):
             piece = along(tensor.name, 0, index * size, (index + 1) * size)
