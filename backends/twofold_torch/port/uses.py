@@ -61,7 +61,7 @@ def uses_of(run: Callable[[], object], tensors: Mapping[str, torch.Tensor]) -> t
     return tracer.recorder.uses
 
 
-class _Tracer(TorchDispatchMode):
+class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         self.recorder = Recorder()
@@ -105,7 +105,7 @@ class _Tracer(TorchDispatchMode):
     def _follow(
         self, operation: str, args: tuple[Any, ...], ref: Seen, outputs: list[torch.Tensor]
     ) -> bool:
-        """Whether the operation only looks at a tensor in another way; its results are known then."""
+        """Whether the operation only looks at a tensor in another way; then results are known."""
         for place, tensor in enumerate(outputs):
             seen = _seen(operation, args, ref, tensor, place)
             if seen is None:

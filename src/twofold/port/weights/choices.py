@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Final, Literal, final
@@ -43,8 +43,7 @@ def moves_and_choices(pairing: Pairing) -> tuple[tuple[Move, ...], tuple[Choice,
     certain: list[Move] = []
     choices: list[Choice] = []
     packs, plain = _separated(pairs)
-    for same in packs:
-        choices.append(_packed(same))
+    choices += map(_packed, packs)
     usual = {(_kind(p), str(w[0])) for p in plain if len(w := _ways(p)) == 1}
     open_pairs: dict[tuple[object, ...], list[Pair]] = defaultdict(list)
     for pair in plain:
@@ -191,14 +190,14 @@ def _interleaved(pair: Pair, heads: int, size: int, parts: int, turned: bool) ->
 
 def _flattened(pairing: Pairing, pair: Pair) -> tuple[tuple[Move, ...], ...]:
     """Ways of a matrix behind a convolution, whose inputs may be ordered by channel or by place."""
-    readings = pair.original.part.reading, pair.port.part.reading
-    if pair.original.role != "kernel" or not all(r and set(r) == {"in", "out"} for r in readings):
+    left, right = pair.original.part.reading, pair.port.part.reading
+    if left is None or right is None or not set(left) == set(right) == {"in", "out"}:
         return ()
-    before = _maps_before(pairing.a, pair.original), _maps_before(pairing.b, pair.port)
-    if before[0] is None or before[1] is None or before[0][0] != before[1][0]:
+    before, other = _maps_before(pairing.a, pair.original), _maps_before(pairing.b, pair.port)
+    if before is None or other is None or before[0] != other[0]:
         return ()
-    (channels, first), (_, second) = before
-    inputs = pair.original.shape[(readings[0] or ()).index("in")]
+    (channels, first), (_, second) = before, other
+    inputs = pair.original.shape[left.index("in")]
     places = inputs // channels
     if inputs % channels or places == 1 or first == second:
         return ()
@@ -239,10 +238,9 @@ def _reordered(axes: Axes, sizes: tuple[int, int, int], *, channels_first: bool)
     orders: tuple[Group, Group] = ((c, h, w), (h, w, c))
     if not channels_first:
         orders = orders[::-1]
-    put: Callable[[tuple[Group, ...], Group], tuple[Group, ...]] = (
-        lambda side, order: tuple(  # noqa: E731
-            (replace(order[0], size=None), *order[1:]) if group[0].name == "in" else group
-            for group in side
-        )
-    )
-    return Axes(put(axes.left, orders[0]), put(axes.right, orders[1]))
+    return Axes(_with_inputs(axes.left, orders[0]), _with_inputs(axes.right, orders[1]))
+
+
+def _with_inputs(side: tuple[Group, ...], order: Group) -> tuple[Group, ...]:
+    inputs = (replace(order[0], size=None), *order[1:])
+    return tuple(inputs if group[0].name == "in" else group for group in side)

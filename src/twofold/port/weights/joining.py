@@ -35,13 +35,12 @@ def _join(one: Move, other: Move) -> Move | None:
         return None
     places = _range(one.original.index), _range(one.port.index)
     following = _range(other.original.index), _range(other.port.index)
-    if None in places or None in following:
-        return None
     names = []
     for place, after, groups in zip(
         places, following, (one.axes.left, one.axes.right), strict=True
     ):
-        assert place is not None and after is not None
+        if place is None or after is None:
+            return None
         if place[0] != after[0] or place[2] != after[1]:
             return None
         names.append(groups[place[0]][0].name)

@@ -11,11 +11,13 @@ import numpy as np
 
 from twofold.errors import BadInput
 from twofold.port.side import Array
-from twofold.port.weights.axes import Axes
+from twofold.port.weights.axes import Axes, Group
 from twofold.port.weights.pieces import Piece
 
 How: TypeAlias = Literal["layer type", "path", "first use", "shape", "float64", "given"]
 Kind: TypeAlias = Literal["one", "packed", "tied", "merged"]
+Part: TypeAlias = tuple[Piece, tuple[str, ...]]
+"""A piece and the indices that are taken of its interleaved axes: a set of elements."""
 What: TypeAlias = Literal["values", "gradients"]
 
 
@@ -33,6 +35,26 @@ class Move:
     axes: Axes
     how: How
     merged: bool = False
+
+    @property
+    def original_part(self) -> Part:
+        """The elements of the original that move."""
+        return self.original, _indices(self.axes.left)
+
+    @property
+    def port_part(self) -> Part:
+        """The elements of the port that they become."""
+        return self.port, _indices(self.axes.right)
+
+    def elements(self, array: Array, *, port: bool) -> Array:
+        """A view of the elements of a tensor of one side that move. Raises BadInput."""
+        piece = self.port if port else self.original
+        return self.axes.elements(piece.view(array), right=port)
+
+
+def _indices(groups: Sequence[Group]) -> tuple[str, ...]:
+    """Which indices are taken of axes that are interleaved."""
+    return tuple(str(axis) for group in groups for axis in group if axis.taken)
 
 
 @final
@@ -76,10 +98,10 @@ def links_of(moves: Iterable[Move]) -> tuple[Link, ...]:
 def _link(moves: Sequence[Move]) -> Link:
     originals = tuple(dict.fromkeys(move.original.name for move in moves))
     ports = tuple(dict.fromkeys(move.port.name for move in moves))
-    pieces = {move.original for move in moves}, {move.port for move in moves}
+    parts = {move.original_part for move in moves}, {move.port_part for move in moves}
     if any(move.merged for move in moves):
         kind: Kind = "merged"
-    elif len(pieces[0]) < len(moves) or len(pieces[1]) < len(moves):
+    elif len(parts[0]) < len(moves) or len(parts[1]) < len(moves):
         kind = "tied"
     else:
         kind = "packed" if len(originals) + len(ports) > 2 else "one"
@@ -121,7 +143,7 @@ def _cannot_split(link: Link, back: bool) -> bool:
     """Whether a gradient here is the sum of several there, so that it says nothing of each."""
     if link.kind != "tied":
         return False
-    shared = [move.port if back else move.original for move in link.transform]
+    shared = [move.port_part if back else move.original_part for move in link.transform]
     return len(set(shared)) < len(shared)
 
 
@@ -133,15 +155,17 @@ def _carry_link(
     *,
     back: bool,
 ) -> None:
-    shared = Counter(move.port for move in link.transform)
-    written: set[Piece] = set()
-    given: set[Piece] = set()
+    shared = Counter(move.port_part for move in link.transform)
+    written: set[Part] = set()
+    given: set[Part] = set()
     for move in link.transform:
-        source, target = (move.port, move.original) if back else (move.original, move.port)
+        source, target = move.original_part, move.port_part
+        if back:
+            source, target = target, source
         new, old = _views(move, tensors, result, back=back)
         adds = what == "gradients"
         if move.merged:
-            to_sum = (shared[move.port] > 1) != back
+            to_sum = (shared[move.port_part] > 1) != back
             adds = to_sum and what == "values"
             if not to_sum and what == "values" and source in given:
                 continue  # the first of several holds all of the sum, the others stay zero

@@ -32,9 +32,9 @@ class Program:
 class Node:
     """A part of a tensor in its program.
 
-    `pack` numbers the packed matrix that it was split from. `use` is its place in the order of use, None if the program does not use it; `after` the indices
+    `use` is its place in the order of use, None if the program does not use it; `after` the indices
     of the nodes nearest upstream. `alias` marks a second use of a tied tensor, which needs no
-    partner.
+    partner. `pack` numbers the packed matrix that it was split from.
     """
 
     part: Part

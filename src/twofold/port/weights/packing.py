@@ -50,7 +50,8 @@ def split(
 ) -> tuple[list[Node], list[list[int]]]:
     """Nodes with some of them split along their outputs, and the new places of each old one.
 
-    `packed` has the number of the pack and the sizes of its parts by the place of a node. A part that follows a node split in as many is linked to its own part of that.
+    `packed` has the number of the pack and the sizes of its parts by the place of a node. A part
+    that follows a node split in as many is linked to its own part of that.
     """
     places: list[list[int]] = []
     count = 0

@@ -263,14 +263,14 @@ class _Nearness:
         return words + (_NEIGHBOURS * (1 - len(known & others) / both) if both else 0.0)
 
 
-def _cost(state: Pairing, place: Sequence[float], i: int, j: int) -> float:
+def _cost(state: Pairing, place: np.ndarray, i: int, j: int) -> float:
     one, other = state.a[i], state.b[j]
     if not state.fit(i, j):
         return float("inf")
     price = 4.0 * (one.alias + other.alias)
     if one.use is None or other.use is None:
         return price + (0.0 if one.use is other.use else 20.0)
-    return price + abs(place[i] - j)
+    return price + float(abs(place[i] - j))
 
 
 def _warp(state: Pairing) -> np.ndarray:

@@ -43,7 +43,7 @@ def arrays_of(
     """The arrays of a state under the names of a side; second names of tied tensors are resolved.
 
     A prefix that a wrapper puts before every name ("module.", "_orig_mod.") is taken away. Raises
-    BadInput for names that the side does not have, for other shapes, and for tied names that differ.
+    BadInput for names that the side does not have, other shapes, and tied names that differ.
     """
     arrays = {name: array(name, value) for name, value in state.items()}
     arrays = _unwrapped(arrays, shapes, tied)
@@ -96,14 +96,15 @@ def _bfloat16(name: str) -> np.dtype[Any]:
         raise BadInput(
             f"{name}: is bfloat16, which NumPy has from ml_dtypes; pip install ml_dtypes"
         )
-    return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    dtype: np.dtype[Any] = np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    return dtype
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Array]:
     """The tensors of a safetensors file. Raises DataError."""
     source = Path(path)
     try:
-        stored = deserialize(source.read_bytes())
+        stored = deserialize(source.read_bytes())  # type: ignore[no-untyped-call]
     except OSError as error:
         raise DataError(f"{source}: cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
@@ -127,7 +128,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Array]:
 def save(tensors: Mapping[str, Array], path: str | os.PathLike[str]) -> Path:
     """Write tensors as a safetensors file, whole or not at all. Raises DataError."""
     target = Path(path)
-    content = {
+    content: dict[str, Any] = {
         name: {
             "dtype": value.dtype.name,
             "shape": list(value.shape),

@@ -1,7 +1,7 @@
 """A mapping as TOML: grouped by the original's modules, one line for each piece.
 
     [weights."blocks.0.attn"]  # torch.nn.MultiheadAttention
-    "in_proj_weight[0:64]" = { port = "att.query.kernel", axes = "(heads dim=16) in -> in heads dim" }
+    "in_proj_weight[0:64]" = { port = "att.q.kernel", axes = "(heads dim=16) in -> in heads dim" }
 
 The text before `=` and `port` name tensors or parts of them as NumPy does. Without `axes` nothing
 moves. Two entries of one `port` are added if they say `merged = true`, else they are tied and must
@@ -11,10 +11,10 @@ hold the same numbers; several ports of one entry stand in a list.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from twofold.port.weights.links import Move
 from twofold.port.weights.pieces import Piece
 from twofold.port.weights.weights import Inventory, Weights
 
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 FORMAT: Final = "twofold.port.weights/1"
 _HEAD: Final = """\
 # Which tensor of the original (left) is which of the port (right).
@@ -63,10 +64,14 @@ def dump(weights: Weights) -> str:
         for m in candidate
     }
     lines += [f"# To look at: {doubt}" for doubt in weights.doubts]
-    for module, moves in groupby(weights.moves, lambda move: _module(move.original.name)):
-        owner = weights.original.owners.get(module, "")
-        lines += ["", f"[weights.{_quoted(module)}]" + (f"  # {owner}" if owner else "")]
-        lines += _lines(list(moves), weights, open_moves)
+    by_module: dict[str, list[Move]] = {_module(name): [] for name in weights.original.shapes}
+    for move in weights.moves:
+        by_module[_module(move.original.name)].append(move)
+    for module, moves in by_module.items():
+        if moves:
+            owner = weights.original.owners.get(module, "")
+            lines += ["", f"[weights.{_quoted(module)}]" + (f"  # {owner}" if owner else "")]
+            lines += _lines(moves, weights, open_moves)
     left = weights.left_over
     if any(left):
         lines += ["", "[left_over]  # without a partner: kept as they are, never compared"]
@@ -90,7 +95,8 @@ def _lines(
         by_piece.setdefault(move.original, []).append(move)
     for piece, several in by_piece.items():
         module = _module(piece.name)
-        key = _quoted(str(piece)[len(module) + 1 if module else 0 :])
+        text = str(piece)[len(module) + 1 if module else 0 :]
+        key = text if _BARE.fullmatch(text) else _quoted(text)
         entries = [_entry(move) for move in several]
         value = entries[0] if len(entries) == 1 else "[" + ", ".join(entries) + "]"
         yield f"{key} = {value}  # {_comment(several[0], weights, open_moves)}"
@@ -241,21 +247,18 @@ def _require_fit(weights: Weights, where: str) -> None:
 
 
 def _require_once(weights: Weights, where: str) -> None:
-    """Every element of the port comes from one place, or from several that are said to be."""
+    """Every element of a tensor is in one entry, or in several that are said to be the same."""
     for link in weights.links:
-        for side in ("original", "port"):
-            pieces = [getattr(move, side) for move in link.transform]
-            overlap = _overlap(list(dict.fromkeys(pieces)))
-            if overlap is not None:
-                raise BadInput(f"{where}: {overlap[0]} and {overlap[1]} overlap; allowed is once")
-
-
-def _overlap(pieces: Sequence[Piece]) -> tuple[Piece, Piece] | None:
-    for index, one in enumerate(pieces):
-        for other in pieces[index + 1 :]:
-            if one.name == other.name and _meet(one, other):
-                return one, other
-    return None
+        for parts in (
+            [move.original_part for move in link.transform],
+            [move.port_part for move in link.transform],
+        ):
+            different = list(dict.fromkeys(parts))
+            for index, (one, taken) in enumerate(different):
+                for other, also in different[index + 1 :]:
+                    apart = one == other and len(taken) == len(also) > 0
+                    if one.name == other.name and not apart and _meet(one, other):
+                        raise BadInput(f"{where}: {one} and {other} overlap; allowed is once")
 
 
 def _meet(one: Piece, other: Piece) -> bool:
@@ -282,5 +285,6 @@ def _require_named(weights: Weights, named: Mapping[str, Any], where: str) -> No
         wrong = [name for name in allowed if name not in found]
         if wrong:
             raise BadInput(
-                f"{where}: left_over.{which}: {wrong[0]} has an entry, or does not exist; take it out"
+                f"{where}: left_over.{which}: {wrong[0]} has an entry, or does not exist; "
+                "take it out"
             )

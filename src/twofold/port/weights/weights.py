@@ -70,7 +70,7 @@ class Weights:
         chosen = (c.candidates[p] for c, p in zip(self.open_choices, self.picks, strict=True))
         moves = [*self.certain, *itertools.chain.from_iterable(chosen)]
         place = {name: index for index, name in enumerate(self.original.shapes)}
-        moves.sort(key=lambda move: (place[move.original.name], move.original.index[:1] != ()))
+        moves.sort(key=lambda move: place[move.original.name])
         return joined(moves, self.original.shapes, self.port.shapes)
 
     @cached_property
@@ -81,12 +81,12 @@ class Weights:
     @cached_property
     def loose_original(self) -> Mapping[str, Array]:
         """Elements of the original without a partner: name to a mask of the tensor's shape."""
-        return _loose(self.original.shapes, (move.original for move in self.moves))
+        return _loose(self.original.shapes, self.moves, port=False)
 
     @cached_property
     def loose_port(self) -> Mapping[str, Array]:
         """Elements of the port without a partner: name to a mask of the tensor's shape."""
-        return _loose(self.port.shapes, (move.port for move in self.moves))
+        return _loose(self.port.shapes, self.moves, port=True)
 
     @property
     def left_over(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -216,12 +216,25 @@ def _number(value: float) -> float:
     return float("inf") if np.isnan(value) else float(value)
 
 
-def _loose(shapes: Mapping[str, tuple[int, ...]], pieces: Iterable[Piece]) -> dict[str, Array]:
-    # Parts that are interleaved count as the whole tensor: they come in full sets.
-    free = {name: np.ones(shape, bool) for name, shape in shapes.items()}
-    for piece in pieces:
-        piece.view(free[piece.name])[...] = False
-    return {name: mask for name, mask in free.items() if mask.any() or not mask.size}
+def _loose(
+    shapes: Mapping[str, tuple[int, ...]], moves: Iterable[Move], *, port: bool
+) -> dict[str, Array]:
+    """Masks of what no move reaches; whole tensors that move need none."""
+    partly: dict[str, list[Move]] = {name: [] for name in shapes}
+    for move in moves:
+        piece, indices = move.port_part if port else move.original_part
+        if piece.name in partly and not piece.index and not indices:
+            del partly[piece.name]
+        elif piece.name in partly:
+            partly[piece.name].append(move)
+    masks = {}
+    for name, several in partly.items():
+        mask = np.ones(shapes[name], bool)
+        for move in several:
+            move.elements(mask, port=port)[...] = False
+        if mask.any() or not several:
+            masks[name] = mask
+    return masks
 
 
 def _left_over(loose: Mapping[str, Array]) -> Iterator[Piece]:
