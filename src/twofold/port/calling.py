@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any, Final
 
 from twofold.errors import BadInput
 
-LIBRARIES: Final = ("torch", "jax", "jaxlib", "flax", "optax", "twofold", "twofold_torch")
+LIBRARIES: Final = frozenset({"torch", "jax", "jaxlib", "flax", "optax"})
+WATCHERS: Final = ("wide.py", "calling.py")
 TRAINING: Final = ("training", "train", "is_training")
 EVALUATION: Final = ("deterministic", "use_running_average")
 
@@ -81,21 +81,17 @@ def mode_keywords(function: Callable[..., Any], training: bool) -> dict[str, boo
     return told | {name: not training for name in EVALUATION if name in names}
 
 
-def is_library(filename: str) -> bool:
-    """Whether a source file belongs to a framework, to Twofold or to Python itself."""
-    if filename.startswith("<"):
+def is_library(frame: FrameType) -> bool:
+    """Whether a frame runs code of a framework, of Twofold or of Python itself."""
+    if frame.f_code.co_filename.startswith("<"):
         return True
-    parts = Path(filename).parts
-    if "site-packages" in parts:
-        return parts[parts.index("site-packages") + 1] in LIBRARIES
-    return any(filename.startswith(root) for root in _ROOTS)
+    top = _top(frame)
+    return top in LIBRARIES or top.startswith("twofold") or top in sys.stdlib_module_names
 
 
-_ROOTS: Final = (
-    str(Path(__file__).parents[1]) + os.sep,
-    str(Path(__file__).parents[3] / "backends") + os.sep,
-    str(Path(os.__file__).parent) + os.sep,
-)
+def _top(frame: FrameType) -> str:
+    name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return "" if name == "__main__" else name
 
 
 def short(filename: str) -> str:
@@ -110,10 +106,16 @@ def short(filename: str) -> str:
 
 
 def own_line(frame: FrameType | None = None) -> str:
-    """The innermost line that is a person's own, such as "models.py:17"; "" if there is none."""
+    """The innermost line of the person's own code that runs, such as "models.py:17"; else "".
+
+    Where the judge itself called a framework, as for a backward pass, no line is the person's: what
+    lies outside is who asked the judge. So the search ends at the first frame of a side.
+    """
     at: FrameType | None = frame or sys._getframe(1)
     while at is not None:
-        if not is_library(at.f_code.co_filename):
+        if _top(at).startswith("twofold") and not at.f_code.co_filename.endswith(WATCHERS):
+            return ""
+        if not is_library(at):
             return f"{short(at.f_code.co_filename)}:{at.f_lineno}"
         at = at.f_back
     return ""
@@ -123,9 +125,8 @@ def failure_place(traceback: TracebackType | None) -> str:
     """The innermost own line of an error; "" if there is none."""
     place = ""
     while traceback is not None:
-        filename = traceback.tb_frame.f_code.co_filename
-        if not is_library(filename):
-            place = f"{short(filename)}:{traceback.tb_lineno}"
+        if not is_library(traceback.tb_frame):
+            place = f"{short(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
 

@@ -171,6 +171,9 @@ class Side(ABC):
     def has_optimizer(self) -> bool:
         """Whether the person gave an optimizer."""
 
+    def look(self, call: Call) -> None:  # noqa: B027 - most sides know all without a run
+        """Run once, so that `tensors` and `modules` can say what only a run shows."""
+
     @abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:
         """Every parameter and buffer, in the order in which the side defines them."""

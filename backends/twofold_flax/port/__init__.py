@@ -1,0 +1,1 @@
+"""JAX and Flax models as sides of a pair."""

@@ -1,0 +1,260 @@
+"""A JAX model as a side: traced in float64 with its tensors as arguments, compiled once a question.
+
+Nothing here knows Flax: what a model is made of is said by the classes below `JaxSide`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from twofold.errors import BadInput, SideFailed, TwofoldError
+from twofold.port.calling import told
+from twofold.port.side import Answer, Array, Call, Precision, Side, Stepper, Tensor
+from twofold.port.trees import leaves, mapped
+from twofold_flax.port.uses import first_uses
+from twofold_flax.port.wide import Watch, recorded
+
+DTYPES: Final[Mapping[Precision, Any]] = {
+    "float64": jnp.float64,
+    "float32": jnp.float32,
+    "bfloat16": jnp.bfloat16,
+}
+NOT_TRACEABLE: Final = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+EAGER: Final = "Python control flow depends on data; the program ran operation by operation"
+KEPT: Final = "casts inside could not be kept in float64: "
+
+Values = Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Applied:
+    """What a model returns when it is applied to its tensors, with buffers and module outputs."""
+
+    outputs: Any
+    buffers: Values
+    modules: Values
+
+
+@final
+@dataclass
+class Program:
+    """A question in its compiled form; `watch` has what was seen while it was traced."""
+
+    run: Callable[..., Any]
+    watch: Watch
+    compiled: bool = True
+    notes: tuple[str, ...] = ()
+
+
+class JaxSide(Side):
+    """What the sides of JAX share. A class below says what its tensors are and applies them."""
+
+    def __init__(self, *, call: Any, loss: Any, optimizer: Any) -> None:
+        self._call = call
+        self._loss = loss
+        self.optimizer = optimizer
+        self._programs: dict[Any, Program] = {}
+
+    @abstractmethod
+    def apply(self, values: Values, batch: Any, call: Call, forced: Values) -> Applied:
+        """Run the model on tensors by name, inside a trace or not."""
+
+    @abstractmethod
+    def trainable_tree(self, values: Values) -> Any:
+        """The trainable tensors in the tree that an optimizer of the person's sees."""
+
+    @abstractmethod
+    def trainable_values(self, tree: Any) -> Values:
+        """The tensors of such a tree by name."""
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether a loss was given."""
+        return self._loss is not None
+
+    @property
+    def has_optimizer(self) -> bool:
+        """Whether an optimizer was given."""
+        return self.optimizer is not None
+
+    def answer(self, call: Call) -> Answer:
+        """Run the model once. Raises SideFailed."""
+        with self.session(call):
+            program = self._program(call)
+            outputs, loss, gradients, buffers, modules, kept = self._ran(program, call)
+            return Answer(
+                outputs=_plain(outputs),
+                loss=None if loss is None else _number(loss),
+                gradients=_plain(gradients),
+                buffers=_plain(buffers),
+                modules=_plain(modules),
+                masks=recorded(program.watch, kept) if "masks" in call.want else (),
+                casts=program.watch.casts,
+                draws=tuple(dict.fromkeys(program.watch.drawn)),
+                notes=program.notes,
+            )
+
+    @contextmanager
+    def session(self, call: Call) -> Iterator[None]:
+        """float64 switched on for it; errors of the person's own code told as SideFailed."""
+        try:
+            with jax.enable_x64(call.precision == "float64"):
+                yield
+        except TwofoldError:
+            raise
+        except Exception as error:
+            raise SideFailed(f"{self.label}: {told(error)}") from error
+
+    def _ran(self, program: Program, call: Call) -> Any:
+        try:
+            with program.watch.on():
+                return program.run(*self.operands(call))
+        except NOT_TRACEABLE:
+            if not program.compiled:
+                raise
+        except TypeError as error:
+            if not call.wide or call.precision != "float64":
+                raise
+            return self._ran_narrow(program, call, error)
+        program.run, program.compiled = self._question(program.watch, call), False
+        program.notes = (*program.notes, EAGER)
+        return self._ran(program, call)
+
+    def _ran_narrow(self, program: Program, call: Call, error: TypeError) -> Any:
+        """Once more with the casts as they are: what is wide and what narrow may not fit."""
+        program.watch = Watch(wide=False)
+        program.run = jax.jit(self._question(program.watch, call))
+        with program.watch.on():
+            answer = program.run(*self.operands(call))
+        program.notes = (*program.notes, KEPT + told(error))
+        return answer
+
+    def _program(self, call: Call) -> Program:
+        wide = call.wide and call.precision == "float64"
+        masks = call.masks if call.masks is None else len(call.masks)
+        key = (call.mode, call.precision, call.want, call.inputs, wide, masks, tuple(call.forced))
+        if key not in self._programs:
+            watch = Watch(wide=wide)
+            self._programs[key] = Program(jax.jit(self._question(watch, call)), watch)
+        return self._programs[key]
+
+    def _question(self, watch: Watch, call: Call) -> Callable[..., Any]:
+        """The function that answers a call; what it closes over is not of this call's numbers."""
+
+        def ask(values: Values, batch: Any, projection: Any, masks: Any, forced: Values) -> Any:
+            watch.expect(masks)
+            own = frozenset(t.name for t in self.tensors() if t.trainable and t.role == "parameter")
+
+            def total(trained: Values) -> Any:
+                applied = self.apply({**values, **trained}, batch, call, forced)
+                flat = dict(leaves(applied.outputs, is_array))
+                loss = self.loss(applied.outputs, flat, batch, projection, call)
+                return loss, (flat, applied.buffers, applied.modules)
+
+            if "gradients" in call.want:
+                trained = {name: value for name, value in values.items() if name in own}
+                (loss, aux), gradients = jax.value_and_grad(total, has_aux=True)(trained)
+            else:
+                (loss, aux), gradients = total({}), {}
+            watch.require_all_used()
+            flat, buffers, modules = aux
+            kept = [mask for mask, _ in watch.masks] if "masks" in call.want else []
+            buffers = buffers if "buffers" in call.want else {}
+            return flat, loss, gradients, buffers, modules, kept
+
+        return ask
+
+    def loss(self, outputs: Any, flat: Values, batch: Any, projection: Any, call: Call) -> Any:
+        """The person's loss, or the outputs' product with a fixed projection. Raises BadInput."""
+        if not {"loss", "gradients"} & call.want:
+            return jnp.zeros(())
+        if self._loss is None:
+            parts = [
+                jnp.sum(flat[path] * jnp.asarray(weights, flat[path].dtype))
+                for path, weights in projection.items()
+                if jnp.issubdtype(flat[path].dtype, jnp.floating)
+            ]
+            return sum(parts, jnp.zeros((), DTYPES[call.precision]))
+        value = self._loss(outputs, batch)
+        if isinstance(value, tuple) and len(value) == 2:  # as value_and_grad(has_aux=True) takes it
+            value = value[0]
+        if jnp.shape(value) != ():
+            raise BadInput(
+                f"{self.label}: loss: shape {jnp.shape(value)} returned; allowed is a scalar"
+            )
+        return value
+
+    def operands(self, call: Call) -> tuple[Any, ...]:
+        """The arguments of a compiled question: everything that has numbers."""
+        dtype = DTYPES[call.precision]
+        values = {t.name: _taken(t, call.tensors, dtype) for t in self.tensors()}
+        batch = mapped(call.batch, lambda _, item: array(item, dtype))
+        projection = {
+            path: jnp.asarray(item, dtype) for path, item in (call.projection or {}).items()
+        }
+        masks = None if call.masks is None else [jnp.asarray(mask.kept) for mask in call.masks]
+        forced = {name: array(item, dtype) for name, item in call.forced.items()}
+        return values, batch, projection, masks, forced
+
+    def first_use(self, call: Call) -> Sequence[str]:
+        """Names of tensors in the order of their first use that does not only rearrange."""
+        plain = Call(call.tensors, call.batch, mode=call.mode, inputs=call.inputs, wide=False)
+        with self.session(plain):
+            watch = Watch(wide=False)
+            with watch.on():
+                program = jax.make_jaxpr(self._question(watch, plain))(*self.operands(plain))
+            names = sorted(tensor.name for tensor in self.tensors())  # as JAX flattens a mapping
+            return first_uses(program.jaxpr, names)
+
+    def stepper(self) -> Stepper:
+        """A fresh optimizer of the model. Raises BadInput."""
+        from twofold_flax.port.steps import JaxStepper
+
+        if self.optimizer is None:
+            raise BadInput(f"{self.label}: no optimizer given")
+        return JaxStepper(self)
+
+
+def is_array(value: Any) -> bool:
+    """Whether a leaf is an array of JAX or NumPy."""
+    return isinstance(value, jax.Array | np.ndarray)
+
+
+def array(value: Any, dtype: Any) -> jax.Array:
+    """A float array in the precision of the call; others in their own type."""
+    given = np.asarray(value)
+    return jnp.asarray(given, dtype) if given.dtype.kind == "f" else jnp.asarray(given)
+
+
+def _taken(tensor: Tensor, given: Mapping[str, Array], dtype: Any) -> jax.Array:
+    return array(given.get(tensor.name, tensor.value), dtype)
+
+
+def numpy_value(value: Any) -> Array:
+    """An array of the person's as NumPy; bfloat16 as float32."""
+    plain = np.asarray(value)
+    return plain.astype(np.float32) if plain.dtype.kind == "V" else plain
+
+
+def _plain(values: Values) -> dict[str, Array]:
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: Any) -> Array:
+    """An array as NumPy, floats in float64."""
+    is_float = jnp.issubdtype(value.dtype, jnp.floating)
+    return np.asarray(value, np.float64) if is_float else np.asarray(value)
