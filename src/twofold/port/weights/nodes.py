@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import final
 
-from twofold.port.side import Tensor
+from twofold.port.side import Call, Module, Side, Tensor
 from twofold.port.weights.readings import Part, all_parts, renamed
 from twofold.port.weights.use import Use
 
@@ -15,16 +15,32 @@ from twofold.port.weights.use import Use
 @final
 @dataclass(frozen=True)
 class Program:
-    """What is known of a side: its tensors, and how its program uses them."""
+    """What is known of a side: its tensors, how its program uses them, kinds of modules by path."""
 
     tensors: Mapping[str, Tensor]
     uses: tuple[Use, ...]
     label: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tensors: Iterable[Tensor], uses: Sequence[Use] = (), label: str = "") -> Program:
-        """From a side's tensors and uses; buffers that only count calls stay among them."""
-        return cls({tensor.name: tensor for tensor in tensors}, tuple(uses), label)
+    def of(
+        cls,
+        tensors: Iterable[Tensor],
+        uses: Sequence[Use] = (),
+        label: str = "",
+        modules: Iterable[Module] = (),
+    ) -> Program:
+        """From what a side answers; modules that are not told are known by their own tensors."""
+        every = {tensor.name: tensor for tensor in tensors}
+        kinds = {tensor.module: tensor.owner for tensor in every.values() if tensor.owner}
+        kinds |= {module.name: module.kind for module in modules}
+        return cls(every, tuple(uses), label, kinds)
+
+
+def program_of(side: Side, call: Call) -> Program:
+    """What is known of a side that runs one call. Raises what the side raises."""
+    side.look(call)
+    return Program.of(side.tensors(), side.first_use(call), side.label, side.modules())
 
 
 @final
@@ -114,7 +130,7 @@ def _parts_by_name(
     for name in program.tensors:
         for layer in range(stacked[name]) if name in stacked else (None,):
             parts[name, layer] = []
-    for part in all_parts(one_layer):
+    for part in all_parts(one_layer, program.modules):
         name = part.pieces[0].name
         if name in stacked:
             for layer in range(stacked[name]):
