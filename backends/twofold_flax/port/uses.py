@@ -178,6 +178,8 @@ def _seen(equation: Any, values: list[_Value]) -> _Value | None:
         return values[0]
     if name == "transpose":
         return _each(values[0], lambda ref: ref.permuted(params["permutation"]))
+    if name == "rev":
+        return _each(values[0], lambda ref: ref.reversed(params["dimensions"]))
     if name == "broadcast_in_dim":
         places = params["broadcast_dimensions"]
         if any(new[place] != size for place, size in zip(places, old, strict=True)):

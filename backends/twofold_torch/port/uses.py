@@ -6,7 +6,7 @@ by identity or by storage, and followed through views and copies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 import torch
@@ -40,7 +40,7 @@ _RESHAPED: Final = {
     "unsqueeze",
     "squeeze",
 }
-_MOVED: Final = {"t", "transpose", "permute", "select", "unbind"}
+_MOVED: Final = {"t", "transpose", "permute", "flip", "select", "unbind"}
 _SPACE: Final = ("d", "h", "w")
 _PRODUCTS: Final = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "addbmm": 1, "mv": 0, "addmv": 1}
 
@@ -65,8 +65,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         self.recorder = Recorder()
-        self._refs: WeakIdKeyDictionary = WeakIdKeyDictionary()
-        self._fronts: WeakIdKeyDictionary = WeakIdKeyDictionary()
+        self._refs: MutableMapping[torch.Tensor, Seen] = _by_identity()
+        self._fronts: MutableMapping[torch.Tensor, Front] = _by_identity()
         self._by_storage: dict[tuple[int, torch.Size], str] = {}
         self._other_names: dict[str, str] = {}
         for name, tensor in tensors.items():
@@ -83,7 +83,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs = list(_tensors((args, kwargs)))
         outputs = list(_tensors(out))
         refs = [self._ref(tensor) for tensor in inputs]
-        if inputs and refs[0] is not None and self._follow(operation, args, refs[0], outputs):
+        looks = bool(args) and isinstance(args[0], torch.Tensor)
+        if looks and refs[0] is not None and self._follow(operation, args, refs[0], outputs):
             return out
         front = self.recorder.nearest(
             *(self._fronts.get(t, 0) for t, ref in zip(inputs, refs, strict=True) if ref is None)
@@ -95,8 +96,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _ref(self, tensor: torch.Tensor) -> Seen | None:
         if tensor in self._refs:
-            known: Seen = self._refs[tensor]
-            return known
+            return self._refs[tensor]
         if tensor in self._fronts or not tensor.numel():
             return None
         name = self._by_storage.get((tensor.data_ptr(), tensor.shape))
@@ -120,6 +120,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if place and kind == "contract" and refs[place] is None and refs[place - 1] is not None:
             place, labels = place - 1, (*labels[:-2], "out", "in")  # the kernel stands first
         order = sorted(range(len(refs)), key=lambda index: index != place)
+        if "rnn_layer" in operation:
+            return self._recurrent(refs, front)
         if "batch_norm" in operation:
             return self._normalized([ref for ref in refs[1:] if ref is not None], refs, front)
         first = front
@@ -134,6 +136,15 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             used = self._record(ref, before, known, axes)
             front = used if before is front else self.recorder.nearest(front, used)
         return front
+
+    def _recurrent(self, refs: list[Seen | None], front: Front) -> Front:
+        """Kernels of the input and the state, then their biases, each behind its kernel."""
+        kernels = [self._record(ref, front) for ref in refs[1:3] if ref is not None]
+        after = list(kernels)
+        for ref, kernel in zip(refs[3:5], kernels, strict=False):
+            if ref is not None:
+                after.append(self._record(ref, kernel))
+        return self.recorder.nearest(*after)
 
     def _normalized(self, known: list[Seen], refs: list[Seen | None], front: Front) -> Front:
         """(x - mean) * (rsqrt(variance) * scale) + bias, in this order."""
@@ -161,6 +172,11 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             axes,
             other_name=self._other_names.get(ref.name),
         )
+
+
+def _by_identity() -> Any:
+    """A mapping whose keys are tensors, which it does not keep alive."""
+    return WeakIdKeyDictionary()  # type: ignore[no-untyped-call]
 
 
 def _tensors(tree: object) -> Iterator[torch.Tensor]:
@@ -195,6 +211,8 @@ def _seen(
         return ref.permuted(order)
     if operation == "permute":
         return ref.permuted([axis % count for axis in args[1]])
+    if operation == "flip":
+        return ref.reversed([axis % count for axis in args[1]])
     axis = args[1] % count if len(args) > 1 else 0
     if axis == 0 and ref.is_whole and old[0] > 1:
         return ref.layer(place if operation == "unbind" else int(args[2]) % old[0])

@@ -60,6 +60,23 @@ def parts_of_cells(
     return found
 
 
+def has_cells(modules: Mapping[str, str]) -> bool:
+    """Whether a recurrent cell of a library is among the modules."""
+    return not _KINDS.keys().isdisjoint(modules.values())
+
+
+def twin_of(name: str, owner: str) -> str | None:
+    """The other bias that PyTorch's cell adds to a bias, by name; None for other tensors."""
+    if owner not in _KINDS or not owner.startswith("torch."):
+        return None
+    module, dot, leaf = name.rpartition(".")
+    if leaf.startswith("bias_hh"):
+        return module + dot + leaf.replace("bias_hh", "bias_ih", 1)
+    if leaf.startswith("bias_ih"):
+        return module + dot + leaf.replace("bias_ih", "bias_hh", 1)
+    return None
+
+
 def _pieces(tensor: Tensor, gates: int, axis: int) -> Iterator[Piece]:
     """One piece for each gate along an axis; the whole tensor for a single gate."""
     size = tensor.value.shape[axis] // gates

@@ -158,10 +158,10 @@ def _heads(pair: Pair, size: int, turned: bool) -> list[int]:
 def _interleaved(pair: Pair, heads: int, size: int, parts: int, turned: bool) -> Move | None:
     """The move of one part where the outputs are (heads, parts, size of a head)."""
     fused = pair.port if turned else pair.original
-    [piece] = fused.part.pieces
+    piece, *more = fused.part.pieces
     entry = next((e for e in piece.index if not isinstance(e, int) and e != (0, -1)), None)
     axis = output_axis(fused)
-    if entry is None or axis is None:
+    if entry is None or axis is None or more:
         return None
     start = entry[0] // size
     axes = _ways(pair)[0]

@@ -44,3 +44,20 @@ def unlikeness(a: Colours, i: Sequence[int], b: Colours, j: Sequence[int]) -> np
     same = a[:, :, list(i), None] == b[:, :, None, list(j)]
     agreed = np.logical_and.accumulate(same, axis=1)[:, 1:].mean(axis=(0, 1))
     return np.asarray(1.0 - agreed)
+
+
+def anchors(nodes: Sequence[Node]) -> list[frozenset[int]]:
+    """The matrices nearest upstream of each node, through vectors.
+
+    A vector with none upstream, such as the variance of a norm, has those of the vectors that it
+    flows into.
+    """
+    found: list[frozenset[int]] = []
+    for node in nodes:
+        near = (frozenset((k,)) if nodes[k].heavy else found[k] for k in node.after)
+        found.append(frozenset().union(*near))
+    for index in reversed(range(len(nodes))):
+        for k in nodes[index].after:
+            if not found[k] and not nodes[k].heavy:
+                found[k] = found[index]
+    return found

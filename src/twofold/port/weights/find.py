@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from twofold.port.weights.cells import has_cells
 from twofold.port.weights.choices import moves_and_choices
 from twofold.port.weights.links import Move
 from twofold.port.weights.nodes import Program, nodes_of
@@ -17,7 +18,8 @@ def find(original: Program, port: Program) -> Weights:
 
     What shapes leave open is in `open_choices`; `Weights.settle` decides it.
     """
-    pairing = pair_nodes(nodes_of(original), nodes_of(port))
+    gates = has_cells(original.modules) and has_cells(port.modules)
+    pairing = pair_nodes(nodes_of(original, gates=gates), nodes_of(port, gates=gates))
     certain, choices = moves_and_choices(pairing)
     sides = [Inventory.of(program.tensors.values(), program.label) for program in (original, port)]
     doubts = tuple(

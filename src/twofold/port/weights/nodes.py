@@ -78,10 +78,13 @@ class Node:
         return sum(size > 1 for size in self.shape) > 1
 
 
-def nodes_of(program: Program) -> list[Node]:
-    """The nodes of a program: in the order of use, then those that it does not use."""
+def nodes_of(program: Program, *, gates: bool = True) -> list[Node]:
+    """The nodes of a program: in the order of use, then those that it does not use.
+
+    `gates` takes recurrent cells apart, which makes sense where the other side has cells too.
+    """
     stacked = _stacks(program)
-    parts = _parts_by_name(program, stacked)
+    parts = _parts_by_name(program, stacked, gates)
     nodes: list[Node] = []
     made: dict[int, list[int]] = {}
     seen: set[tuple[str, int | None]] = set()
@@ -120,7 +123,7 @@ def _stacks(program: Program) -> dict[str, int]:
 
 
 def _parts_by_name(
-    program: Program, stacked: Mapping[str, int]
+    program: Program, stacked: Mapping[str, int], gates: bool
 ) -> dict[tuple[str, int | None], list[Part]]:
     one_layer = {
         name: replace(tensor, value=tensor.value[0]) if name in stacked else tensor
@@ -130,7 +133,7 @@ def _parts_by_name(
     for name in program.tensors:
         for layer in range(stacked[name]) if name in stacked else (None,):
             parts[name, layer] = []
-    for part in all_parts(one_layer, program.modules):
+    for part in all_parts(one_layer, program.modules, gates=gates):
         name = part.pieces[0].name
         if name in stacked:
             for layer in range(stacked[name]):

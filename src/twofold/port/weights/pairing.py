@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, final
 
 import numpy as np
 
 from twofold.port.weights.alignment import align, assign
 from twofold.port.weights.axes import Axes
+from twofold.port.weights.cells import twin_of
 from twofold.port.weights.compose import ways
-from twofold.port.weights.context import colours, unlikeness
+from twofold.port.weights.context import anchors, colours, unlikeness
 from twofold.port.weights.links import How
 from twofold.port.weights.nodes import Node
 from twofold.port.weights.packing import Sizes, can_pack, output_axis, split
@@ -83,7 +84,27 @@ def pair_nodes(a: Sequence[Node], b: Sequence[Node]) -> Pairing:
     state = _packed(state)
     _by_layer_type(state)
     _by_use(state)
+    _merge_lone_biases(state)
     return state
+
+
+def _merge_lone_biases(state: Pairing) -> None:
+    """A cell's second bias without a partner is added to that of the first one.
+
+    Not a GRU's: its reset gate multiplies a part of one of the two.
+    """
+    partners = set(state.found), {j for j, _ in state.found.values()}
+    for nodes, free, paired in zip((state.a, state.b), state.free(), partners, strict=True):
+        place = {node.part.pieces: index for index, node in enumerate(nodes)}
+        for index in free:
+            [piece, *more] = nodes[index].part.pieces
+            twin = twin_of(piece.name, nodes[index].owner)
+            if twin is None or more or "GRU" in nodes[index].owner:
+                continue
+            first = place.get((replace(piece, name=twin),))
+            if first in paired and first is not None:
+                both = (*nodes[first].part.pieces, piece)
+                nodes[first] = replace(nodes[first], part=replace(nodes[first].part, pieces=both))
 
 
 def _by_layer_type(state: Pairing) -> None:
@@ -236,6 +257,7 @@ class _Nearness:
         self._state = state
         self._place = _warp(state)
         self._colours = colours(state.a), colours(state.b)
+        self._anchors = anchors(state.a), anchors(state.b)
         self._likeness = Likeness(
             [node.part.path for node in state.a], [node.part.path for node in state.b]
         )
@@ -257,8 +279,8 @@ class _Nearness:
     def _strangeness(self, i: int, j: int, partner: Mapping[int, int]) -> float:
         """By paths that share no words, and by neighbours upstream that are no partners."""
         words = _WORDS * (1 - self._likeness.of(i, j))
-        known = {partner[k] for k in self._state.a[i].after if k in partner}
-        others = self._state.b[j].after & set(partner.values())
+        known = {partner[k] for k in self._anchors[0][i] if k in partner}
+        others = self._anchors[1][j] & set(partner.values())
         both = len(known | others)
         return words + (_NEIGHBOURS * (1 - len(known & others) / both) if both else 0.0)
 

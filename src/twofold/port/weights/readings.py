@@ -81,6 +81,9 @@ def _layer(tensor: Tensor, kind: str) -> tuple[str, Reading | None]:
     if "Norm" in kind:
         role = _NORM.get(leaf) or _STATISTICS.get(leaf, "")
         return role, ("channels",) if rank == 1 else None
+    if kind in ("LSTM", "LSTMCell", "GRU", "GRUCell", "RNN", "RNNCell"):
+        kernel = leaf.startswith("weight_")
+        return ("kernel", ("out", "in")) if kernel else ("bias", ("out",))
     if kind == "PReLU":
         return "slope", None
     return "", None
@@ -127,11 +130,13 @@ def _attention(tensor: Tensor) -> Iterator[Part]:
             yield Part((Piece(tensor.name),), "kernel", ("out", "in"), f"{place}.{name}.kernel")
 
 
-def all_parts(tensors: Mapping[str, Tensor], modules: Mapping[str, str]) -> Iterator[Part]:
-    """The parts of all tensors, cells of recurrent layers taken together."""
+def all_parts(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, str], *, gates: bool
+) -> Iterator[Part]:
+    """The parts of all tensors; those of recurrent cells gate by gate if `gates` is set."""
     from twofold.port.weights.cells import parts_of_cells
 
-    cells = parts_of_cells(tensors, modules)
+    cells = parts_of_cells(tensors, modules) if gates else {}
     for name, tensor in tensors.items():
         yield from cells[name] if name in cells else parts_of(tensor)
 

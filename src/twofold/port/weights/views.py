@@ -20,6 +20,7 @@ class Seen:
     dims: tuple[int | None, ...] | None
     rank: int
     part: int | None = None
+    turned: frozenset[int] = frozenset()
 
     @classmethod
     def whole(cls, name: str, rank: int) -> Seen:
@@ -29,7 +30,7 @@ class Seen:
     @property
     def is_whole(self) -> bool:
         """Whether nothing was moved or taken away yet."""
-        return self.part is None and self.dims == tuple(range(self.rank))
+        return self.part is None and self.dims == tuple(range(self.rank)) and not self.turned
 
     def layer(self, part: int) -> Seen:
         """One layer of a stack, along the leading axis."""
@@ -41,6 +42,13 @@ class Seen:
     def permuted(self, order: Sequence[int]) -> Seen:
         """With its dimensions in another order."""
         return self._with([self.dims[axis] for axis in order] if self.dims is not None else None)
+
+    def reversed(self, axes: Sequence[int]) -> Seen:
+        """Backwards along some of its dimensions."""
+        if self.dims is None:
+            return self
+        own = {dim for axis in axes if (dim := self.dims[axis]) is not None}
+        return replace(self, turned=self.turned ^ own)
 
     def placed(self, places: Sequence[int], rank: int) -> Seen:
         """With its dimensions at these places of a view of a rank, the others of size 1."""
@@ -70,10 +78,15 @@ class Seen:
         """Labels of the view's dimensions as those of the tensor itself; () if they are lost."""
         if self.dims is None or len(self.dims) != len(labels):
             return ()
-        found = {
-            dim: label for dim, label in zip(self.dims, labels, strict=True) if dim is not None
-        }
+        found = {}
+        for dim, label in zip(self.dims, labels, strict=True):
+            if dim is not None:
+                found[dim] = _opposite(label) if dim in self.turned else label
         return tuple(found[dim] for dim in range(self.rank)) if len(found) == self.rank else ()
 
     def _with(self, dims: Sequence[int | None] | None) -> Seen:
         return replace(self, dims=None if dims is None else tuple(dims))
+
+
+def _opposite(label: str) -> str:
+    return label[1:] if label.startswith("-") else f"-{label}"
