@@ -7,13 +7,14 @@ layers is walked layer by layer, every other loop once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jax
 from jax.extend import core
 
 from twofold.port.weights.use import Front, Operation, Recorder, Use
+from twofold.port.weights.views import Seen
 
 _SAME: Final = {
     "convert_element_type",
@@ -31,28 +32,11 @@ _SPACE: Final = ("d", "h", "w")
 
 
 @dataclass(frozen=True)
-class _Ref:
-    """A tensor seen through views: which original dimension each dimension is; None if lost."""
-
-    name: str
-    dims: tuple[int | None, ...] | None
-    part: int | None = None
-    rank: int = 0
-
-    def axes(self, labels: Sequence[str]) -> tuple[str, ...]:
-        """Labels of the present dimensions as those of the tensor itself; () if they are lost."""
-        if self.dims is None or len(self.dims) != len(labels):
-            return ()
-        found = {dim: label for dim, label in zip(self.dims, labels, strict=True) if dim is not None}
-        return tuple(found[dim] for dim in range(self.rank)) if len(found) == self.rank else ()
-
-
-@dataclass(frozen=True)
 class _Value:
     """What is known of a value: the tensors that it is (several where they are joined), else its
     front."""
 
-    refs: tuple[_Ref, ...] = ()
+    refs: tuple[Seen, ...] = ()
     front: Front = 0
 
 
@@ -75,7 +59,7 @@ def uses_of(
     )
     walker = _Walker()
     inputs = [
-        _Value((_Ref(name, tuple(range(len(leaf.shape))), rank=len(leaf.shape)),))
+        _Value((Seen.whole(name, len(leaf.shape)),))
         for name, leaf in zip(names, leaves, strict=True)
     ]
     others = len(closed.jaxpr.invars) - len(inputs)
@@ -106,9 +90,7 @@ class _Walker:
             return self._while(equation.params, values)
         if name == "cond":
             return self._cond(equation.params, values)
-        inner = next(
-            (each for each in equation.params.values() if _jaxpr(each) is not None), None
-        )
+        inner = next((each for each in equation.params.values() if _jaxpr(each) is not None), None)
         if inner is not None and len(_jaxpr(inner).invars) == len(values):
             outputs = self.walk(_jaxpr(inner), values)
             if len(outputs) == count:
@@ -134,11 +116,7 @@ class _Walker:
         consts, carries = params["num_consts"], params["num_carry"]
         body, length = params["jaxpr"].jaxpr, params["length"]
         stacked = [value for value in values[consts + carries :] if value.refs]
-        layers = len(stacked) > 1 and all(
-            ref.dims == tuple(range(ref.rank)) and ref.part is None
-            for value in stacked
-            for ref in value.refs
-        )
+        layers = len(stacked) > 1 and all(ref.is_whole for value in stacked for ref in value.refs)
         carry, rows = values[consts : consts + carries], values[consts + carries :]
         ys: list[Front] = [0] * (len(body.outvars) - carries)
         order = range(length)
@@ -181,15 +159,10 @@ def _jaxpr(value: object) -> Any:
 
 
 def _row(value: _Value, layer: int | None) -> _Value:
-    if not value.refs:
-        return value
-    if layer is None:
-        return replace(value, refs=tuple(replace(ref, dims=None) for ref in value.refs))
-    return replace(
-        value,
-        refs=tuple(
-            _Ref(ref.name, tuple(range(ref.rank - 1)), layer, ref.rank - 1) for ref in value.refs
-        ),
+    return (
+        _each(value, lambda ref: ref.lost() if layer is None else ref.layer(layer))
+        if value.refs
+        else value
     )
 
 
@@ -204,36 +177,19 @@ def _seen(equation: Any, values: list[_Value]) -> _Value | None:
     if name in _SAME and len(old) == len(new):
         return values[0]
     if name == "transpose":
-        return _moved(values[0], lambda dims: tuple(dims[axis] for axis in params["permutation"]))
+        return _each(values[0], lambda ref: ref.permuted(params["permutation"]))
     if name == "broadcast_in_dim":
-        if len(old) and any(new[b] != old[a] for a, b in enumerate(params["broadcast_dimensions"])):
-            return _moved(values[0], lambda dims: None)
-        place = {b: a for a, b in enumerate(params["broadcast_dimensions"])}
-        return _moved(
-            values[0],
-            lambda dims: tuple(dims[place[b]] if b in place else None for b in range(len(new))),
-        )
+        places = params["broadcast_dimensions"]
+        if any(new[place] != size for place, size in zip(places, old, strict=True)):
+            return _each(values[0], Seen.lost)
+        return _each(values[0], lambda ref: ref.placed(places, len(new)))
     if name in ("reshape", "squeeze", "expand_dims"):
-        return _moved(values[0], lambda dims: _without_units(old, new, dims))
+        return _each(values[0], lambda ref: ref.reshaped(old, new))
     return None
 
 
-def _moved(value: _Value, move: Callable[[Any], tuple[int | None, ...] | None]) -> _Value:
-    return _Value(
-        tuple(
-            replace(ref, dims=None if ref.dims is None else move(ref.dims)) for ref in value.refs
-        )
-    )
-
-
-def _without_units(
-    old: Sequence[int], new: Sequence[int], dims: Sequence[int | None]
-) -> tuple[int | None, ...] | None:
-    """Dimensions after a change of shape that only adds or takes away axes of size 1."""
-    if len(dims) != len(old) or [s for s in old if s > 1] != [s for s in new if s > 1]:
-        return None
-    kept = iter([dim for dim, size in zip(dims, old, strict=True) if size > 1])
-    return tuple(next(kept) if size > 1 else None for size in new)
+def _each(value: _Value, move: Callable[[Seen], Seen]) -> _Value:
+    return _Value(tuple(map(move, value.refs)))
 
 
 def _meaning(equation: Any, place: int) -> tuple[Operation, tuple[str, ...]]:
@@ -243,7 +199,9 @@ def _meaning(equation: Any, place: int) -> tuple[Operation, tuple[str, ...]]:
     if name == "dot_general":
         contracted, batched = params["dimension_numbers"]
         inner, outer = contracted[place], batched[place]
-        names = ["batch" if axis in outer else "in" if axis in inner else "out" for axis in range(rank)]
+        names = [
+            "batch" if axis in outer else "in" if axis in inner else "out" for axis in range(rank)
+        ]
         return "contract", _numbered(names)
     if name == "conv_general_dilated" and place == 1:
         return "convolve", _kernel(params, rank)

@@ -6,8 +6,7 @@ by identity or by storage, and followed through views and copies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -15,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from twofold.port.weights.use import Front, Operation, Recorder, Use
+from twofold.port.weights.views import Seen
 
 _SAME: Final = {
     "alias",
@@ -30,27 +30,19 @@ _SAME: Final = {
     "narrow",
     "expand",
 }
-_LOST: Final = {"view", "_unsafe_view", "reshape", "_reshape_alias", "repeat", "as_strided"}
-_MOVED: Final = {"t", "transpose", "permute", "unsqueeze", "squeeze", "select", "unbind"}
+_RESHAPED: Final = {
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "_reshape_alias",
+    "repeat",
+    "as_strided",
+    "unsqueeze",
+    "squeeze",
+}
+_MOVED: Final = {"t", "transpose", "permute", "select", "unbind"}
 _SPACE: Final = ("d", "h", "w")
 _PRODUCTS: Final = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "addbmm": 1, "mv": 0, "addmv": 1}
-
-
-@dataclass(frozen=True)
-class _Ref:
-    """A tensor seen through views: which original dimension each dimension is; None if lost."""
-
-    name: str
-    dims: tuple[int | None, ...] | None
-    part: int | None = None
-    rank: int = 0
-
-    def axes(self, labels: Sequence[str]) -> tuple[str, ...]:
-        """Labels of the present dimensions as those of the tensor itself; () if they are lost."""
-        if self.dims is None or len(self.dims) != len(labels):
-            return ()
-        found = {dim: label for dim, label in zip(self.dims, labels, strict=True) if dim is not None}
-        return tuple(found[dim] for dim in range(self.rank)) if len(found) == self.rank else ()
 
 
 def uses_of(run: Callable[[], object], tensors: Mapping[str, torch.Tensor]) -> tuple[Use, ...]:
@@ -69,7 +61,7 @@ def uses_of(run: Callable[[], object], tensors: Mapping[str, torch.Tensor]) -> t
     return tracer.recorder.uses
 
 
-class _Tracer(TorchDispatchMode):
+class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         self.recorder = Recorder()
@@ -101,19 +93,19 @@ class _Tracer(TorchDispatchMode):
             self._fronts[tensor] = front
         return out
 
-    def _ref(self, tensor: torch.Tensor) -> _Ref | None:
+    def _ref(self, tensor: torch.Tensor) -> Seen | None:
         if tensor in self._refs:
-            known: _Ref = self._refs[tensor]
+            known: Seen = self._refs[tensor]
             return known
         if tensor in self._fronts or not tensor.numel():
             return None
         name = self._by_storage.get((tensor.data_ptr(), tensor.shape))
-        return _Ref(name, tuple(range(tensor.ndim)), rank=tensor.ndim) if name else None
+        return Seen.whole(name, tensor.ndim) if name else None
 
     def _follow(
-        self, operation: str, args: tuple[Any, ...], ref: _Ref, outputs: list[torch.Tensor]
+        self, operation: str, args: tuple[Any, ...], ref: Seen, outputs: list[torch.Tensor]
     ) -> bool:
-        """Whether the operation only looks at a tensor in another way; its results are known then."""
+        """Whether the operation only looks at a tensor in another way; then results are known."""
         for place, tensor in enumerate(outputs):
             seen = _seen(operation, args, ref, tensor, place)
             if seen is None:
@@ -122,7 +114,7 @@ class _Tracer(TorchDispatchMode):
         return bool(outputs)
 
     def _used(
-        self, operation: str, args: tuple[Any, ...], refs: list[_Ref | None], front: Front
+        self, operation: str, args: tuple[Any, ...], refs: list[Seen | None], front: Front
     ) -> Front:
         place, kind, labels = _meaning(operation, args)
         if place and kind == "contract" and refs[place] is None and refs[place - 1] is not None:
@@ -143,9 +135,7 @@ class _Tracer(TorchDispatchMode):
             front = used if before is front else self.recorder.nearest(front, used)
         return front
 
-    def _normalized(
-        self, known: list[_Ref], refs: list[_Ref | None], front: Front
-    ) -> Front:
+    def _normalized(self, known: list[Seen], refs: list[Seen | None], front: Front) -> Front:
         """(x - mean) * (rsqrt(variance) * scale) + bias, in this order."""
         scale, bias, mean, variance = (*refs[1:5], None, None, None, None)[:4]
         if len(known) != sum(ref is not None for ref in (scale, bias, mean, variance)):
@@ -161,7 +151,7 @@ class _Tracer(TorchDispatchMode):
         return front if bias is None else self._record(bias, front)
 
     def _record(
-        self, ref: _Ref, front: Front, operation: Operation = "", axes: tuple[str, ...] = ()
+        self, ref: Seen, front: Front, operation: Operation = "", axes: tuple[str, ...] = ()
     ) -> Front:
         return self.recorder.use(
             ref.name,
@@ -185,50 +175,30 @@ def _tensors(tree: object) -> Iterator[torch.Tensor]:
 
 
 def _seen(
-    operation: str, args: tuple[Any, ...], ref: _Ref, out: torch.Tensor, place: int
-) -> _Ref | None:
+    operation: str, args: tuple[Any, ...], ref: Seen, out: torch.Tensor, place: int
+) -> Seen | None:
     """The tensor behind the result at a place; None if the operation computes something."""
-    dims = ref.dims
-    count = len(dims) if dims is not None else 0
+    old, new = tuple(args[0].shape), tuple(out.shape)
+    count = len(old)
     if operation in _SAME:
-        return replace(ref, dims=dims if out.ndim == count else None)
-    if operation in _LOST:
-        return replace(ref, dims=_without_units(args[0].shape, tuple(out.shape), dims))
-    if operation not in _MOVED:
-        return None
-    if dims is None:
-        return ref
-    moved = list(dims)
+        return ref if count == len(new) else ref.lost()
+    if operation in _RESHAPED:
+        return ref.reshaped(old, new)
+    if operation not in _MOVED or ref.dims is None:
+        return ref if operation in _MOVED else None
     if operation == "t":
-        moved.reverse()
-    elif operation == "transpose":
+        return ref.permuted(range(count - 1, -1, -1))
+    if operation == "transpose":
+        order = list(range(count))
         one, other = args[1] % count, args[2] % count
-        moved[one], moved[other] = moved[other], moved[one]
-    elif operation == "permute":
-        moved = [dims[axis % count] for axis in args[1]]
-    elif operation == "unsqueeze":
-        moved.insert(args[1] % (count + 1), None)
-    elif operation == "squeeze":
-        return replace(ref, dims=_without_units(args[0].shape, tuple(out.shape), dims))
-    else:
-        axis = args[1] % count if len(args) > 1 else 0
-        if axis == 0 and dims == tuple(range(ref.rank)) and args[0].shape[0] > 1:
-            layer = place if operation == "unbind" else int(args[2]) % args[0].shape[0]
-            return _Ref(ref.name, tuple(range(count - 1)), layer, count - 1)
-        del moved[axis]
-    return replace(ref, dims=tuple(moved))
-
-
-def _without_units(
-    old: Sequence[int], new: Sequence[int], dims: tuple[int | None, ...] | None
-) -> tuple[int | None, ...] | None:
-    """Dimensions after a change of shape that only adds or takes away axes of size 1."""
-    if dims is None or len(dims) != len(old):
-        return None
-    if [size for size in old if size > 1] != [size for size in new if size > 1]:
-        return None
-    kept = iter([dim for dim, size in zip(dims, old, strict=True) if size > 1])
-    return tuple(next(kept) if size > 1 else None for size in new)
+        order[one], order[other] = other, one
+        return ref.permuted(order)
+    if operation == "permute":
+        return ref.permuted([axis % count for axis in args[1]])
+    axis = args[1] % count if len(args) > 1 else 0
+    if axis == 0 and ref.is_whole and old[0] > 1:
+        return ref.layer(place if operation == "unbind" else int(args[2]) % old[0])
+    return ref.without(axis)
 
 
 def _meaning(

@@ -37,6 +37,11 @@ class Axis:
     reversed: bool = False
     index: int = 0
 
+    @property
+    def taken(self) -> bool:
+        """Whether only one of several indices takes part."""
+        return not self.name and (self.size or 1) > 1
+
     def __str__(self) -> str:
         if not self.name:
             return "1" if self.size == 1 else f"{self.index}/{self.size}"
@@ -103,10 +108,11 @@ class Axes:
         b, others = _expanded(right, self.right, sizes)
         return a.transpose([names.index(name) for name in others]), b
 
-    def shape_right(self, left: Sequence[int]) -> tuple[int, ...]:
-        """The shape on the right that a shape on the left becomes. Raises BadInput."""
-        sizes = self.sizes(left, None)
-        return tuple(prod(_size(axis, sizes) for axis in group) for group in self.right)
+    def elements(self, array: Array, *, right: bool) -> Array:
+        """A view of the elements of one side's array that take part. Raises BadInput."""
+        shape = tuple(array.shape)
+        sizes = self.sizes(None, shape) if right else self.sizes(shape, None)
+        return _expanded(array, self.right if right else self.left, sizes)[0]
 
 
 def _size(axis: Axis, sizes: Mapping[str, int]) -> int:
@@ -139,7 +145,9 @@ def parse(text: str) -> Axes:
     if not arrow:
         raise BadInput(f"axes {text!r}: '->' is missing; allowed is such as 'out in -> in out'")
     axes = Axes(_side(left, text), _side(right, text))
-    names = [[a.name for group in side for a in group if a.name] for side in (axes.left, axes.right)]
+    names = [
+        [a.name for group in side for a in group if a.name] for side in (axes.left, axes.right)
+    ]
     for side in names:
         twice = [name for name in side if side.count(name) > 1]
         if twice:

@@ -17,31 +17,46 @@ from twofold.port.weights.pieces import Piece, along
 from twofold.port.weights.readings import Part
 
 _GATES: Final = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n"), "rnn": ("h",)}
-_OWNERS: Final = {
-    "LSTM": "lstm",
-    "LSTMCell": "lstm",
-    "OptimizedLSTMCell": "lstm",
-    "GRU": "gru",
-    "GRUCell": "gru",
-    "RNN": "rnn",
-    "RNNCell": "rnn",
-    "SimpleCell": "rnn",
+_KINDS: Final = {
+    "torch.nn.LSTM": "lstm",
+    "torch.nn.LSTMCell": "lstm",
+    "torch.nn.GRU": "gru",
+    "torch.nn.GRUCell": "gru",
+    "torch.nn.RNN": "rnn",
+    "torch.nn.RNNCell": "rnn",
+    "flax.nnx.LSTMCell": "lstm",
+    "flax.nnx.OptimizedLSTMCell": "lstm",
+    "flax.nnx.GRUCell": "gru",
+    "flax.nnx.SimpleCell": "rnn",
+    "flax.linen.LSTMCell": "lstm",
+    "flax.linen.OptimizedLSTMCell": "lstm",
+    "flax.linen.GRUCell": "gru",
+    "flax.linen.SimpleCell": "rnn",
 }
 _TORCH: Final = re.compile(r"(?P<what>weight|bias)_(?P<source>ih|hh)(?P<layer>.*)")
 _SOURCE: Final = {"ih": "input", "hh": "hidden", "i": "input", "h": "hidden"}
 
 
-def parts_of_cells(tensors: Mapping[str, Tensor]) -> dict[str, tuple[Part, ...]]:
-    """The parts of every tensor that belongs to a recurrent cell, by the tensor's name."""
+def parts_of_cells(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, str]
+) -> dict[str, tuple[Part, ...]]:
+    """The parts of every tensor that belongs to a recurrent cell, by the tensor's name.
+
+    `modules` are the kinds of all modules by path: a gate's matrix lies in a layer of its own.
+    """
     found: dict[str, tuple[Part, ...]] = {}
     for name, tensor in tensors.items():
-        kind = _OWNERS.get(tensor.owner.rpartition(".")[2])
-        if kind is None:
-            continue
-        if (match := _TORCH.fullmatch(tensor.leaf)) is not None:
-            found[name] = tuple(_torch(tensor, kind, match, tensors))
+        path = tensor.module
+        while path not in modules or modules[path] not in _KINDS:
+            if not path:
+                break
+            path = path.rpartition(".")[0]
         else:
-            found[name] = tuple(_flax(tensor, kind))
+            kind = _KINDS[modules[path]]
+            if (match := _TORCH.fullmatch(tensor.leaf)) is not None:
+                found[name] = tuple(_torch(tensor, kind, match, tensors))
+            else:
+                found[name] = tuple(_flax(tensor, kind, path))
     return found
 
 
@@ -50,8 +65,10 @@ def _pieces(tensor: Tensor, gates: int, axis: int) -> Iterator[Piece]:
     size = tensor.value.shape[axis] // gates
     for gate in range(gates):
         whole = gates == 1
-        yield Piece(tensor.name) if whole else along(
-            tensor.name, axis, gate * size, (gate + 1) * size
+        yield (
+            Piece(tensor.name)
+            if whole
+            else along(tensor.name, axis, gate * size, (gate + 1) * size)
         )
 
 
@@ -76,12 +93,9 @@ def _torch(
             yield Part((piece, twin), role, ("out",), f"{place}.{role}")
 
 
-def _flax(tensor: Tensor, kind: str) -> Iterator[Part]:
+def _flax(tensor: Tensor, kind: str, place: str) -> Iterator[Part]:
     gates = _GATES[kind]
-    inside = str(tensor.attributes.get("leaf", tensor.name))
-    layer, _, leaf = inside.rpartition(".")
-    layer = layer.rpartition(".")[2].rstrip("_")
-    place = tensor.name.removesuffix(inside).rstrip(".")
+    leaf, layer = tensor.leaf, tensor.module.rpartition(".")[2].rstrip("_")
     reading = ("in", "out") if leaf == "kernel" else ("out",)
     packed = layer in ("dense_i", "dense_h") or kind == "rnn"
     source = _SOURCE[layer.removeprefix("dense_")[0]]

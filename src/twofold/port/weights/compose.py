@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from typing import Final, final
 
@@ -31,11 +32,12 @@ class _Label:
     rank: int = 0
 
 
+@lru_cache(maxsize=65536)
 def ways(
     left: Reading | None,
-    left_shape: Sequence[int],
+    left_shape: tuple[int, ...],
     right: Reading | None,
-    right_shape: Sequence[int],
+    right_shape: tuple[int, ...],
 ) -> tuple[Axes, ...]:
     """Candidate axes from the left tensor to the right one; () if no way fits the shapes."""
     if prod(left_shape) != prod(right_shape):
@@ -44,7 +46,7 @@ def ways(
         named = tuple(dict.fromkeys(_by_reading(left, left_shape, right, right_shape)))
         if named:
             return named
-    return _by_shape(left, tuple(left_shape), tuple(right_shape))
+    return _by_shape(left, left_shape, right_shape)
 
 
 # By what the axes mean

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 import numpy as np
 
 from twofold.errors import BadInput
 from twofold.port.side import Array
-from twofold.port.weights.axes import Axes
+from twofold.port.weights.axes import Axes, Group
 from twofold.port.weights.pieces import Piece
 
 How: TypeAlias = Literal["layer type", "path", "first use", "shape", "float64", "given"]
 Kind: TypeAlias = Literal["one", "packed", "tied", "merged"]
+Part: TypeAlias = tuple[Piece, tuple[str, ...]]
+"""A piece and the indices that are taken of its interleaved axes: a set of elements."""
 What: TypeAlias = Literal["values", "gradients"]
 
 
@@ -23,8 +26,8 @@ What: TypeAlias = Literal["values", "gradients"]
 class Move:
     """A piece of the original and the piece of the port that holds the same numbers.
 
-    Several moves to one piece of the port are added where they are `merged` and must be equal where
-    they are not (tied in the port alone); several from one piece are copies (tied in the original).
+    Several moves to one piece are added where they are `merged`. Where they are not, the piece is
+    one tensor that is several on the other side (tied): copies, which must be equal.
     """
 
     original: Piece
@@ -34,9 +37,24 @@ class Move:
     merged: bool = False
 
     @property
-    def turned(self) -> Move:
-        """The same between the sides exchanged."""
-        return replace(self, original=self.port, port=self.original)
+    def original_part(self) -> Part:
+        """The elements of the original that move."""
+        return self.original, _indices(self.axes.left)
+
+    @property
+    def port_part(self) -> Part:
+        """The elements of the port that they become."""
+        return self.port, _indices(self.axes.right)
+
+    def elements(self, array: Array, *, port: bool) -> Array:
+        """A view of the elements of a tensor of one side that move. Raises BadInput."""
+        piece = self.port if port else self.original
+        return self.axes.elements(piece.view(array), right=port)
+
+
+def _indices(groups: Sequence[Group]) -> tuple[str, ...]:
+    """Which indices are taken of axes that are interleaved."""
+    return tuple(str(axis) for group in groups for axis in group if axis.taken)
 
 
 @final
@@ -80,10 +98,10 @@ def links_of(moves: Iterable[Move]) -> tuple[Link, ...]:
 def _link(moves: Sequence[Move]) -> Link:
     originals = tuple(dict.fromkeys(move.original.name for move in moves))
     ports = tuple(dict.fromkeys(move.port.name for move in moves))
-    pieces = {move.original for move in moves}, {move.port for move in moves}
+    parts = {move.original_part for move in moves}, {move.port_part for move in moves}
     if any(move.merged for move in moves):
         kind: Kind = "merged"
-    elif len(pieces[0]) < len(moves) or len(pieces[1]) < len(moves):
+    elif len(parts[0]) < len(moves) or len(parts[1]) < len(moves):
         kind = "tied"
     else:
         kind = "packed" if len(originals) + len(ports) > 2 else "one"
@@ -117,10 +135,7 @@ def carry(
             kinds = {tensors[source].dtype for source in sources}
             dtype = np.result_type(*kinds) if len(kinds) > 1 else kinds.pop()
             result[name] = np.zeros(shapes[name], dtype)
-        written: set[Piece] = set()
-        given: set[Piece] = set()
-        for move in link.transform:
-            _carry_one(move, tensors, result, written, given, what, back=back)
+        _carry_link(link, tensors, result, what, back=back)
     return result
 
 
@@ -128,44 +143,59 @@ def _cannot_split(link: Link, back: bool) -> bool:
     """Whether a gradient here is the sum of several there, so that it says nothing of each."""
     if link.kind != "tied":
         return False
-    shared = [move.port if back else move.original for move in link.transform]
+    shared = [move.port_part if back else move.original_part for move in link.transform]
     return len(set(shared)) < len(shared)
 
 
-def _carry_one(
-    move: Move,
+def _carry_link(
+    link: Link,
     tensors: Mapping[str, Array],
     result: dict[str, Array],
-    written: set[Piece],
-    given: set[Piece],
     what: What,
     *,
     back: bool,
 ) -> None:
-    source, target = (move.port, move.original) if back else (move.original, move.port)
+    shared = Counter(move.port_part for move in link.transform)
+    written: set[Part] = set()
+    given: set[Part] = set()
+    for move in link.transform:
+        source, target = move.original_part, move.port_part
+        if back:
+            source, target = target, source
+        new, old = _views(move, tensors, result, back=back)
+        adds = what == "gradients"
+        if move.merged:
+            to_sum = (shared[move.port_part] > 1) != back
+            adds = to_sum and what == "values"
+            if not to_sum and what == "values" and source in given:
+                continue  # the first of several holds all of the sum, the others stay zero
+        if target not in written:
+            old[...] = new
+        elif adds:
+            old += new
+        elif not move.merged and what == "values":
+            _require_equal(move, new, old, back=back)
+        written.add(target)
+        given.add(source)
+
+
+def _views(
+    move: Move, tensors: Mapping[str, Array], result: Mapping[str, Array], *, back: bool
+) -> tuple[Array, Array]:
+    """What is given and where it goes, in the same order of axes."""
     left = move.original.view((result if back else tensors)[move.original.name])
     right = move.port.view((tensors if back else result)[move.port.name])
     try:
         a, b = move.axes.views(left, right)
     except BadInput as error:
         raise BadInput(f"{move.original} and {move.port}: {error}") from error
-    new, old = (b, a) if back else (a, b)
-    first = target not in written
-    written.add(target)
-    if move.merged:
-        if not back and what == "values":
-            old[...] = new if first else old + new
-        elif back and what == "values" and source in given:
-            old[...] = 0
-        elif back or first:
-            old[...] = new
-        given.add(source)
-    elif first:
-        old[...] = new
-    elif what == "gradients":
-        old += new
-    elif not back and not np.array_equal(old, new, equal_nan=bool(np.isnan(new).any())):
+    return (b, a) if back else (a, b)
+
+
+def _require_equal(move: Move, new: Array, old: Array, *, back: bool) -> None:
+    if new.tobytes() != old.tobytes():
+        source, target = (move.port, move.original) if back else (move.original, move.port)
         raise BadInput(
-            f"{move.original}: its values are not those of the other tensors that become "
-            f"{move.port}, which the port uses for all of them; allowed are equal values"
+            f"{source}: its values are not those of the other tensors that become {target}, "
+            "which the other side uses for all of them; allowed are equal values"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import final
 
-from twofold.port.side import Tensor
+from twofold.port.side import Call, Module, Side, Tensor
 from twofold.port.weights.readings import Part, all_parts, renamed
 from twofold.port.weights.use import Use
 
@@ -15,16 +15,32 @@ from twofold.port.weights.use import Use
 @final
 @dataclass(frozen=True)
 class Program:
-    """What is known of a side: its tensors, and how its program uses them."""
+    """What is known of a side: its tensors, how its program uses them, kinds of modules by path."""
 
     tensors: Mapping[str, Tensor]
     uses: tuple[Use, ...]
     label: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tensors: Iterable[Tensor], uses: Sequence[Use] = (), label: str = "") -> Program:
-        """From a side's tensors and uses; buffers that only count calls stay among them."""
-        return cls({tensor.name: tensor for tensor in tensors}, tuple(uses), label)
+    def of(
+        cls,
+        tensors: Iterable[Tensor],
+        uses: Sequence[Use] = (),
+        label: str = "",
+        modules: Iterable[Module] = (),
+    ) -> Program:
+        """From what a side answers; modules that are not told are known by their own tensors."""
+        every = {tensor.name: tensor for tensor in tensors}
+        kinds = {tensor.module: tensor.owner for tensor in every.values() if tensor.owner}
+        kinds |= {module.name: module.kind for module in modules}
+        return cls(every, tuple(uses), label, kinds)
+
+
+def program_of(side: Side, call: Call) -> Program:
+    """What is known of a side that runs one call. Raises what the side raises."""
+    side.look(call)
+    return Program.of(side.tensors(), side.first_use(call), side.label, side.modules())
 
 
 @final
@@ -34,7 +50,7 @@ class Node:
 
     `use` is its place in the order of use, None if the program does not use it; `after` the indices
     of the nodes nearest upstream. `alias` marks a second use of a tied tensor, which needs no
-    partner.
+    partner. `pack` numbers the packed matrix that it was split from.
     """
 
     part: Part
@@ -45,6 +61,7 @@ class Node:
     alias: bool = False
     role: str = ""
     operation: str = ""
+    pack: int | None = None
 
     @property
     def name(self) -> str:
@@ -67,30 +84,38 @@ def nodes_of(program: Program) -> list[Node]:
     parts = _parts_by_name(program, stacked)
     nodes: list[Node] = []
     made: dict[int, list[int]] = {}
+    seen: set[tuple[str, int | None]] = set()
     for place, use in enumerate(program.uses):
         if use.name not in program.tensors:
             continue
         before = [made.get(other, []) for other in sorted(use.after)]
         upstream = frozenset(index for indices in before for index in indices)
-        found = parts[use.name, use.part]
+        layer = use.part if use.name in stacked else None
+        if layer is None and use.part is not None and (use.name, None) in seen:
+            continue  # another row of a tensor that is no stack of layers
+        seen.add((use.name, layer))
+        found = parts[use.name, layer]
         made[place] = list(range(len(nodes), len(nodes) + len(found)))
         for index, part in enumerate(found):
             pairwise = len(found) > 1 and len(before) == 1 and len(before[0]) == len(found)
             after = frozenset((before[0][index],)) if pairwise else upstream
             nodes.append(replace(_node(part, program, use), use=place, after=after))
-    used = {(use.name, use.part) for use in program.uses}
     for key, found in parts.items():
-        if key not in used and key[0] not in {name for name, _ in used if key[1] is None}:
+        if key not in seen:
             nodes += [_node(part, program, None) for part in found]
     return nodes
 
 
 def _stacks(program: Program) -> dict[str, int]:
     """The tensors that the program takes layer by layer, and how many layers there are."""
+    layers: dict[str, set[int | None]] = {}
+    for use in program.uses:
+        if use.name in program.tensors:
+            layers.setdefault(use.name, set()).add(use.part)
     return {
-        use.name: program.tensors[use.name].value.shape[0]
-        for use in program.uses
-        if use.part is not None and use.name in program.tensors
+        name: len(parts)
+        for name, parts in layers.items()
+        if None not in parts and parts == set(range(program.tensors[name].value.shape[0]))
     }
 
 
@@ -105,7 +130,7 @@ def _parts_by_name(
     for name in program.tensors:
         for layer in range(stacked[name]) if name in stacked else (None,):
             parts[name, layer] = []
-    for part in all_parts(one_layer):
+    for part in all_parts(one_layer, program.modules):
         name = part.pieces[0].name
         if name in stacked:
             for layer in range(stacked[name]):

@@ -93,9 +93,7 @@ def _numbered_alike(
     b: Mapping[tuple[str, ...], set[str]],
 ) -> bool:
     return all(
-        a[path[:depth]] == b.get(path[:depth])
-        for depth, word in enumerate(path)
-        if word.isdigit()
+        a[path[:depth]] == b.get(path[:depth]) for depth, word in enumerate(path) if word.isdigit()
     )
 
 

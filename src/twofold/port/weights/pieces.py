@@ -1,6 +1,6 @@
 """Pieces of tensors: a whole one, or a part along its first or second axis, as NumPy writes it.
 
-    "blocks.0.attn.in_proj_weight[0:64]"   "layers.kernel[3]"   "qkv.kernel[:, 64:128]"
+"blocks.0.attn.in_proj_weight[0:64]"   "layers.kernel[3]"   "qkv.kernel[:, 64:128]"
 """
 
 from __future__ import annotations
@@ -40,14 +40,20 @@ class Piece:
 
     def view(self, array: Array) -> Array:
         """The part of an array that the piece means, as a view. Raises BadInput."""
-        if len(self.index) > array.ndim:
+        if not self.fits(array.shape):
             raise BadInput(f"{self}: the tensor has shape {array.shape}")
-        for entry, size in zip(self.index, array.shape, strict=False):
-            last = entry + 1 if isinstance(entry, int) else entry[1]
-            if last > size or (not isinstance(entry, int) and entry != ALL and entry[0] >= last):
-                raise BadInput(f"{self}: the tensor has shape {array.shape}")
         picks = tuple(e if isinstance(e, int) else _slice(e) for e in self.index)
         return array[(*picks, ...)]  # the dots keep a view where all axes are gone
+
+    def fits(self, whole: Sequence[int]) -> bool:
+        """Whether a tensor of this shape has such a piece."""
+        if len(self.index) > len(whole):
+            return False
+        for entry, size in zip(self.index, whole, strict=False):
+            last = entry + 1 if isinstance(entry, int) else entry[1]
+            if last > size or (not isinstance(entry, int) and entry != ALL and entry[0] >= last):
+                return False
+        return True
 
     def shape(self, whole: Sequence[int]) -> tuple[int, ...]:
         """The shape of the piece of a tensor of this shape."""
@@ -72,7 +78,9 @@ def parse(text: str) -> Piece:
     """The piece that a text such as "qkv.kernel[:, 64:128]" means. Raises BadInput."""
     match = _REFERENCE.fullmatch(text.strip())
     if match is None:
-        raise BadInput(f"{text!r}: no tensor; allowed is a name, name[0:64], name[:, 0:64], name[3]")
+        raise BadInput(
+            f"{text!r}: no tensor; allowed is a name, name[0:64], name[:, 0:64], name[3]"
+        )
     if match["index"] is None:
         return Piece(match["name"])
     return Piece(match["name"], tuple(_entry(part, text) for part in match["index"].split(",")))

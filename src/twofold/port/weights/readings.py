@@ -101,10 +101,11 @@ def _transposed(tensor: Tensor, leaf: str, space: Reading) -> tuple[str, Reading
 
 
 def _general(tensor: Tensor, leaf: str) -> tuple[str, Reading | None]:
-    """Several input or output axes: as many input axes as `in_axes` says."""
+    """Several input or output axes: as many input axes as are summed over."""
     rank, names = tensor.value.ndim, ("heads", "dim", "third")
-    taken = tensor.attributes.get("in_axes", 1) if leaf == "kernel" else 0
-    taken = taken if isinstance(taken, int) else 1
+    summed = tensor.attributes.get("axis", -1)
+    taken = len(summed) if isinstance(summed, tuple | list) else 1
+    taken = taken if leaf == "kernel" else 0
     inner = [f"in.{name}" for name in names[:taken]] if taken > 1 else ["in"] * taken
     outer = [f"out.{name}" for name in names[: rank - taken]] if rank - taken > 1 else ["out"]
     return ("kernel" if leaf == "kernel" else "bias"), (*inner, *outer[: rank - taken])
@@ -114,7 +115,9 @@ def _attention(tensor: Tensor) -> Iterator[Part]:
     """`torch.nn.MultiheadAttention`: query, key and value in one tensor, or in three."""
     leaf, place = tensor.leaf, tensor.module
     if leaf in ("in_proj_weight", "in_proj_bias"):
-        role, reading = ("kernel", ("out", "in")) if leaf == "in_proj_weight" else ("bias", ("out",))
+        role, reading = (
+            ("kernel", ("out", "in")) if leaf == "in_proj_weight" else ("bias", ("out",))
+        )
         size = tensor.value.shape[0] // 3
         for index, name in enumerate(_PROJECTIONS):
             piece = along(tensor.name, 0, index * size, (index + 1) * size)
@@ -124,11 +127,11 @@ def _attention(tensor: Tensor) -> Iterator[Part]:
             yield Part((Piece(tensor.name),), "kernel", ("out", "in"), f"{place}.{name}.kernel")
 
 
-def all_parts(tensors: Mapping[str, Tensor]) -> Iterator[Part]:
+def all_parts(tensors: Mapping[str, Tensor], modules: Mapping[str, str]) -> Iterator[Part]:
     """The parts of all tensors, cells of recurrent layers taken together."""
     from twofold.port.weights.cells import parts_of_cells
 
-    cells = parts_of_cells(tensors)
+    cells = parts_of_cells(tensors, modules)
     for name, tensor in tensors.items():
         yield from cells[name] if name in cells else parts_of(tensor)
 

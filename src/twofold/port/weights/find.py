@@ -1,0 +1,50 @@
+"""Find the mapping of two programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from twofold.port.weights.choices import moves_and_choices
+from twofold.port.weights.links import Move
+from twofold.port.weights.nodes import Program, nodes_of
+from twofold.port.weights.pairing import pair_nodes
+from twofold.port.weights.weights import Inventory, Weights
+
+
+def find(original: Program, port: Program) -> Weights:
+    """Which tensor of the original is which of the port.
+
+    What shapes leave open is in `open_choices`; `Weights.settle` decides it.
+    """
+    pairing = pair_nodes(nodes_of(original), nodes_of(port))
+    certain, choices = moves_and_choices(pairing)
+    sides = [Inventory.of(program.tensors.values(), program.label) for program in (original, port)]
+    doubts = tuple(
+        f"{pairing.equal[i]}: either could be {pairing.b[j].part.pieces[0]}; nothing tells them "
+        "apart; name them in the mapping"
+        for i, (j, _) in pairing.found.items()
+        if i in pairing.equal
+    )
+    return Weights(
+        original=sides[0],
+        port=sides[1],
+        certain=tuple(_first_names(certain, sides)),
+        open_choices=tuple(
+            replace(c, candidates=tuple(tuple(_first_names(m, sides)) for m in c.candidates))
+            for c in choices
+        ),
+        picks=(0,) * len(choices),
+        doubts=doubts,
+    )
+
+
+def _first_names(moves: Iterable[Move], sides: list[Inventory]) -> Iterable[Move]:
+    """Moves under the first name of each tied tensor."""
+    for move in moves:
+        one, other = move.original, move.port
+        yield replace(
+            move,
+            original=replace(one, name=sides[0].tied.get(one.name, one.name)),
+            port=replace(other, name=sides[1].tied.get(other.name, other.name)),
+        )
