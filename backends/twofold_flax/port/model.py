@@ -6,7 +6,7 @@ Nothing here knows Flax: what a model is made of is said by the classes below `J
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -18,8 +18,10 @@ import numpy as np
 from twofold.errors import BadInput, SideFailed, TwofoldError
 from twofold.port.calling import told
 from twofold.port.side import Answer, Array, Call, Precision, Side, Stepper, Tensor
-from twofold.port.trees import leaves, mapped
-from twofold_flax.port.uses import first_uses
+from twofold.port.trees import leaves as tree_leaves
+from twofold.port.trees import mapped
+from twofold.port.weights.use import Use
+from twofold_flax.port.uses import uses_of
 from twofold_flax.port.wide import Watch, recorded
 
 DTYPES: Final[Mapping[Precision, Any]] = {
@@ -161,7 +163,7 @@ class JaxSide(Side):
 
             def total(trained: Values) -> Any:
                 applied = self.apply({**values, **trained}, batch, call, forced)
-                flat = dict(leaves(applied.outputs, is_array))
+                flat = dict(tree_leaves(applied.outputs, is_array))
                 loss = self.loss(applied.outputs, flat, batch, projection, call)
                 return loss, (flat, applied.buffers, applied.modules)
 
@@ -210,15 +212,22 @@ class JaxSide(Side):
         forced = {name: array(item, dtype) for name, item in call.forced.items()}
         return values, batch, projection, masks, forced
 
-    def first_use(self, call: Call) -> Sequence[str]:
-        """Names of tensors in the order of their first use that does not only rearrange."""
+    def first_use(self, call: Call) -> tuple[Use, ...]:
+        """How the program first uses each tensor, in the order of the program."""
         plain = Call(call.tensors, call.batch, mode=call.mode, inputs=call.inputs, wide=False)
         with self.session(plain):
+            values, batch, *_ = self.operands(plain)
+            names = list(values)
             watch = Watch(wide=False)
+
+            def run(leaves: Any, batch: Any) -> Any:
+                watch.expect(())
+                given = dict(zip(names, leaves, strict=True))
+                outputs = self.apply(given, batch, plain, {}).outputs
+                return dict(tree_leaves(outputs, is_array))
+
             with watch.on():
-                program = jax.make_jaxpr(self._question(watch, plain))(*self.operands(plain))
-            names = sorted(tensor.name for tensor in self.tensors())  # as JAX flattens a mapping
-            return first_uses(program.jaxpr, names)
+                return uses_of(run, names, list(values.values()), (batch,))
 
     def stepper(self) -> Stepper:
         """A fresh optimizer of the model. Raises BadInput."""

@@ -33,7 +33,7 @@ NARROW: Final = (jnp.dtype("float32"), jnp.dtype("bfloat16"), jnp.dtype("float16
 TYPE_PARAMETERS: Final = ("new_dtype", "dtype", "preferred_element_type")
 LEFT_ALONE: Final = frozenset({"bitcast_convert_type", "random_bits", "threefry2x32", "copy_p"})
 DRAWS: Final = frozenset({"random_bits", "random_gamma", "threefry2x32", "rng_uniform"})
-CONTEXT: Final = jax.make_user_context(None)  # type: ignore[no-untyped-call]
+CONTEXT: Final = jax.make_user_context(None)
 LINEN_PARAM: Final = os.path.join("flax", "core", "scope.py")
 _numbers: Final = count(1)
 
@@ -100,7 +100,7 @@ class Watch:
         setattr(Primitive, "bind", watched)  # noqa: B010 - mypy forbids to assign to a method
         jax.random.bernoulli = masked
         try:
-            with CONTEXT(self._number):  # type: ignore[no-untyped-call]
+            with CONTEXT(self._number):
                 yield
         finally:
             setattr(Primitive, "bind", bind)  # noqa: B010

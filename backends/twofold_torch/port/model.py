@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, final
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from twofold.errors import BadInput, SideFailed, TwofoldError
 from twofold.port.calling import arguments, parameter_names, told
 from twofold.port.side import Answer, Array, Call, Module, Side, Stepper, Tensor
 from twofold.port.trees import leaves, mapped
+from twofold.port.weights.use import Use
 from twofold_torch.port.describe import is_compiled, modules_of, plain_name, tensors_of
 from twofold_torch.port.live import DTYPES, lent, tensors_from
 from twofold_torch.port.places import Places
+from twofold_torch.port.uses import uses_of
 from twofold_torch.port.wide import Watch
 
 VIEWS = frozenset(["t", "view", "transpose", "unsqueeze", "detach", "alias", "expand", "permute"])
@@ -179,18 +179,16 @@ class Torch(Side):
     def _buffers(self) -> dict[str, Array]:
         return {plain_name(name): _numbers(value) for name, value in self.module.named_buffers()}
 
-    def first_use(self, call: Call) -> Sequence[str]:
-        """Names of parameters and buffers in the order of their first use that is not a view."""
-        recorder = _Uses()
-        with self.session(call) as (batch, _), torch.no_grad():
-            for name, value in [*self.module.named_parameters(), *self.module.named_buffers()]:
-                if value.numel():
-                    pointer = value.untyped_storage().data_ptr()
-                    recorder.names.setdefault(pointer, plain_name(name))
+    def first_use(self, call: Call) -> tuple[Use, ...]:
+        """How the program first uses each parameter and buffer, in the order of the program."""
+        with self.session(call) as (batch, _):
             self._watch = None
-            with recorder:
-                self.outputs(batch, call)
-        return tuple(recorder.order)
+            named = [
+                *self.module.named_parameters(remove_duplicate=False),
+                *self.module.named_buffers(remove_duplicate=False),
+            ]
+            tensors = {plain_name(name): value for name, value in named}
+            return uses_of(lambda: self.outputs(batch, call), tensors)
 
     def stepper(self) -> Stepper:
         """A fresh optimizer of the module. Raises BadInput."""
@@ -199,31 +197,6 @@ class Torch(Side):
         if self.optimizer is None:
             raise BadInput(f"{self.label}: no optimizer given")
         return TorchStepper(self)
-
-
-@final
-class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The order in which storages are first used by something that is not a view."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.names: dict[int, str] = {}
-        self.order: list[str] = []
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if func.overloadpacket.__name__ not in VIEWS:
-            for value in tree_leaves((args, kwargs)):
-                if isinstance(value, torch.Tensor) and value.numel():
-                    name = self.names.get(value.untyped_storage().data_ptr())
-                    if name is not None and name not in self.order:
-                        self.order.append(name)
-        return func(*args, **(kwargs or {}))
 
 
 def _numbers(value: Any) -> Array:

@@ -7,11 +7,14 @@ and is the only place that knows it. What a side answers is a plain value of Num
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from twofold.port.weights.use import Use
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Mode: TypeAlias = Literal["evaluation", "training"]
@@ -187,8 +190,8 @@ class Side(ABC):
         """Run the model once. Raises SideFailed."""
 
     @abstractmethod
-    def first_use(self, call: Call) -> Sequence[str]:
-        """Names of tensors in the order in which the program first uses them."""
+    def first_use(self, call: Call) -> tuple[Use, ...]:
+        """How the program first uses each tensor, in the order of the program."""
 
     @abstractmethod
     def stepper(self) -> Stepper:
