@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, final
 
 import flax.linen as nn
@@ -86,10 +87,11 @@ class Linen(JaxSide):
                 )
             return next_function(*args, **keywords)
 
-        with self.session(call), nn.intercept_methods(note):
+        plain = replace(call, precision="float32", want=frozenset({"outputs"}), wide=False)
+        with self.session(plain), nn.intercept_methods(note):
             watch = Watch(wide=False)
             with watch.on():
-                jax.eval_shape(self._question(watch, call), *self.operands(call))
+                jax.eval_shape(self._question(watch, plain), *self.operands(plain))
         self._modules = tuple(
             sorted(found.values(), key=lambda m: m.name.count(".") * bool(m.name))
         )

@@ -214,7 +214,14 @@ class JaxSide(Side):
 
     def first_use(self, call: Call) -> tuple[Use, ...]:
         """How the program first uses each tensor, in the order of the program."""
-        plain = Call(call.tensors, call.batch, mode=call.mode, inputs=call.inputs, wide=False)
+        plain = Call(
+            call.tensors,
+            call.batch,
+            mode=call.mode,
+            precision="float32",  # a cell's state starts in it, and nothing here widens casts
+            inputs=call.inputs,
+            wide=False,
+        )
         with self.session(plain):
             values, batch, *_ = self.operands(plain)
             names = list(values)

@@ -63,7 +63,7 @@ def uses_of(run: Callable[[], object], tensors: Mapping[str, torch.Tensor]) -> t
 
 class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = Recorder()
         self._refs: MutableMapping[torch.Tensor, Seen] = _by_identity()
         self._fronts: MutableMapping[torch.Tensor, Front] = _by_identity()
@@ -176,7 +176,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _by_identity() -> Any:
     """A mapping whose keys are tensors, which it does not keep alive."""
-    return WeakIdKeyDictionary()  # type: ignore[no-untyped-call]
+    return WeakIdKeyDictionary()
 
 
 def _tensors(tree: object) -> Iterator[torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -25,7 +26,9 @@ class Case:
     pairs: list = field(default_factory=list)
     left: tuple = ((), ())
 
+    @cached_property
     def programs(self):
+        """What is known of both sides; traced once."""
         return (
             program_of(self.original, Call({}, self.batch)),
             program_of(self.port, Call({}, self.port_batch or self.batch)),
@@ -101,7 +104,7 @@ def _inside_a_cell(module, kinds):
 
 
 def right_and_wanted(weights, pairs, names):
-    """How many pairs a mapping has of those that a person wrote down, and those it lacks or adds."""
+    """How many pairs that a person wrote down a mapping has, and those that it lacks or adds."""
     found = {(str(move.original), str(move.port)) for move in weights.moves}
     wanted = {(one, _renamed_piece(other, names)) for one, other in pairs}
     return len(found & wanted), sorted(wanted - found), sorted(found - wanted)
@@ -118,7 +121,7 @@ def identity(program):
 
 def found(case, how, seed=0):
     """The mapping with the port's own names, renamed, or blind; and the names in use."""
-    a, b = case.programs()
+    a, b = case.programs
     if how == "own names":
         return find(a, b), identity(b)
     b, names = renamed(b, seed, how == "blind")
