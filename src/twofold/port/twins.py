@@ -93,7 +93,8 @@ class Measured:
 
     `ratio` is None where no number can be given (`reason` says why). `index`, `original`, `port`
     and `scale` are of the worst element; `size` is max |A - B| over max |A|. `jumping` is the share
-    of elements that a twin moved by more than rounding does.
+    of elements that a twin moved by more than rounding does, `noise` the share of those that are
+    no more than what rounding leaves of a true zero.
     """
 
     ratio: float | None
@@ -103,6 +104,7 @@ class Measured:
     scale: float = 0.0
     size: float = 0.0
     jumping: float = 0.0
+    noise: float = 0.0
     reason: str = ""
 
 
@@ -135,7 +137,11 @@ def measure(original: Sequence[Array], port: Sequence[Array], reference: float =
     worst = np.unravel_index(int(np.argmax(ratios)), a.shape)
     largest = float(np.abs(a[finite]).max())
     own = float(np.sqrt(np.mean(np.square(a[finite] / largest)))) * largest if largest else 0.0
-    jumps = both > JUMP * np.maximum(np.where(finite, np.abs(a), 0.0), max(own, reference))
+    if not largest and not apart.any():
+        return Measured(0.0, reason="zero on both sides")
+    sizes = np.where(finite, np.abs(a), 0.0)
+    jumps = both > JUMP * np.maximum(sizes, max(own, reference))
+    noise = both > JUMP * np.maximum(sizes, own)
     return Measured(
         ratio=float(ratios[worst]),
         index=tuple(int(i) for i in worst),
@@ -144,6 +150,7 @@ def measure(original: Sequence[Array], port: Sequence[Array], reference: float =
         scale=float(scale[worst]),
         size=float(apart.max() / largest) if largest else float(apart.max()),
         jumping=float(jumps.mean()),
+        noise=float(noise.mean()),
     )
 
 
