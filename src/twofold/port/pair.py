@@ -26,6 +26,8 @@ from twofold.port.weights import Weights
 
 LIBRARIES: Final = ("numpy", "torch", "jax", "flax", "optax", "equinox", "transformers")
 
+OF_PAIR: Final = ("layouts", "weights", "part", "seed")
+
 OnRung = Callable[[PortRung], None]
 
 
@@ -154,10 +156,15 @@ def certify(
     modules or sides; (linen module, variables) and (function, parameters) are pairs. `options` are
     those of `Pair` and of `Pair.certify`. Raises BadInput and SideFailed.
     """
-    own = {name: options.pop(name) for name in ("weights", "part", "seed") if name in options}
+    pair, rest = pair_of(original, port, inputs, layouts=layouts, **options)
+    return pair.certify(**rest)
+
+
+def pair_of(original: Any, port: Any, inputs: Any, **options: Any) -> tuple[Pair, dict[str, Any]]:
+    """The pair of the short form, and the options that are for `Pair.certify`."""
+    own = {name: options.pop(name) for name in OF_PAIR if name in options}
     batch = inputs if isinstance(inputs, tuple | list | Mapping) else (inputs,)
-    pair = Pair(original, port, batches=[batch], layouts=layouts, **own)
-    return pair.certify(**options)
+    return Pair(original, port, batches=[batch], **own), options
 
 
 def assert_same(pair: Pair, **options: Any) -> PortReport:

@@ -8,9 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, TypeAlias, final
 
+from twofold.errors import ResultError
+from twofold.port.twins import DIFFERS, SAME
+
 SCHEMA: Final = "twofold.port/1"
 VERDICTS: Final = ("same", "explained", "not exercised", "undecided", "differs")
 """From the best to the worst."""
+
+NUMBERS: Final = ("ratio", "original_value", "port_value", "noise", "size")
 
 Verdict: TypeAlias = Literal["same", "explained", "undecided", "differs", "not exercised"]
 
@@ -159,8 +164,12 @@ class PortReport:
             ratio = "" if rung.ratio is None else f"{rung.ratio:.2g}"
             tensor = f"`{rung.tensor}`" if rung.tensor else ""
             lines.append(f"| {rung.rung} | {rung.side} | {rung.verdict} | {tensor} | {ratio} |")
-        lines += ["", "Ratio: largest difference over the noise of rounding; same up to 64, ", ""]
-        lines[-2] += "differs from 4096."
+        lines += [
+            "",
+            f"Ratio: largest difference over the noise of rounding; same up to {SAME:.0f}, differs from ",
+        ]
+        lines[-1] += f"{DIFFERS:.0f}."
+        lines.append("")
         for line in self.story():
             lines += [line, ""]
         return "\n".join(lines).rstrip() + "\n"
@@ -174,6 +183,36 @@ class PortReport:
             if rung.verdict != "same" or rung.note:
                 lines.append(rung_story(rung))
         return lines
+
+
+def from_json(stored: Mapping[str, Any]) -> PortReport:
+    """A report from what `to_json` gave. Raises ResultError for another schema."""
+    if stored.get("schema") != SCHEMA:
+        raise ResultError(f"schema: {stored.get('schema')!r} given; allowed is {SCHEMA!r}")
+    rungs = []
+    for rung in stored["rungs"]:
+        findings = tuple(Finding(**_numbers(f, ("index",))) for f in rung["findings"])
+        rungs.append(PortRung(**{**_numbers(rung), "findings": findings}))
+    first = stored["first_difference"]
+    return PortReport(
+        original=stored["original"],
+        port=stored["port"],
+        rungs=tuple(rungs),
+        first_difference=None if first is None else Difference(**_numbers(first)),
+        narrowings=tuple(Narrowing(**item) for item in stored["narrowings"]),
+        twins=stored["twins"],
+        seed=stored["seed"],
+        environment=stored["environment"],
+    )
+
+
+def _numbers(stored: Mapping[str, Any], tuples: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Fields with the words for what is no finite number as numbers again."""
+    fields: dict[str, Any] = {
+        name: float(value) if name in NUMBERS and isinstance(value, str) else value
+        for name, value in stored.items()
+    }
+    return fields | {name: tuple(fields[name]) for name in tuples}
 
 
 def worst_of(findings: tuple[Finding, ...]) -> Finding | None:

@@ -40,13 +40,16 @@ def jittered(tensor: Tensor, seed: int) -> Array:
     """A tensor moved to a generic point in float64: parameters and statistics of norms.
 
     By 0.05 N(0, 1), less for wide layers, where it would drown what the layer computes: at most
-    1 / sqrt(inputs). Statistics move by 0.1 |N(0, 1)|, so that variances stay positive. Frozen
+    1 / sqrt(inputs). Where a black-box step has no negative numbers, none are made: they may be
+    second moments. Statistics move by 0.1 |N(0, 1)|, so that variances stay positive. Frozen
     parameters and other buffers (masks, tables) stay.
     """
     value = widened(tensor.value)
     draw = generator(seed, tensor.name)
     if value.dtype.kind != "f" or value.size == 0 or not np.isfinite(value).all():
         return value
+    if tensor.role == "parameter" and tensor.trainable and tensor.attributes.get("nonnegative"):
+        return np.asarray(value + JITTER * np.abs(draw.standard_normal(value.shape)))
     if tensor.role == "parameter" and tensor.trainable:
         return np.asarray(value + _amount(value.shape) * draw.standard_normal(value.shape))
     if tensor.role == "buffer" and "Norm" in tensor.owner:
