@@ -64,10 +64,12 @@ class JaxStep(Side):
 
     def answer(self, call: Call) -> Answer:
         """Not asked of a step."""
+        del call
         raise BadInput(f"{self.label}: a step has no forward")
 
     def first_use(self, call: Call) -> tuple[Use, ...]:
         """Unknown: names and shapes have to do."""
+        del call
         return ()
 
     def stepper(self) -> Stepper:

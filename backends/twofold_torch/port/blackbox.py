@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -64,10 +64,12 @@ class TorchStep(Side):
 
     def answer(self, call: Call) -> Answer:
         """Not asked of a step."""
+        del call
         raise BadInput(f"{self.label}: a step has no forward")
 
     def first_use(self, call: Call) -> tuple[Use, ...]:
         """Unknown: names and shapes have to do."""
+        del call
         return ()
 
     def stepper(self) -> Stepper:
@@ -83,13 +85,13 @@ class TorchStep(Side):
             value = call.tensors.get(name, array(own) if torch.is_tensor(own) else np.asarray(own))
             return tensors_from(value, dtype).reshape(np.shape(own))
 
-        with _guarded(self.label, dtype), watch or nullcontext():
+        with _guarded(self.label, dtype), watch:
             state = mapped(self._state, given)
             batch = mapped(call.batch, lambda _, item: tensors_from(item, dtype))
             after, loss = _two(self._function(state, batch), self.label)
             found = dict(leaves(after, torch.is_tensor))
         return StepAnswer(
-            loss=np.asarray(float(loss)),
+            loss=_numbers(loss).reshape(()),
             tensors={name: _numbers(value) for name, value in found.items()},
             casts=watch.casts,
         )

@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from twofold.port.report import DIFFERS, SAME, Difference, Finding, PortReport, PortRung
+from twofold.port.report import Difference, Finding, PortReport, PortRung
+from twofold.port.twins import DIFFERS, SAME
 
 STYLES = {
     "same": "green",

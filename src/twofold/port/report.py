@@ -164,12 +164,8 @@ class PortReport:
             ratio = "" if rung.ratio is None else f"{rung.ratio:.2g}"
             tensor = f"`{rung.tensor}`" if rung.tensor else ""
             lines.append(f"| {rung.rung} | {rung.side} | {rung.verdict} | {tensor} | {ratio} |")
-        lines += [
-            "",
-            f"Ratio: largest difference over the noise of rounding; same up to {SAME:.0f}, differs from ",
-        ]
-        lines[-1] += f"{DIFFERS:.0f}."
-        lines.append("")
+        limits = f"same up to {SAME:.0f}, differs from {DIFFERS:.0f}"
+        lines += ["", f"Ratio: largest difference over the noise of rounding; {limits}.", ""]
         for line in self.story():
             lines += [line, ""]
         return "\n".join(lines).rstrip() + "\n"
