@@ -96,11 +96,11 @@ class JaxSide(Side):
     def answer(self, call: Call) -> Answer:
         """Run the model once. Raises SideFailed."""
         with self.session(call):
-            program = self._program(call)
+            program = self.program(call, "answer", self._question)
             outputs, loss, gradients, buffers, modules, kept = self._ran(program, call)
             return Answer(
                 outputs=_plain(outputs),
-                loss=None if loss is None else _number(loss),
+                loss=None if loss is None else number(loss),
                 gradients=_plain(gradients),
                 buffers=_plain(buffers),
                 modules=_plain(modules),
@@ -145,13 +145,19 @@ class JaxSide(Side):
         program.notes = (*program.notes, KEPT + told(error))
         return answer
 
-    def _program(self, call: Call) -> Program:
+    def program(
+        self, call: Call, kind: str, question: Callable[[Watch, Call], Callable[..., Any]]
+    ) -> Program:
+        """The compiled form of a question, made once for all calls that differ in numbers only."""
         wide = call.wide and call.precision == "float64"
         masks = call.masks if call.masks is None else len(call.masks)
-        key = (call.mode, call.precision, call.want, call.inputs, wide, masks, tuple(call.forced))
+        key = (
+            *(kind, call.mode, call.precision, call.want, call.inputs),
+            *(wide, masks, tuple(call.forced)),
+        )
         if key not in self._programs:
             watch = Watch(wide=wide)
-            self._programs[key] = Program(jax.jit(self._question(watch, call)), watch)
+            self._programs[key] = Program(jax.jit(question(watch, call)), watch)
         return self._programs[key]
 
     def _question(self, watch: Watch, call: Call) -> Callable[..., Any]:
@@ -267,10 +273,10 @@ def numpy_value(value: Any) -> Array:
 
 
 def _plain(values: Values) -> dict[str, Array]:
-    return {name: _number(value) for name, value in values.items()}
+    return {name: number(value) for name, value in values.items()}
 
 
-def _number(value: Any) -> Array:
+def number(value: Any) -> Array:
     """An array as NumPy, floats in float64."""
     is_float = jnp.issubdtype(value.dtype, jnp.floating)
     return np.asarray(value, np.float64) if is_float else np.asarray(value)

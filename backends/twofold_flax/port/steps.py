@@ -2,59 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from twofold.errors import BadInput
 from twofold.port.side import Call, StepAnswer, Stepper
 from twofold.port.trees import leaves
+from twofold_flax.port.model import JaxSide, is_array, number
 from twofold_flax.port.wide import Watch
-
-if TYPE_CHECKING:
-    from twofold_flax.port.model import JaxSide
 
 
 @final
 class JaxStepper(Stepper):
-    """Gradient, transformation, update, compiled as one; the optimizer's state goes on."""
+    """Gradient, transformation, update, compiled as one; the optimizer's state goes on.
+
+    The compiled step is kept by the side, so that the point and its twins share it.
+    """
 
     def __init__(self, side: JaxSide) -> None:
         self._side = side
         self._transformation = optax.with_extra_args_support(_transformation(side))
         self._state: Any = None
-        self._watch: Watch | None = None
-        self._run: Any = None
 
     def step(self, call: Call) -> StepAnswer:
         """One step from the call's tensors. Raises SideFailed."""
-        with self._side.session(call):
-            operands = self._side.operands(call)
-            if self._watch is None:
-                self._watch = Watch(wide=call.wide and call.precision == "float64")
-                self._run = jax.jit(self._step(self._watch, call))
-            with self._watch.on():
+        side = self._side
+        with side.session(call):
+            operands = side.operands(call)
+            program = side.program(call, "step", self._step)
+            with program.watch.on():
                 if self._state is None:
-                    tree = self._side.trainable_tree(operands[0])
-                    self._state = self._transformation.init(tree)
-                loss, values, self._state = self._run(self._state, *operands)
+                    self._state = self._transformation.init(side.trainable_tree(operands[0]))
+                loss, values, self._state = program.run(self._state, *operands)
             return StepAnswer(
                 loss=np.asarray(loss, np.float64),
-                tensors={
-                    name: np.asarray(value, np.float64)
-                    if jnp.issubdtype(value.dtype, jnp.floating)
-                    else np.asarray(value)
-                    for name, value in values.items()
-                },
-                casts=self._watch.casts,
+                tensors={name: number(value) for name, value in values.items()},
+                casts=program.watch.casts,
             )
 
     def _step(self, watch: Watch, call: Call) -> Any:
-        from twofold_flax.port.model import is_array
-
         side = self._side
 
         def step(

@@ -25,15 +25,14 @@ import numpy as np
 from jax._src.core import Primitive, trace_ctx
 from jax.extend import core
 
-from twofold.errors import SideFailed
 from twofold.port.calling import own_line
-from twofold.port.side import Cast, Mask
+from twofold.port.side import Cast, Mask, MasksDoNotFit
 
 NARROW: Final = (jnp.dtype("float32"), jnp.dtype("bfloat16"), jnp.dtype("float16"))
 TYPE_PARAMETERS: Final = ("new_dtype", "dtype", "preferred_element_type")
 LEFT_ALONE: Final = frozenset({"bitcast_convert_type", "random_bits", "threefry2x32", "copy_p"})
 DRAWS: Final = frozenset({"random_bits", "random_gamma", "threefry2x32", "rng_uniform"})
-CONTEXT: Final = jax.make_user_context(None)
+CONTEXT: Final = jax.make_user_context(None)  # type: ignore[no-untyped-call]
 LINEN_PARAM: Final = os.path.join("flax", "core", "scope.py")
 _numbers: Final = count(1)
 
@@ -71,7 +70,7 @@ class Watch:
     def require_all_used(self) -> None:
         """Raise SideFailed if masks were given and not all of them were used."""
         if self._given and len(self.masks) != len(self._given):
-            raise SideFailed(f"{len(self.masks)} dropouts ran; {len(self._given)} masks given")
+            raise MasksDoNotFit(f"{len(self.masks)} dropouts ran; {len(self._given)} masks given")
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -85,7 +84,7 @@ class Watch:
             if self._wide and name not in LEFT_ALONE and not _has_program(params):
                 params = self._wide_parameters(args, params)
                 args = tuple(self._wide_operand(bind, item) for item in args)
-            return bind(primitive, *args, **params)
+            return bind(primitive, *args, **params)  # type: ignore[no-untyped-call]
 
         def masked(
             key: Any, p: Any = 0.5, shape: Any = None, *args: Any, **named: Any
@@ -119,7 +118,7 @@ class Watch:
             return jnp.ones(size, dtype=bool)
         place = len(self.masks)
         if place >= len(self._given) or self._given[place].shape != size:
-            raise SideFailed(f"dropout {place + 1} at {_line()}: no mask of shape {size} given")
+            raise MasksDoNotFit(f"dropout {place + 1} at {_line()}: no mask of shape {size} given")
         return jnp.asarray(self._given[place])
 
     def _drew(self, name: str) -> None:

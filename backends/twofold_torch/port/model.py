@@ -111,11 +111,14 @@ class Torch(Side):
     def session(self, call: Call) -> Iterator[tuple[Any, Watch | None]]:
         """The module filled and lent, with the batch as tensors; errors told as SideFailed."""
         wide = call.wide and call.precision == "float64"
-        # A mode below autograd would make Dynamo run the module as it was before compilation.
+        # Under a mode Dynamo compiles nothing, and skips what it met then for ever after: so either
+        # the module runs compiled and is not watched, or nothing inside is compiled.
         watch = None if self._compiled else Watch(wide=wide, masks=call.masks)
+        stance = nullcontext() if self._compiled else torch.compiler.set_stance("force_eager")
         dtype = DTYPES[call.precision]
         try:
-            with lent(self.module, call.tensors, call.precision, call.mode == "training"):
+            training = call.mode == "training"
+            with lent(self.module, call.tensors, call.precision, training), stance:
                 batch = mapped(call.batch, lambda _, item: tensors_from(item, dtype))
                 self._watch = watch
                 yield batch, watch
@@ -181,7 +184,7 @@ class Torch(Side):
 
     def first_use(self, call: Call) -> tuple[Use, ...]:
         """How the program first uses each parameter and buffer, in the order of the program."""
-        with self.session(call) as (batch, _):
+        with self.session(call) as (batch, _), torch.compiler.set_stance("force_eager"):
             self._watch = None
             named = [
                 *self.module.named_parameters(remove_duplicate=False),

@@ -40,8 +40,7 @@ class TorchStepper(Stepper):
             loss = side.loss(outputs, flat, batch, call)
             with watch or nullcontext():
                 loss.backward()  # type: ignore[no-untyped-call]
-            if side.clip is not None:
-                side.clip(list(side.module.parameters()))
+            notes = _clipped(side)
             self._optimizer.step()
             if self._scheduler is not None:
                 self._scheduler.step()
@@ -50,7 +49,21 @@ class TorchStepper(Stepper):
                 loss=np.asarray(loss.detach().double().numpy()),
                 tensors={plain_name(name): _copy(value) for name, value in named},
                 casts=watch.casts if watch else (),
+                notes=notes,
             )
+
+
+def _clipped(side: Torch) -> tuple[str, ...]:
+    """Clip the gradients; says so where that changed nothing."""
+    if side.clip is None:
+        return ()
+    parameters = list(side.module.parameters())
+    before = [p.grad.clone() for p in parameters if p.grad is not None]
+    side.clip(parameters)
+    after = [p.grad for p in parameters if p.grad is not None]
+    if all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
+        return (f"{side.label}: the clip did not act, so that it is not compared",)
+    return ()
 
 
 def _made(side: Torch) -> tuple[Any, Any]:

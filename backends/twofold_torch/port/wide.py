@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 import torch
+import torch._dynamo  # a dispatch mode loads it with its first operation, which takes a second
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from twofold.errors import SideFailed
 from twofold.port.calling import own_line
-from twofold.port.side import Cast, Mask
+from twofold.port.side import Cast, Mask, MasksDoNotFit
 
 NARROW: Final = (torch.float32, torch.bfloat16, torch.float16)
 DRAWS: Final = frozenset(
@@ -110,5 +110,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = self._given or []
         place = len(self.masks)
         if place >= len(given) or given[place].kept.shape != shape:
-            raise SideFailed(f"dropout {place + 1} at {own_line()}: no mask of shape {shape} given")
+            raise MasksDoNotFit(
+                f"dropout {place + 1} at {own_line()}: no mask of shape {shape} given"
+            )
         return given[place].kept

@@ -19,6 +19,7 @@ from twofold.cli.doctor import doctor
 from twofold.cli.experiments import experiments
 from twofold.cli.outcome import outcome
 from twofold.cli.parity import parity
+from twofold.cli.port import port
 from twofold.cli.show import show
 from twofold.cli.sweep import sweep
 from twofold.cli.time import time
@@ -62,6 +63,7 @@ app.command()(calibrate)
 app.command()(advise)
 app.command()(diverge)
 app.command()(outcome)
+app.add_typer(port, name="port")
 
 
 def main() -> None:

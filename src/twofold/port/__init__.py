@@ -1,1 +1,63 @@
-"""Judge anyone's models: is this port the same function, and if not, where does it part?"""
+"""Judge anyone's models: is this port the same function, and if not, where does it part?
+
+    from twofold import port
+    report = port.certify(torch_module, nnx_model, (x,), layouts={0: "NCHW->NHWC"})
+
+Names load on first use; no framework is imported before a side of it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+from twofold.port import sides
+
+if TYPE_CHECKING:
+    from twofold_flax.port.function import Function
+    from twofold_flax.port.linen import Linen
+    from twofold_flax.port.nnx import Nnx
+    from twofold_torch.port.model import Torch
+
+    from twofold.port.pair import Pair, assert_same, certify
+    from twofold.port.report import PortReport
+    from twofold.port.side import Side
+    from twofold.port.sides import step as Step
+
+__all__ = [
+    "Function",
+    "Linen",
+    "Nnx",
+    "Pair",
+    "PortReport",
+    "Side",
+    "Step",
+    "Torch",
+    "assert_same",
+    "certify",
+]
+
+_OWN: Final = {
+    "Pair": "twofold.port.pair:Pair",
+    "PortReport": "twofold.port.report:PortReport",
+    "Side": "twofold.port.side:Side",
+    "Step": "twofold.port.sides:step",
+    "assert_same": "twofold.port.pair:assert_same",
+    "certify": "twofold.port.pair:certify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in sides.HOMES:
+        value = sides.load(sides.HOMES[name])
+    elif name in _OWN:
+        module, attribute = _OWN[name].split(":")
+        value = getattr(importlib.import_module(module), attribute)
+    else:
+        raise AttributeError(f"module 'twofold.port' has no attribute {name!r}; it has {__all__}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 import numpy as np
 
+from twofold.errors import SideFailed
+
 if TYPE_CHECKING:
     from twofold.port.weights.use import Use
 
@@ -143,6 +145,11 @@ class StepAnswer:
     loss: Array
     tensors: Mapping[str, Array]
     casts: tuple[Cast, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class MasksDoNotFit(SideFailed):
+    """The masks given are not those that the dropouts of this side take."""
 
 
 class Stepper(ABC):
@@ -173,6 +180,11 @@ class Side(ABC):
     @abstractmethod
     def has_optimizer(self) -> bool:
         """Whether the person gave an optimizer."""
+
+    @property
+    def only_steps(self) -> bool:
+        """Whether the side is a black-box training step, without a forward of its own."""
+        return False
 
     def look(self, call: Call) -> None:  # noqa: B027 - most sides know all without a run
         """Run once, so that `tensors` and `modules` can say what only a run shows."""

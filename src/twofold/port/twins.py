@@ -40,13 +40,16 @@ def jittered(tensor: Tensor, seed: int) -> Array:
     """A tensor moved to a generic point in float64: parameters and statistics of norms.
 
     By 0.05 N(0, 1), less for wide layers, where it would drown what the layer computes: at most
-    1 / sqrt(inputs). Statistics move by 0.1 |N(0, 1)|, so that variances stay positive. Frozen
+    1 / sqrt(inputs). Where a black-box step has no negative numbers, none are made: they may be
+    second moments. Statistics move by 0.1 |N(0, 1)|, so that variances stay positive. Frozen
     parameters and other buffers (masks, tables) stay.
     """
     value = widened(tensor.value)
     draw = generator(seed, tensor.name)
     if value.dtype.kind != "f" or value.size == 0 or not np.isfinite(value).all():
         return value
+    if tensor.role == "parameter" and tensor.trainable and tensor.attributes.get("nonnegative"):
+        return np.asarray(value + JITTER * np.abs(draw.standard_normal(value.shape)))
     if tensor.role == "parameter" and tensor.trainable:
         return np.asarray(value + _amount(value.shape) * draw.standard_normal(value.shape))
     if tensor.role == "buffer" and "Norm" in tensor.owner:
@@ -93,7 +96,8 @@ class Measured:
 
     `ratio` is None where no number can be given (`reason` says why). `index`, `original`, `port`
     and `scale` are of the worst element; `size` is max |A - B| over max |A|. `jumping` is the share
-    of elements that a twin moved by more than rounding does.
+    of elements that a twin moved by more than rounding does, `noise` the share of those that are
+    no more than what rounding leaves of a true zero.
     """
 
     ratio: float | None
@@ -103,6 +107,7 @@ class Measured:
     scale: float = 0.0
     size: float = 0.0
     jumping: float = 0.0
+    noise: float = 0.0
     reason: str = ""
 
 
@@ -135,7 +140,11 @@ def measure(original: Sequence[Array], port: Sequence[Array], reference: float =
     worst = np.unravel_index(int(np.argmax(ratios)), a.shape)
     largest = float(np.abs(a[finite]).max())
     own = float(np.sqrt(np.mean(np.square(a[finite] / largest)))) * largest if largest else 0.0
-    jumps = both > JUMP * np.maximum(np.where(finite, np.abs(a), 0.0), max(own, reference))
+    if not largest and not apart.any():
+        return Measured(0.0, reason="zero on both sides")
+    sizes = np.where(finite, np.abs(a), 0.0)
+    jumps = both > JUMP * np.maximum(sizes, max(own, reference))
+    noise = both > JUMP * np.maximum(sizes, own)
     return Measured(
         ratio=float(ratios[worst]),
         index=tuple(int(i) for i in worst),
@@ -144,6 +153,7 @@ def measure(original: Sequence[Array], port: Sequence[Array], reference: float =
         scale=float(scale[worst]),
         size=float(apart.max() / largest) if largest else float(apart.max()),
         jumping=float(jumps.mean()),
+        noise=float(noise.mean()),
     )
 
 

@@ -1,0 +1,125 @@
+"""Optimizer steps, each from the original's state before it, with each side's own optimizer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+
+from twofold.port.judge.findings import finding, not_exercised, rung_of
+from twofold.port.judge.forward_rungs import Forward
+from twofold.port.judge.question import LOSS, Question
+from twofold.port.judge.shelf import Shelf
+from twofold.port.report import Finding, PortRung
+from twofold.port.side import Array, MasksDoNotFit, StepAnswer, Stepper
+from twofold.port.twins import MORE_TWINS, measure
+
+VALUES = "value"
+
+
+@final
+class Steps:
+    """Steps 1 to n of both optimizers at the point and at its twins."""
+
+    def __init__(self, forward: Forward, steps: int) -> None:
+        self._forward = forward
+        self._subject = forward.subject
+        self._steps = steps
+        self._masks = forward.masks
+
+    def rungs(self) -> list[PortRung]:
+        """One rung for each step. Raises SideFailed and BadInput."""
+        sides = self._subject.original, self._subject.port
+        if not all(side.has_optimizer for side in sides):
+            return [not_exercised("steps", "no optimizer was given")] if self._steps else []
+        try:
+            rungs = self._run(self._forward.twins)
+        except MasksDoNotFit:
+            self._masks = ()
+            rungs = self._run(self._forward.twins)
+        if any(r.verdict == "undecided" and r.ratio is not None for r in rungs):
+            rungs = self._run(self._forward.twins + MORE_TWINS)
+        return rungs
+
+    def _run(self, twins: int) -> list[PortRung]:
+        sides = self._subject.original, self._subject.port
+        steppers = [[side.stepper() for _ in range(twins + 1)] for side in sides]
+        point: dict[str, Array] = dict(self._subject.state().items())
+        rungs = []
+        for index in range(self._steps):
+            shelves = Shelf(), Shelf()
+            notes: dict[str, None] = {}
+            for place, own in enumerate(steppers):
+                for twin, stepper in enumerate(own):
+                    answer = self._step(stepper, place, twin, index, point)
+                    notes |= dict.fromkeys(answer.notes)
+                    shelves[place].add(self._kept(place, answer))
+                    if place == 0 and twin == 0:
+                        after = {n: answer.tensors[n] for n in point if n in answer.tensors}
+            with Question.of(self._subject, shelves) as question:
+                rungs.append(self._rung(index, question, point, after, list(notes)))
+            point = after
+        return rungs
+
+    def _step(
+        self, stepper: Stepper, place: int, twin: int, index: int, point: dict[str, Array]
+    ) -> StepAnswer:
+        calls = self._subject.calls(
+            "training",
+            {"loss", "gradients", "buffers"},
+            twin=twin,
+            batch=index,
+            point=point,
+            projections=self._forward.projections,
+            masks=(self._masks, self._masks),
+        )
+        return stepper.step(calls[place])
+
+    def _kept(self, place: int, answer: StepAnswer) -> dict[str, Array]:
+        links = self._subject.links_with(self._subject.trainable)
+        names = {n for link in links for n in (link.port if place else link.original)}
+        kept = {f"{VALUES}:{n}": v for n, v in answer.tensors.items() if n in names}
+        return {**kept, f"{LOSS}:": answer.loss}
+
+    def _rung(
+        self,
+        index: int,
+        question: Question,
+        before: dict[str, Array],
+        after: dict[str, Array],
+        notes: list[str],
+    ) -> PortRung:
+        name = f"step {index + 1}"
+        links = self._subject.links_with(self._subject.trainable)
+        moved = [
+            n for link in links for n in link.original if not np.array_equal(before[n], after[n])
+        ]
+        findings = [finding(LOSS, LOSS, measure(*question.runs_of(f"{LOSS}:")))]
+        for link, tensor, measured in question.tensors(VALUES, links):
+            found = finding(tensor, ", ".join(link.port), measured)
+            if link.kind == "merged":
+                found = _of_merged(found)
+            findings.append(self._idle(found))
+        rung = rung_of(name, findings, notes=notes)
+        if not moved and rung.verdict == "same":
+            return not_exercised(name, "no parameter moved; a schedule that starts at 0 may be why")
+        return rung
+
+    def _idle(self, found: Finding) -> Finding:
+        """A parameter whose true gradient is zero: its steps are made of rounding noise."""
+        if found.verdict != "undecided" or found.tensor not in self._forward.idle:
+            return found
+        text = "its true gradient is zero, and the optimizer makes steps of the rounding noise"
+        return replace(found, verdict="not exercised", note=text)
+
+
+def _of_merged(found: Finding) -> Finding:
+    """Several parameters of one side that are a single one of the other train differently."""
+    if found.verdict != "differs":
+        return found
+    text = (
+        "several parameters of one side are a single one of the other: an optimizer moves their "
+        "sum once for each"
+    )
+    return replace(found, verdict="explained", note=text)
