@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli.port_weights import convert, map_weights
+
 if TYPE_CHECKING:
     from twofold.port.report import PortReport
 
@@ -20,6 +22,10 @@ port = typer.Typer(
     help="Judge a port of your own: is it the same function, and if not, where does it part?",
     epilog="Exit codes: 0 the same function, 1 it differs, 2 bad input, 3 it could not be decided.",
 )
+
+
+port.command("map")(map_weights)
+port.command()(convert)
 
 
 @port.command()

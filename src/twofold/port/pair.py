@@ -42,8 +42,9 @@ class Pair:
     `batches` are what a step takes: tuples or mappings of NumPy arrays, as the original takes them.
     `layouts` says which arrays the port takes in another order of axes: by position or name in the
     batch, and "output" (or "output.logits") for what the models return. `weights` is "auto", a
-    TOML file, or a mapping of the original's names to the port's. `inputs` are the keys or
-    positions of the batch that the models take; without them the models' own signatures say.
+    TOML file, or a mapping of the original's names to the port's for those that are not to be
+    found. `inputs` are the keys or positions of the batch that the models take; without them the
+    models' own signatures say.
     `part` judges modules instead of the models: {"encoder.0": "blocks.0"}; the batches are then
     the inputs of these modules. Raises BadInput.
     """

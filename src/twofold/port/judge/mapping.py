@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import tomli_w
 
 from twofold.errors import BadInput
 from twofold.port.judge.batches import Batches, Outputs
@@ -32,18 +31,16 @@ def find_weights(
     given: str | Path | Mapping[str, Any],
     seed: int,
 ) -> Weights:
-    """Which weight is which. Raises BadInput and SideFailed."""
+    """Which weight is which; a mapping says it for some of them. Raises BadInput and SideFailed."""
     names = None if inputs is None else tuple(inputs)
     calls = Call({}, batches.original(0), inputs=names), Call({}, batches.port(0), inputs=names)
-    if given != "auto":
-        original.look(calls[0])
-        port.look(calls[1])
-        first, second = (Inventory.of(side.tensors(), side.label) for side in (original, port))
-        if isinstance(given, Mapping):
-            text = tomli_w.dumps({"format": toml.FORMAT, "weights": {"": dict(given)}})
-            return toml.parse(text, first, second)
+    original.look(calls[0])
+    port.look(calls[1])
+    first, second = (Inventory.of(side.tensors(), side.label) for side in (original, port))
+    if given != "auto" and not isinstance(given, Mapping):
         return toml.load(given, first, second)
-    found = find(program_of(original, calls[0]), program_of(port, calls[1]))
+    said = toml.moves_of(given, first, second) if isinstance(given, Mapping) else ()
+    found = find(program_of(original, calls[0]), program_of(port, calls[1]), said)
     if not found.open_choices:
         return found
     settled = found.settle(_Distance(original, port, batches, names, seed))

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from twofold.port.weights.cells import has_cells
-from twofold.port.weights.choices import moves_and_choices
+from twofold.port.weights.choices import Choice, moves_and_choices
 from twofold.port.weights.links import Move
 from twofold.port.weights.nodes import Program, nodes_of
 from twofold.port.weights.pairing import pair_nodes
 from twofold.port.weights.weights import Inventory, Weights
 
 
-def find(original: Program, port: Program) -> Weights:
+def find(original: Program, port: Program, given: Sequence[Move] = ()) -> Weights:
     """Which tensor of the original is which of the port.
 
-    What shapes leave open is in `open_choices`; `Weights.settle` decides it.
+    `given` are moves that a person says; what they touch is theirs, the rest is found. What shapes
+    leave open is in `open_choices`; `Weights.settle` decides it.
     """
     gates = has_cells(original.modules) and has_cells(port.modules)
-    pairing = pair_nodes(nodes_of(original, gates=gates), nodes_of(port, gates=gates))
+    pairing = pair_nodes(
+        nodes_of(original, gates=gates),
+        nodes_of(port, gates=gates),
+        [(move.original, move.port) for move in given],
+    )
     certain, choices = moves_and_choices(pairing)
+    certain, choices = _without(given, certain, choices)
     sides = [Inventory.of(program.tensors.values(), program.label) for program in (original, port)]
     doubts = tuple(
         f"{pairing.equal[i]}: either could be {pairing.b[j].part.pieces[0]}; nothing tells them "
@@ -31,7 +37,7 @@ def find(original: Program, port: Program) -> Weights:
     return Weights(
         original=sides[0],
         port=sides[1],
-        certain=tuple(_first_names(certain, sides)),
+        certain=(*given, *_first_names(certain, sides)),
         open_choices=tuple(
             replace(c, candidates=tuple(tuple(_first_names(m, sides)) for m in c.candidates))
             for c in choices
@@ -39,6 +45,28 @@ def find(original: Program, port: Program) -> Weights:
         picks=(0,) * len(choices),
         doubts=doubts,
     )
+
+
+def _without(
+    given: Sequence[Move], certain: Iterable[Move], choices: Iterable[Choice]
+) -> tuple[tuple[Move, ...], tuple[Choice, ...]]:
+    """What is found where nothing is given."""
+
+    def kept(moves: Iterable[Move]) -> tuple[Move, ...]:
+        return tuple(
+            move
+            for move in moves
+            if not any(
+                move.original.meets(other.original) or move.port.meets(other.port)
+                for other in given
+            )
+        )
+
+    left = (
+        replace(choice, candidates=tuple(kept(several) for several in choice.candidates))
+        for choice in choices
+    )
+    return kept(certain), tuple(choice for choice in left if any(choice.candidates))
 
 
 def _first_names(moves: Iterable[Move], sides: list[Inventory]) -> Iterable[Move]:

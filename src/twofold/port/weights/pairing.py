@@ -23,6 +23,7 @@ from twofold.port.weights.links import How
 from twofold.port.weights.nodes import Node
 from twofold.port.weights.packing import Sizes, can_pack, output_axis, split
 from twofold.port.weights.paths import Likeness, twins, words
+from twofold.port.weights.pieces import Piece
 
 _SURROUNDINGS: Final = 9.0
 _WORDS: Final = 6.0
@@ -77,9 +78,16 @@ class Pairing:
         ]
 
 
-def pair_nodes(a: Sequence[Node], b: Sequence[Node]) -> Pairing:
-    """Pair the nodes of two programs; what stays free has no partner."""
+def pair_nodes(
+    a: Sequence[Node], b: Sequence[Node], given: Iterable[tuple[Piece, Piece]] = ()
+) -> Pairing:
+    """Pair the nodes of two programs, some of which are given; what stays free has no partner."""
     state = Pairing(list(a), list(b))
+    places = [{node.part.pieces: index for index, node in enumerate(side)} for side in (a, b)]
+    for one, other in given:
+        i, j = places[0].get((one,)), places[1].get((other,))
+        if i is not None and j is not None:
+            state.found[i] = j, "given"
     _by_path(state)
     state = _packed(state)
     _by_layer_type(state)
@@ -132,9 +140,10 @@ def _by_path(state: Pairing) -> None:
     places = [
         [index for index, node in enumerate(side) if not node.alias] for side in (state.a, state.b)
     ]
+    free = [set(side) for side in state.free()]
     for left, right in twins(*paths):
         i, j = places[0][left], places[1][right]
-        if state.fit(i, j):
+        if i in free[0] and j in free[1] and state.fit(i, j):
             state.found[i] = j, "path"
 
 

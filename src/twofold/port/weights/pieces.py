@@ -55,6 +55,16 @@ class Piece:
                 return False
         return True
 
+    def meets(self, other: Piece) -> bool:
+        """Whether two pieces have elements of one tensor in common."""
+        if self.name != other.name:
+            return False
+        for a, b in zip(self.index, other.index, strict=False):
+            low, high = (e if not isinstance(e, int) else (e, e + 1) for e in (a, b))
+            if ALL not in (low, high) and (low[1] <= high[0] or high[1] <= low[0]):
+                return False
+        return True
+
     def shape(self, whole: Sequence[int]) -> tuple[int, ...]:
         """The shape of the piece of a tensor of this shape."""
         kept = []

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from safetensors import SafetensorError, deserialize, serialize
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save as to_bytes
 
 from twofold.errors import BadInput, DataError
 from twofold.files import write_atomically
@@ -128,16 +129,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Array]:
 def save(tensors: Mapping[str, Array], path: str | os.PathLike[str]) -> Path:
     """Write tensors as a safetensors file, whole or not at all. Raises DataError."""
     target = Path(path)
-    content: dict[str, Any] = {
-        name: {
-            "dtype": value.dtype.name,
-            "shape": list(value.shape),
-            "data": np.ascontiguousarray(value).tobytes(),
-        }
-        for name, value in tensors.items()
-    }
+    whole = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     try:
-        write_atomically(target, bytes(serialize(content)))
+        write_atomically(target, to_bytes(whole))
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target

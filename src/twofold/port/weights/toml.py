@@ -70,7 +70,7 @@ def dump(weights: Weights) -> str:
     for module, moves in by_module.items():
         if moves:
             owner = weights.original.owners.get(module, "")
-            lines += ["", f"[weights.{_quoted(module)}]" + (f"  # {owner}" if owner else "")]
+            lines += ["", f"[weights.{_key(module)}]" + (f"  # {owner}" if owner else "")]
             lines += _lines(moves, weights, open_moves)
     left = weights.left_over
     if any(left):
@@ -95,8 +95,7 @@ def _lines(
         by_piece.setdefault(move.original, []).append(move)
     for piece, several in by_piece.items():
         module = _module(piece.name)
-        text = str(piece)[len(module) + 1 if module else 0 :]
-        key = text if _BARE.fullmatch(text) else _quoted(text)
+        key = _key(str(piece)[len(module) + 1 if module else 0 :])
         entries = [_entry(move) for move in several]
         value = entries[0] if len(entries) == 1 else "[" + ", ".join(entries) + "]"
         yield f"{key} = {value}  # {_comment(several[0], weights, open_moves)}"
@@ -125,6 +124,10 @@ def _comment(move: Move, weights: Weights, open_moves: Mapping[tuple[Piece, Piec
     text = f"{move.how}; {shapes[0]}" + (f" to {shapes[1]}" if shapes[0] != shapes[1] else "")
     ways = open_moves.get((move.original, move.port), 0)
     return f"{text}; open, the first of {ways}" if ways else text
+
+
+def _key(text: str) -> str:
+    return text if _BARE.fullmatch(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
@@ -165,6 +168,17 @@ def parse(text: str, original: Inventory, port: Inventory, where: str = "weights
     _require_once(weights, where)
     _require_named(weights, _table(content, "left_over", where), where)
     return weights
+
+
+def moves_of(
+    entries: Mapping[str, Any], original: Inventory, port: Inventory, where: str = "weights"
+) -> tuple[Move, ...]:
+    """Moves from a mapping of the original's full names, for some tensors. Raises BadInput."""
+    moves = tuple(_moves({"": entries}, original, port, where))
+    weights = Weights(original, port, moves)
+    _require_fit(weights, where)
+    _require_once(weights, where)
+    return moves
 
 
 def _table(content: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
@@ -257,17 +271,8 @@ def _require_once(weights: Weights, where: str) -> None:
             for index, (one, taken) in enumerate(different):
                 for other, also in different[index + 1 :]:
                     apart = one == other and len(taken) == len(also) > 0
-                    if one.name == other.name and not apart and _meet(one, other):
+                    if not apart and one.meets(other):
                         raise BadInput(f"{where}: {one} and {other} overlap; allowed is once")
-
-
-def _meet(one: Piece, other: Piece) -> bool:
-    """Whether two pieces of a tensor have elements in common."""
-    for a, b in zip(one.index, other.index, strict=False):
-        low, high = (e if not isinstance(e, int) else (e, e + 1) for e in (a, b))
-        if (0, -1) not in (low, high) and (low[1] <= high[0] or high[1] <= low[0]):
-            return False
-    return True
 
 
 def _require_named(weights: Weights, named: Mapping[str, Any], where: str) -> None:
