@@ -316,14 +316,30 @@ FUNCTION_ENDS = [
 ]
 
 
-def fused_to_function():
+def fused_to_function(kind="fused"):
     pairs = FUNCTION_ENDS + [
         (f"blocks.{i}.{one}", f"layers.{i}.{other}")
         for i in range(LAYERS)
         for one, other in LEAVES.items()
     ]
     port = Function(function_gpt, function_parameters())
-    return Case(Torch(TorchGPT("fused")), port, (IDS,), pairs=pairs)
+    return Case(Torch(TorchGPT(kind)), port, (IDS,), pairs=pairs)
+
+
+def module_to_function():
+    """PyTorch's own attention against (in, 3, heads, dim) in one tensor."""
+    pairs = list(FUNCTION_ENDS)
+    for i in range(LAYERS):
+        t, n = f"blocks.{i}", f"layers.{i}"
+        for k in range(3):
+            part = f"[{k * WIDTH}:{(k + 1) * WIDTH}]"
+            pairs += [(f"{t}.attn.in_proj_weight{part}", f"{n}.wqkv[:, {k}]")]
+            pairs += [(f"{t}.attn.in_proj_bias{part}", f"{n}.bqkv[{k}]")]
+        for one, other in LEAVES.items():
+            if not one.startswith("qkv"):
+                pairs += [(f"{t}.{one.replace('proj', 'attn.out_proj')}", f"{n}.{other}")]
+    port = Function(function_gpt, function_parameters())
+    return Case(Torch(TorchGPT()), port, (IDS,), pairs=pairs)
 
 
 def fused_to_scan():

@@ -24,6 +24,7 @@ CASES = {
     "GPT, fused projection, NNX": (mapped_gpt.fused_to_nnx, 53),
     "GPT, fused on the other side": (mapped_gpt.nnx_apart_to_nnx_fused, 53),
     "GPT, fused projection, a function": (mapped_gpt.fused_to_function, 41),
+    "GPT, packed attention, a function": (mapped_gpt.module_to_function, 53),
     "GPT, stacked layers in a scan": (mapped_gpt.fused_to_scan, 41),
     "GPT, tied": (lambda: mapped_gpt.module_to_nnx(True), 52),
     "GPT, tied in the original": (lambda: mapped_gpt.module_to_nnx(True, False), 53),
@@ -125,6 +126,20 @@ def test_float64_decides_what_is_interleaved():
     packed = [link for link in settled.links if link.how == "float64"]
     assert len(packed) == 2 * mapped_gpt.LAYERS
     assert str(packed[0].transform[1].axes) == "(heads 1/3 dim=4) in -> in (heads dim=4)"
+
+
+def test_float64_decides_how_three_parts_of_outputs_lie():
+    """(heads, 3, dim) in one matrix of the original, (in, 3, heads, dim) in the port."""
+    case = mapped_gpt.fused_to_function("interleaved")
+    weights, names = found(case, "own names")
+    assert case.distance(weights) > 0.1
+    settled = weights.settle(case.distance, enough=1e-13)
+    assert case.distance(settled) < 1e-13
+    assert right_and_wanted(settled, case.pairs, names) == (41, [], [])
+    [packed] = [link for link in settled.links if link.original == ("blocks.0.qkv.weight",)]
+    assert packed.how == "float64"
+    text = "(out2 out1=3 out3=4) in -> in out1 out2 out3"  # out2 are the heads, out1 the three
+    assert str(packed.transform[0].axes) == text
 
 
 def test_float64_decides_how_maps_are_flattened():

@@ -17,7 +17,7 @@ from twofold.port.weights.compose import ways
 from twofold.port.weights.links import Move
 from twofold.port.weights.nodes import Node
 from twofold.port.weights.packing import output_axis
-from twofold.port.weights.pairing import Pair, Pairing
+from twofold.port.weights.pairs import Pair, Pairing
 from twofold.port.weights.pieces import Piece
 
 _MOST: Final = 8
@@ -43,7 +43,11 @@ def moves_and_choices(pairing: Pairing) -> tuple[tuple[Move, ...], tuple[Choice,
     certain: list[Move] = []
     choices: list[Choice] = []
     packs, plain = _separated(pairs)
-    choices += map(_packed, packs)
+    for choice in map(_packed, packs):
+        if len(choice.candidates) > 1:
+            choices.append(choice)
+        else:
+            certain += choice.candidates[0]
     usual = {(_kind(p), str(w[0])) for p in plain if len(w := _ways(p)) == 1}
     open_pairs: dict[tuple[object, ...], list[Pair]] = defaultdict(list)
     for pair in plain:

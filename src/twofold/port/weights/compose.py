@@ -92,10 +92,20 @@ def _with_the_same_bases(
     bases_a, bases_b = {label.base for label in a}, {label.base for label in b}
     if bases_a == bases_b:
         yield a, b
+        yield from ((one, b) for one in _heads_first(a, b))
+        yield from ((a, other) for other in _heads_first(b, a))
     elif bases_b < bases_a and "in" in bases_b:
         yield from ((one, b) for one in _patches(a, bases_a - bases_b))
     elif bases_a < bases_b and "in" in bases_a:
         yield from ((a, other) for other in _patches(b, bases_b - bases_a))
+
+
+def _heads_first(side: list[_Label], other: list[_Label]) -> Iterator[list[_Label]]:
+    """Three parts of outputs against one: the first two may lie there in the other order."""
+    outputs = [label for label in side if label.base == "out"]
+    if len(outputs) == 3 and sum(label.base == "out" for label in other) == 1:
+        ranks = {outputs[0]: 1, outputs[1]: 0}
+        yield [replace(label, rank=ranks.get(label, label.rank)) for label in side]
 
 
 def _patches(side: list[_Label], places: set[str]) -> Iterator[list[_Label]]:

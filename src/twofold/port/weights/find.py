@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from twofold.port.weights.cells import has_cells
@@ -10,6 +10,8 @@ from twofold.port.weights.choices import Choice, moves_and_choices
 from twofold.port.weights.links import Move
 from twofold.port.weights.nodes import Program, nodes_of
 from twofold.port.weights.pairing import pair_nodes
+from twofold.port.weights.pairs import Pairing
+from twofold.port.weights.paths import twins
 from twofold.port.weights.weights import Inventory, Weights
 
 
@@ -28,7 +30,7 @@ def find(original: Program, port: Program, given: Sequence[Move] = ()) -> Weight
     certain, choices = moves_and_choices(pairing)
     certain, choices = _without(given, certain, choices)
     sides = [Inventory.of(program.tensors.values(), program.label) for program in (original, port)]
-    doubts = tuple(
+    equals = tuple(
         f"{pairing.equal[i]}: either could be {pairing.b[j].part.pieces[0]}; nothing tells them "
         "apart; name them in the mapping"
         for i, (j, _) in pairing.found.items()
@@ -43,8 +45,23 @@ def find(original: Program, port: Program, given: Sequence[Move] = ()) -> Weight
             for c in choices
         ),
         picks=(0,) * len(choices),
-        doubts=doubts,
+        doubts=(*equals, *_unfit(pairing)),
     )
+
+
+def _unfit(pairing: Pairing) -> Iterator[str]:
+    """Sentences on tensors that have the same path and cannot hold the same numbers."""
+    free = pairing.free()
+    nodes = [
+        [side[index] for index in indices if not side[index].alias]
+        for side, indices in zip((pairing.a, pairing.b), free, strict=True)
+    ]
+    for i, j in twins(*([node.part.path for node in side] for side in nodes)):
+        one, other = nodes[0][i], nodes[1][j]
+        yield (
+            f"{one.part.pieces[0]} {one.shape} and {other.part.pieces[0]} {other.shape} have the "
+            "same path, but such shapes cannot hold the same numbers"
+        )
 
 
 def _without(

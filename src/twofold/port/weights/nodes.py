@@ -50,7 +50,8 @@ class Node:
 
     `use` is its place in the order of use, None if the program does not use it; `after` the indices
     of the nodes nearest upstream. `alias` marks a second use of a tied tensor, which needs no
-    partner. `pack` numbers the packed matrix that it was split from.
+    partner. `pack` numbers the packed matrix that it was split from. `beside` says that it has the
+    shape of the outputs of the matrix before it, as a bias does.
     """
 
     part: Part
@@ -62,6 +63,7 @@ class Node:
     role: str = ""
     operation: str = ""
     pack: int | None = None
+    beside: bool = False
 
     @property
     def name(self) -> str:
@@ -75,7 +77,9 @@ class Node:
     @property
     def heavy(self) -> bool:
         """Whether it is a matrix of some kind, and not a vector beside one."""
-        return sum(size > 1 for size in self.shape) > 1
+        if self.role:
+            return self.role.endswith(("kernel", "embedding"))
+        return not self.beside and sum(size > 1 for size in self.shape) > 1
 
 
 def nodes_of(program: Program, *, gates: bool = True) -> list[Node]:
@@ -102,11 +106,30 @@ def nodes_of(program: Program, *, gates: bool = True) -> list[Node]:
         for index, part in enumerate(found):
             pairwise = len(found) > 1 and len(before) == 1 and len(before[0]) == len(found)
             after = frozenset((before[0][index],)) if pairwise else upstream
-            nodes.append(replace(_node(part, program, use), use=place, after=after))
+            node = replace(_node(part, program, use), use=place, after=after)
+            nodes.append(_as_outputs(node, nodes))
     for key, found in parts.items():
         if key not in seen:
             nodes += [_node(part, program, None) for part in found]
     return nodes
+
+
+def _as_outputs(node: Node, nodes: Sequence[Node]) -> Node:
+    """A tensor of several axes that lies as outputs of the matrix before it: a bias of heads."""
+    if len(node.after) != 1 or node.part.reading is not None or len(node.shape) < 2:
+        return node
+    kernel = nodes[next(iter(node.after))]
+    if kernel.part.reading is None or not kernel.heavy:
+        return node
+    outputs = [
+        (label, size)
+        for label, size in zip(kernel.part.reading, kernel.shape, strict=True)
+        if label.startswith("out")
+    ]
+    if node.shape != tuple(size for _, size in outputs):
+        return node
+    reading = tuple(label for label, _ in outputs)
+    return replace(node, part=replace(node.part, reading=reading), beside=True)
 
 
 def _stacks(program: Program) -> dict[str, int]:

@@ -19,6 +19,8 @@ def can_pack(whole: Node, parts: Sequence[Node]) -> bool:
         return False
     if sum(part.size for part in parts) != whole.size or whole.role == "embedding":
         return False
+    if part_axis(whole, len(parts)) is not None:
+        return all(part.size == parts[0].size for part in parts)
     axis = output_axis(whole)
     if axis is None or len(whole.part.pieces) > 1:
         return False
@@ -33,6 +35,14 @@ def output_axis(node: Node) -> int | None:
         places = [axis for axis, label in enumerate(reading) if label == "out"]
         return places[0] if len(places) == 1 else None
     return {1: 0, 2: 1}.get(len(node.shape))
+
+
+def part_axis(node: Node, parts: int) -> int | None:
+    """An axis of the outputs that counts the parts: (in, 3, heads, dim)."""
+    reading = node.part.reading or ()
+    several = [axis for axis, label in enumerate(reading) if label.startswith("out.")]
+    counting = [axis for axis in several if node.shape[axis] == parts]
+    return counting[0] if len(several) > 1 and counting and len(node.part.pieces) == 1 else None
 
 
 def _inputs(node: Node) -> int | None:
@@ -68,25 +78,41 @@ def split(
         number, sizes = packed[index]
         before = [places[old] for old in node.after]
         start = 0
-        axis = output_axis(node)
-        assert axis is not None, "only nodes with outputs along one axis are packed"
         for part, size in enumerate(sizes):
             pairwise = len(before) == 1 and len(before[0]) == len(sizes)
             own = frozenset((before[0][part],)) if pairwise else after
-            piece = _piece(node, axis, start, start + size, own)
-            result.append(replace(piece, pack=number))
+            counting = part_axis(node, len(sizes))
+            piece = (
+                _range(node, start, start + size)
+                if counting is None
+                else _one(node, counting, part)
+            )
+            result.append(replace(piece, pack=number, after=own))
             start += size
     return result, places
 
 
-def _piece(node: Node, axis: int, start: int, stop: int, after: frozenset[int]) -> Node:
+def _range(node: Node, start: int, stop: int) -> Node:
+    """The part of a node from start to stop along its outputs."""
+    axis = output_axis(node)
+    assert axis is not None, "only nodes with outputs along one axis are packed so"
     [piece] = node.part.pieces
     lead = sum(isinstance(entry, int) for entry in piece.index)
-    index = [*piece.index, *[ALL] * (lead + axis - len(piece.index)), (start, stop)]
-    if len(piece.index) > lead + axis:  # already a range along this axis
-        first = piece.index[lead + axis]
-        base = 0 if isinstance(first, int) else first[0]
-        index = [*piece.index[: lead + axis], (base + start, base + stop)]
+    index = (*piece.index, *[ALL] * (lead + axis - len(piece.index)), (start, stop))
     shape = tuple(stop - start if a == axis else size for a, size in enumerate(node.shape))
-    part = replace(node.part, pieces=(Piece(piece.name, tuple(index)),))
-    return replace(node, part=part, shape=shape, after=after)
+    part = replace(node.part, pieces=(Piece(piece.name, index),))
+    return replace(node, part=part, shape=shape)
+
+
+def _one(node: Node, axis: int, place: int) -> Node:
+    """The part of a node at one place of the axis that counts the parts."""
+    [piece] = node.part.pieces
+    lead = sum(isinstance(entry, int) for entry in piece.index)
+    index = (*piece.index, *[ALL] * (lead + axis - len(piece.index)), place)
+    reading = node.part.reading or ()
+    part = replace(
+        node.part,
+        pieces=(Piece(piece.name, index),),
+        reading=(*reading[:axis], *reading[axis + 1 :]),
+    )
+    return replace(node, part=part, shape=(*node.shape[:axis], *node.shape[axis + 1 :]))

@@ -114,7 +114,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Array]:
             "by safetensors.torch.save_file(model.state_dict(), path)"
         ) from error
     tensors = {}
-    for name, content in stored:
+    for name, content in sorted(stored, key=lambda item: str(item[0])):
         kind = _TYPES.get(content["dtype"])
         if kind is None:
             raise DataError(
