@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ from twofold.advice.design import Shape, experiment_of
 from twofold.advice.point import Point
 from twofold.advice.run import BUDGET_S, advised_engines, calibrate, fleet_on
 from twofold.backends import default_engines
+from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import read_json, write_json
@@ -198,4 +198,4 @@ def takes_part(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any, Final
 from comparisons.compare import default_folder
 from comparisons.narrator import Narrator
 from twofold import environment
+from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import write_json
@@ -278,4 +278,4 @@ def table(levels: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

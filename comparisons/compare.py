@@ -2,14 +2,14 @@
 
     python -m comparisons.compare [--quick] [--best] [--engines LIST] [--out FOLDER]
 
-Exit codes: 0 all well, 1 parity diverges, 2 bad input, 3 an engine could not run.
+Exit codes: 0 all well, 1 parity diverges, 2 bad input or parity not shown, 3 an engine could not
+run.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import Any, Final
 
 from comparisons.narrator import Narrator
 from twofold import Experiment, environment, open_session, prepare
+from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
 from twofold.parity.certify import certify
-from twofold.parity.verdict import ParityReport, Rung
+from twofold.parity.verdict import EXIT_CODES, ParityReport, Rung, conclusion
 from twofold.report import advice, guide
 from twofold.report.evidence import file_name, load
 from twofold.report.wording import duration, interval
@@ -176,7 +177,7 @@ def count_verdicts(rungs: list[Rung]) -> str:
 
 
 def parity_troubles(name: str, report: ParityReport) -> list[Trouble]:
-    """A sentence for each rung that diverges, and for the first of each engine not run."""
+    """A sentence for each rung that diverges, the first of each engine not run, and the rest."""
     troubles = [
         Trouble(
             f"parity diverges: {name}, {rung.engine}, {rung.precision}, {rung.rung}: {rung.note}", 1
@@ -189,6 +190,8 @@ def parity_troubles(name: str, report: ParityReport) -> list[Trouble]:
         Trouble(f"parity not run: {name}, {engine}: {rung.note}", 3)
         for engine, rung in missing.items()
     ]
+    if not troubles and not report.passed:
+        troubles.append(Trouble(f"{name}: {conclusion(report)}", EXIT_CODES[report.outcome]))
     return troubles
 
 
@@ -212,7 +215,7 @@ def run_timing(name: str, report: ParityReport, plan: Plan, narrator: Narrator) 
     for entry in result["engines"]:
         narrator.say(timing_line(entry))
         if entry["status"] != "measured":
-            code = 1 if entry["status"] == "diverges" else 3
+            code = {"diverges": 1, "out of range": 2, "vacuous": 2}.get(entry["status"], 3)
             troubles.append(
                 Trouble(f"not timed: {name}, {entry['engine']}: {entry['reason']}", code)
             )
@@ -267,7 +270,7 @@ def training_line(result: TrainingResult) -> str:
 def fresh_file(folder: Path, kind: str, *parts: str) -> Path:
     """Where a result will be stored; an earlier run's is removed, lest it pass for this."""
     path = folder / file_name(kind, *parts)
-    path.unlink(missing_ok=True)
+    path.resolve().unlink(missing_ok=True)  # a link to it stays
     return path
 
 
@@ -278,4 +281,4 @@ def exit_code(troubles: list[Trouble]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

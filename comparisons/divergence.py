@@ -17,9 +17,10 @@ from rich.console import Console
 from comparisons.compare import default_folder
 from twofold import Experiment
 from twofold.cli.diverge import print_result
+from twofold.commands import run_command
 from twofold.divergence import measure
 from twofold.errors import TwofoldError
-from twofold.files import write_atomically
+from twofold.files import write_text
 from twofold.report.divergence_chart import chart
 from twofold.report.style import to_svg
 from twofold.results import write_json
@@ -53,9 +54,9 @@ def compare_runs(spec: str, steps: int, engines: list[str], folder: Path) -> Non
     stored = result.to_json()
     write_json(folder / f"divergence-{spec}.json", stored)
     figure = folder / "figures" / f"divergence-{spec}.svg"
-    write_atomically(figure, to_svg(chart(stored)).encode("utf-8"))
+    write_text(figure, to_svg(chart(stored)))
     print_result(result, Console(highlight=False, width=110))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

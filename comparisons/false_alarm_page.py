@@ -111,9 +111,9 @@ def _group_row(key: Group, group: list[dict[str, Any]]) -> str:
         sum(tally["experiments"] for tally in group),
         sum(tally.get("whole_ladders", 0) for tally in group),
         sum(tally.get("variations", 0) for tally in group),
-        verdicts["certified"] + verdicts["explained"] + verdicts["diverges"],
+        sum(verdicts[word] for word in ("certified", "explained", "diverges", "vacuous")),
         verdicts["explained"],
-        verdicts["not run"],
+        verdicts["not run"] + verdicts["out of range"],
         sum(len(tally["alarms"]) for tally in group),
     )
     return "| " + " | ".join(str(cell) for cell in cells) + " |"

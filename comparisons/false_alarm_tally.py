@@ -53,7 +53,7 @@ class Tally:
             self.verdicts[rung.verdict] += 1
             if rung.verdict == "diverges":
                 self.alarms.append(self._event(case, rung, variation))
-            elif rung.verdict == "not run":
+            elif rung.verdict in ("not run", "out of range"):
                 self.not_judged.append(
                     {
                         "seed": case.seed,

@@ -5,12 +5,13 @@
     python -m comparisons.false_alarms --table
 
 The first form climbs the ladder for the experiments of a range of seeds (see
-`comparisons.random_problems`) and stores what it saw, a file for each engine, precision, draws and
-first seed; started again it goes on where it was stopped. Every `--whole`-th seed climbs to the
-last rung, export and import, the others to the evaluation metric. With `--variations` each
-experiment is followed by others that differ in their numbers alone, through the same compiled
-programs, on the rungs from the forward pass to the update and on multi-step execution. The last
-form writes all stored files as one page. Exit codes: 0 no alarm, 1 an alarm, 2 bad input.
+`comparisons.random_problems`) and stores what it saw after every problem, a file for each engine,
+precision, draws and first seed; started again it goes on where it was stopped. Every `--whole`-th
+seed climbs to the last rung, export and import, the others to the evaluation metric. With
+`--variations` each experiment is followed by others that differ in their numbers alone, through the
+same compiled programs, on the rungs from the forward pass to the update and on multi-step
+execution. The last form writes all stored files as one page. Exit codes: 0 no alarm, 1 an alarm,
+2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +31,10 @@ from comparisons.false_alarm_page import page
 from comparisons.false_alarm_tally import FOLDER, Tally
 from comparisons.random_problems import Draws, RandomCase, draw
 from twofold.backends import find_engine, open_session
+from twofold.commands import INTERRUPTED, run_command
 from twofold.errors import TwofoldError
 from twofold.experiment import Precision
+from twofold.files import write_text
 from twofold.parity.certify import climb
 from twofold.parity.multistep import multi_step_rung_from
 from twofold.parity.reference import Moment
@@ -46,11 +48,12 @@ from twofold.parity.rungs import (
 )
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
+from twofold.temporary import temporary_folder
 
 PAGE: Final = Path("comparisons") / "FALSE_ALARMS.md"
 LOCKED_STEPS: Final = 3
 WHOLE_EVERY: Final = 10
-STORE_EVERY: Final = 10
+TELL_EVERY: Final = 10
 FORGET_EVERY: Final = 25  # programs compiled for shapes that never come back
 
 
@@ -69,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.table:
-        PAGE.write_text(page(options.out or FOLDER), encoding="utf-8")
+        write_text(PAGE, page(options.out or FOLDER))
         return 0
     options.out = options.out or FOLDER / default_folder(quick=False).name
     first, end = _seed_range(parser, options.seeds)
@@ -88,7 +91,11 @@ def main(arguments: list[str] | None = None) -> int:
     except TwofoldError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    search(tallies, Search(options.out, options.minutes, options.variations, options.whole))
+    try:
+        search(tallies, Search(options.out, options.minutes, options.variations, options.whole))
+    except KeyboardInterrupt:
+        print("interrupted; every finished problem is stored, run again to go on", file=sys.stderr)
+        return INTERRUPTED
     return 1 if any(tally.alarms or tally.failed_to_run() for tally in tallies) else 0
 
 
@@ -135,12 +142,11 @@ def _search(tallies: list[Tally], how: Search, programs: Path | None) -> None:
             _tell_alarms(tally, seed, rungs)
             if how.variations:
                 _vary(tally, case, how.variations)
+            tally.store(how.folder)
         if seed % FORGET_EVERY == FORGET_EVERY - 1:
             _forget_compiled(programs)
         over = how.minutes is not None and time.monotonic() - start > 60 * how.minutes
-        if over or seed == tallies[0].end_seed - 1 or seed % STORE_EVERY == STORE_EVERY - 1:
-            for tally in tallies:
-                tally.store(how.folder)
+        if over or seed == tallies[0].end_seed - 1 or seed % TELL_EVERY == TELL_EVERY - 1:
             print(f"seed {seed}: {time.monotonic() - start:.0f} s", flush=True)
         if over:
             return
@@ -192,9 +198,9 @@ def _programs_of_flax(engines: list[str]) -> Iterator[Path | None]:
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         options = {
-            "jax_compilation_cache_dir": folder,
+            "jax_compilation_cache_dir": str(folder),
             "jax_persistent_cache_min_compile_time_secs": 0,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
@@ -203,7 +209,7 @@ def _programs_of_flax(engines: list[str]) -> Iterator[Path | None]:
             for name, value in options.items():
                 jax.config.update(name, value)
             compilation_cache.reset_cache()  # JAX looks once in a process whether there is a folder
-            yield Path(folder)
+            yield folder
         finally:
             for name, value in before.items():
                 jax.config.update(name, value)
@@ -224,4 +230,4 @@ def _forget_compiled(programs: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -8,12 +8,12 @@ Writes `feeding-N-threads.json`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
 from comparisons.loops.interleaved import compare_loops, run_script
 from comparisons.narrator import Narrator
+from twofold.commands import run_command
 
 SCHEMA: Final = "twofold.feeding/1"
 FEEDS: Final = (
@@ -43,4 +43,4 @@ def measure_feeds(cpus: Sequence[int], seconds: float, narrator: Narrator) -> di
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -18,6 +18,7 @@ from rich.console import Console
 from comparisons.compare import default_folder
 from twofold import Experiment
 from twofold.cli.outcome import print_result
+from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.outcome import measure
 from twofold.results import write_json
@@ -47,4 +48,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -9,12 +9,12 @@ installed: same data, the same initial values where the peer takes them, the sam
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
 from comparisons.loops.interleaved import compare_loops, run_script
 from comparisons.narrator import Narrator
+from twofold.commands import run_command
 from twofold.environment import package_versions
 
 SCHEMA: Final = "twofold.peers/1"
@@ -53,4 +53,4 @@ def measure_peers(cpus: Sequence[int], seconds: float, narrator: Narrator) -> di
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

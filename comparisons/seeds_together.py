@@ -22,6 +22,7 @@ import numpy as np
 
 from comparisons.compare import default_folder
 from twofold import Experiment, environment, open_session, prepare
+from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.problem import Problem
 from twofold.results import write_json
@@ -136,4 +137,4 @@ def _print(spec: str, case: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from comparisons.calibration import bring_up
 from comparisons.compare import default_folder
 from comparisons.narrator import Narrator
 from twofold import environment
+from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.report.wording import duration
@@ -146,4 +146,4 @@ def table(engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

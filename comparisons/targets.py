@@ -9,7 +9,6 @@ could not be measured, 2 bad input.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from typing import Any, Final, Literal
 
 from comparisons.loops.interleaved import describe, measure_loops, run_script, say_timing, show
 from comparisons.narrator import Narrator
+from twofold.commands import run_command
 from twofold.experiment import Experiment
 from twofold.report.wording import significant
 from twofold.timing import summary
@@ -239,4 +239,4 @@ def line_of(target: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

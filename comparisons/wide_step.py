@@ -10,7 +10,6 @@ to move so many bytes. Writes `wide-step-N-threads.json`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -18,6 +17,7 @@ from typing import Any, Final
 from comparisons.loops.interleaved import SEED, describe, measure_loops, run_script
 from comparisons.narrator import Narrator
 from comparisons.targets import wide
+from twofold.commands import run_command
 from twofold.data import prepare
 from twofold.experiment import Experiment
 from twofold.report.wording import duration
@@ -112,4 +112,4 @@ def line_of(part: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

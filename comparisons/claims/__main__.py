@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,16 +17,17 @@ from comparisons.claims.page import page
 from comparisons.claims.store import FILE, load, save
 from comparisons.claims.studies import run_apart
 from comparisons.claims.view import show_entry, show_list
-from twofold.errors import BadInput, TwofoldError
-from twofold.files import write_atomically
+from twofold.commands import run_command
+from twofold.errors import BadInput, ResultError, TwofoldError
+from twofold.files import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Answer one command; returns the exit code."""
     given = parser().parse_args(arguments)
     console = Console()
+    results = given.results or default_results(given.quick)
     try:
-        results = given.results or default_results(given.quick)
         if given.measure:
             return measure(results, given.only, given.quick, console)
         if given.page:
@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show_entry(entry_of(find(given.only), load(results)), console)
             return 0
         show_list(entries(load(results)), console)
+    except ResultError as error:
+        where = "" if str(results) in str(error) else f"{results}: "
+        Console(stderr=True).print(f"error: {where}{error}", markup=False, highlight=False)
+        return error.exit_code
     except TwofoldError as error:
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False)
         return error.exit_code
@@ -106,10 +110,10 @@ def write_page(path: Path, results: Path, console: Console) -> int:
         )
     link = os.path.relpath(results.absolute(), path.absolute().parent)
     text = page(records, Path(link).as_posix(), Path(link).as_posix())
-    write_atomically(path, text.encode("utf-8"))
+    write_text(path, text)
     console.print(f"{path}: {len(CLAIMS)} claims", highlight=False)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

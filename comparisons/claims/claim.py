@@ -28,13 +28,15 @@ class Figure:
 class Case:
     """Whether a claim holds under one condition; None where the measurement does not decide.
 
-    `missing` says why there was no measurement, where there was none.
+    `missing` says why there was no measurement, where there was none. `lacking` names engines that
+    were not measured and could decide otherwise.
     """
 
     condition: str
     holds: bool | None
     figures: tuple[Figure, ...] = ()
     missing: str = ""
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from comparisons.claims.claim import Case, Figure, Judgement, NotMeasured, Unit, Verdict
-from twofold.report.wording import counted
+from twofold.report.wording import counted, listing
 from twofold.timing.statistics import RESOLUTION, Interval, median_interval, paired_ratio
 
 
@@ -40,7 +40,7 @@ def verdict_of(cases: Sequence[Case]) -> Verdict:
 def reason(cases: Sequence[Case], what: str) -> str:
     """`JAX is faster: in 2 of 4 cases (batch 16; batch 64); not decided: batch 512.`"""
     held = [case.condition for case in cases if case.holds]
-    open_cases = [c.condition for c in cases if c.holds is None and not c.missing]
+    open_cases = [undecided(c) for c in cases if c.holds is None and not c.missing]
     missing = [f"{case.condition} ({case.missing})" for case in cases if case.missing]
     text = f"{capitalized(what)}: in {len(held)} of {counted(len(cases), 'case')}"
     if 0 < len(held) < len(cases):
@@ -50,6 +50,14 @@ def reason(cases: Sequence[Case], what: str) -> str:
     if missing:
         text += f"; not measured: {'; '.join(missing)}"
     return text + "."
+
+
+def undecided(case: Case) -> str:
+    """`batch 16 (torch:compile-epoch was not measured)`."""
+    if not case.lacking:
+        return case.condition
+    were = "was" if len(case.lacking) == 1 else "were"
+    return f"{case.condition} ({listing(case.lacking)} {were} not measured)"
 
 
 def capitalized(text: str) -> str:

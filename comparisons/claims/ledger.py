@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from comparisons.claims.claim import Claim, Judgement, NotMeasured
 from comparisons.claims.lesson import LESSON
 from comparisons.claims.popular import POPULAR
 from comparisons.claims.store import Record
-from twofold.errors import BadInput
+from twofold.errors import BadInput, ResultError
 from twofold.report.wording import listing
 
 CLAIMS: Final[tuple[Claim, ...]] = (*LESSON, *POPULAR)
@@ -38,10 +40,25 @@ def entry_of(claim: Claim, records: Mapping[str, Record]) -> Entry:
     if absent:
         return Entry(claim, None, f"the results lack the study {listing(absent)}", own)
     try:
-        judgement = claim.rule(*(own[name].findings for name in claim.studies))
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            judgement = claim.rule(*(own[name].findings for name in claim.studies))
+        _require_figures(judgement)
     except NotMeasured as error:
         return Entry(claim, None, str(error), own)
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ResultError(
+            f"the study {listing(claim.studies)}: its findings cannot be judged "
+            f"({type(error).__name__}: {error}); measure it again: "
+            f"python -m comparisons.claims --measure --only {claim.id}"
+        ) from error
     return Entry(claim, judgement, "", own)
+
+
+def _require_figures(judgement: Judgement) -> None:
+    """Raise TypeError for a figure that is neither a number nor a text."""
+    for figure in judgement.figures:
+        if not isinstance(figure.value, (int, float, str)):
+            raise TypeError(f"{figure.label}: {figure.value!r:.60} is neither a number nor a text")
 
 
 def entries(records: Mapping[str, Record]) -> list[Entry]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from comparisons.claims.ledger import Entry, entries
 from comparisons.claims.store import Record
 from comparisons.claims.wording import VERDICTS, value_text
+from twofold.report.markdown import escape, escaped
 from twofold.report.wording import cell, counted, listing, significant
 
 HEAD = """\
@@ -36,6 +38,8 @@ QUICK = """
 
 def page(records: Mapping[str, Record], file: str, link: str) -> str:
     """The page; `file` names the result file, `link` leads there from the page."""
+    records = {name: _escaped(record) for name, record in records.items()}
+    file, link = escape(file), quote(link)
     found = entries(records)
     parts = [
         HEAD.format(
@@ -55,6 +59,12 @@ def page(records: Mapping[str, Record], file: str, link: str) -> str:
     return "\n".join(parts)
 
 
+def _escaped(record: Record) -> Record:
+    """The record with all text as Markdown that shows it and does nothing else."""
+    findings, environment = escaped(record.findings), escaped(record.environment)
+    return Record(findings, environment, record.seconds, record.quick)
+
+
 def counts(found: Sequence[Entry]) -> str:
     """`12 confirmed, 8 depends, 7 refuted`."""
     tally = Counter(entry.verdict for entry in found)
@@ -68,10 +78,15 @@ def machines(records: Mapping[str, Record]) -> str:
 
 
 def machine(environment: Mapping[str, Any]) -> str:
-    versions = environment.get("versions", {})
-    names = [f"{name} {version}" for name, version in versions.items() if version]
-    cores = counted(environment["cores_usable"], "processor core")
-    return f"{environment['processor']}, {cores}, {environment['system']}, {', '.join(names)}"
+    versions = environment.get("versions") or {}
+    cores = environment.get("cores_usable")
+    parts = (
+        environment.get("processor") or "unknown processor",
+        counted(cores, "processor core") if cores else "",
+        environment.get("system") or "",
+        *(f"{name} {version}" for name, version in versions.items() if version),
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def table(found: Sequence[Entry]) -> str:
@@ -112,9 +127,10 @@ def section(entry: Entry, file: str, link: str) -> str:
 def conditions(name: str, record: Record, file: str, link: str) -> str:
     """What a study ran, when, beside which load, and where its figures are."""
     load = record.environment.get("load_average")
+    day = (record.environment.get("time_utc") or "date unknown")[:12].partition("T")[0]
     beside = "" if not load else f", load {significant(load[0])} before it"
     return (
         f"Study *{name}*: {record.findings['conditions']}. "
-        f"{record.environment['time_utc'][:10]}{beside}; "
+        f"{day}{beside}; "
         f"`studies.{name}` in [`{file}`]({link}).\n"
     )

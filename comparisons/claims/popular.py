@@ -12,7 +12,8 @@ POPULAR: Final = (
         id="jax-faster",
         sentence="JAX is faster than PyTorch.",
         source="popular",
-        criterion="Flax's fastest engine is faster than PyTorch's fastest at every size",
+        criterion="Flax's fastest engine is faster than PyTorch's fastest at every size; undecided "
+        "where an engine was not measured that has been its framework's fastest elsewhere",
         studies=("engines by size",),
         rule=engines.jax_faster,
     ),
@@ -28,8 +29,8 @@ POPULAR: Final = (
         id="compile-is-free",
         sentence="Compiling is free: one line, and everything is faster.",
         source="popular",
-        criterion="within the lesson's 1,570 steps every compiled PyTorch engine has saved the "
-        "time that compiling took, at every size",
+        criterion="within the lesson's 1,570 steps every compiled PyTorch engine measured has "
+        "saved the time that compiling took, at every size",
         studies=("engines by size",),
         rule=engines.compile_is_free,
     ),
@@ -97,7 +98,7 @@ POPULAR: Final = (
         sentence="Eager is fine for prototyping.",
         source="popular",
         criterion="start and 100 steps of torch:eager end at most one second after those of the "
-        "quickest other engine, at every size",
+        "quickest other engine measured, at every size",
         studies=("engines by size",),
         rule=engines.eager_for_prototypes,
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,8 +12,9 @@ from comparisons.compare import RESULTS
 from comparisons.machines.page import page
 from comparisons.machines.stored import load_machines
 from comparisons.narrator import Narrator
+from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
-from twofold.files import write_atomically
+from twofold.files import write_text
 from twofold.report.wording import counted
 
 PAGE: Final = Path("comparisons") / "MACHINES.md"
@@ -54,18 +54,15 @@ def write_page(results: Path, path: Path) -> int:
     """Write the page from all stored machines; returns their number.
 
     Raises BadInput where nothing is stored or the page's folder does not exist, ResultError for a
-    file that cannot be read or has another schema.
+    file that cannot be read or written, or has another schema.
     """
     if not path.absolute().parent.is_dir():
         raise BadInput(f"--page {path}: the folder does not exist; create it first")
     machines = load_machines(results)
     link = Path(os.path.relpath(results.absolute(), path.absolute().parent)).as_posix()
-    try:
-        write_atomically(path, page(machines, link).encode("utf-8"))
-    except OSError as error:
-        raise BadInput(f"--page {path}: cannot be written: {error.strerror or error}") from error
+    write_text(path, page(machines, link))
     return len(machines)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

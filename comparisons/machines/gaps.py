@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from comparisons.machines.orders import Race
-from comparisons.machines.stored import Machine
+from comparisons.machines.stored import Machine, threads_of
 from twofold.report.evidence import Evidence, experiment_name
 from twofold.report.parity_findings import unique
 from twofold.report.wording import counted, listing
@@ -67,13 +67,11 @@ def _with_threads(kind: str, machine: Machine) -> Iterator[str]:
 
 def _calibrated(machine: Machine) -> Iterator[str]:
     for result in machine.calibrations:
-        threads = counted(result["environment"]["threads"], "thread")
-        yield f"the calibration of the timing with {threads}"
+        yield f"the calibration of the timing with {threads_of(result)}"
     for result in machine.scores:
-        yield f"the score of the advice with {counted(result['environment']['threads'], 'thread')}"
+        yield f"the score of the advice with {threads_of(result)}"
     for result in machine.steadiness:
-        threads = counted(result["environment"]["threads"], "thread")
-        yield f"how steady engines are with {threads}"
+        yield f"how steady engines are with {threads_of(result)}"
 
 
 def _engines_not_everywhere(races: Sequence[Race]) -> Iterator[str]:

@@ -14,10 +14,10 @@ from typing import Any, Final, Literal
 from comparisons.machines.stored import Machine
 from twofold.report.evidence import Result
 from twofold.report.parity_findings import unique
+from twofold.report.time_to_result import MeasuredEngine
 from twofold.report.timing_findings import (
     Comparison,
     ExperimentTiming,
-    MeasuredEngine,
     UnmeasuredEngine,
     find_timing,
 )
@@ -54,20 +54,12 @@ class Column:
 
     @property
     def fastest(self) -> tuple[str, ...]:
-        """The engine with the shortest step, and those that are not told apart from it."""
-        first = self.timing.fastest
-        if first is None:
-            return ()
-        near = [item for item in self.timing.measured if not self._behind(first, item)]
-        return tuple(item.engine for item in near)
+        """The engines measured that no other is known to be ahead of."""
+        return tuple(item.engine for item in self.timing.leaders)
 
-    def _behind(self, first: MeasuredEngine, item: MeasuredEngine) -> bool:
-        return item != first and self.timing.distinguishable(first, item)
-
-    @property
-    def soonest(self) -> str | None:
-        """The engine with the shortest cold start."""
-        own = self.timing.measured
+    def soonest(self, among: Sequence[str] | None = None) -> str | None:
+        """The engine with the shortest cold start, of all or of some."""
+        own = [item for item in self.timing.measured if among is None or item.engine in among]
         return min(own, key=lambda item: item.cold_start).engine if own else None
 
 
@@ -100,6 +92,11 @@ class Race:
     def engines(self) -> tuple[str, ...]:
         """Every engine that some run names."""
         return unique(item.engine for column in self.columns for item in column.timing.engines)
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The engines that every run has measured."""
+        return tuple(e for e in self.engines if all(c.measured(e) for c in self.columns))
 
     @property
     def altered(self) -> tuple[str, ...]:

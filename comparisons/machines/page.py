@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final
+from urllib.parse import quote
 
 from comparisons.machines.gaps import differing_versions, gaps
 from comparisons.machines.orders import (
@@ -26,13 +27,14 @@ from comparisons.machines.targets import target_table
 from comparisons.machines.threads import threads_in_short, threads_section
 from comparisons.machines.trust import advice_section, calibration_section, steadiness_section
 from twofold.report.parity_findings import unique
+from twofold.report.speed_advice import known_contenders
 from twofold.report.wording import listing
 
 HEAD: Final = """\
 # Machines side by side
 
-What holds on every machine that was measured, and what flips: one small neural network after
-another, trained in PyTorch and in Flax, each in several ways. Written by
+Several small neural networks were each trained in PyTorch and in Flax, in several ways, on every
+machine below. What is the same on all machines, and what is not? Written by
 `python -m comparisons.machines` from the results in [`{link}`]({link}); nothing is measured or
 typed in here.
 
@@ -40,20 +42,25 @@ An *engine* is a framework and a way to run it: `torch:eager` and `torch:compile
 `flax:op-by-op` and `flax:jit` are Flax, and so on. A *step* is one update of the model from one
 batch. A *rung* is one check of an engine's numbers against a reference of higher precision.
 
-Timed steps are steps of the experiment: at its end training begins anew. In results from before
-2026-11-25 engines trained on and on, which makes PyTorch slower (gradients become subnormal
-numbers) and XLA not, most of all PyTorch's fastest engines. In results from before 2026-11-26 an
-epoch began more slowly, Flax's most of all: by 15 us for each batch on an Intel Xeon.
+A framework's step is timed *at its best* only where every engine was measured that was its fastest
+in some stored run: {contenders}.
+Everywhere else a sentence speaks only of the engines that it names, and another engine may be
+quicker.
 
-To add your machine: `make compare`, then the command above; feeding, other trainers, speed targets
-and calibration have commands of their own, which the README lists."""
+Older results are not quite like newer ones. Before 2026-11-25, timing went on after the end of the
+experiment. Gradients then become subnormal numbers, which slows PyTorch down, its fastest engines
+most, and does not slow XLA down. Before 2026-11-26, the beginning of an epoch took longer, most of
+all in Flax: 15 us for each batch on an Intel Xeon.
+
+To add your machine: `make compare`, then the command above. The README lists the commands for
+feeding, other trainers, speed targets and calibration."""
 STEPS: Final = """
 ## How long does a step take?
 
-The median, and in brackets how many times the step of {reference} on the same machine. Bold: the
-shortest step of a column, and what cannot be told apart from it. An order *flips* where one
-column's own comparison (95 % interval) says faster and another's says slower; where one of them
-cannot tell, nothing flips."""
+The median, and in brackets how many times the step of {reference} on the same machine. Bold: of
+the engines measured in a column, the shortest step and those not told apart from it. The order of
+two engines *flips* where one machine's comparison of them (95 % interval) says faster and another
+machine's says slower. Where one of the two comparisons does not tell, nothing flips."""
 FEEDING: Final = """
 ### What does it cost to bring a batch to the device?
 
@@ -62,13 +69,14 @@ No training, one batch of `lesson` at a time; in brackets, against {reference}.
 PEERS: Final = """
 ### Other trainers
 
-`lesson` through other libraries, in the same harness; in brackets, against {reference}. They do not
-all compute the same thing: each machine's own guide says what is different.
+`lesson` in other libraries, timed in the same way; in brackets, against {reference}. Not all of
+them compute the same thing. The guide of each machine says what they do differently.
 """
 
 
 def page(machines: Sequence[Machine], link: str) -> str:
     """The page; `link` leads from it to the folder of results."""
+    machines, link = [machine.escaped() for machine in machines], quote(link)
     races = experiment_races(machines)
     feeding = study_race(machines, "feeding", FEED_REFERENCE)
     peers = study_race(machines, "peers", ENGINE_REFERENCE)
@@ -76,7 +84,7 @@ def page(machines: Sequence[Machine], link: str) -> str:
     studies = (*_named(feeding), *_named(peers))
     alone = len(machines) == 1
     lines = [
-        HEAD.format(link=link),
+        HEAD.format(link=link, contenders=known_contenders()),
         *in_short(machines, races, studies, targets, threads_in_short(machines)),
         *_machine_section(machines, link),
         *_step_section(races, alone),
@@ -126,7 +134,7 @@ def _machine_row(machine: Machine, link: str, differing: Sequence[str]) -> tuple
     threads = {environment.get("threads") for environment in timed} - {None}
     days = sorted({moment[:10] for moment in machine.values("time_utc")})
     return (
-        f"[{machine.name}]({link}/{machine.folder})",
+        f"[{machine.name}]({link}/{quote(machine.folder)})",
         listing(machine.values("architecture") or ("–",)),
         listing(cores or ("–",)),
         listing(str(number) for number in sorted(threads)) if threads else "–",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from comparisons.machines.orders import Race
+from comparisons.machines.orders import Column, Race
 from comparisons.machines.stored import Machine
 from comparisons.machines.targets import Kind, TargetTable
-from twofold.report import advice
+from twofold.report import advice, speed_advice
 from twofold.report.parity_findings import find_parity
 from twofold.report.wording import counted, listing
 
@@ -48,23 +48,33 @@ def _lowered(text: str) -> str:
 
 
 def _fastest(races: Sequence[Race]) -> Iterator[str]:
-    """`In digits and lesson: flax:jit.`, experiments with the same answer together."""
+    """`In digits and lesson: flax:jit on both.`, experiments with the same answer together."""
     answers: dict[str, list[str]] = {}
     for race in races:
         answers.setdefault(_leaders(race), []).append(race.title)
     for answer, titles in answers.items():
-        yield f"In {listing(titles)}: {answer}."
+        yield f"In {listing(titles)}{answer}."
 
 
 def _leaders(race: Race) -> str:
-    """The fastest on all machines, or the fastest of each."""
-    found = {column.label: " or ".join(column.fastest) or "none" for column in race.columns}
-    names = list(dict.fromkeys(found.values()))
-    if len(names) > 1:
-        return listing(f"{name} on {label}" for label, name in found.items())
+    """The fastest on all machines, or the fastest of each; and of which engines."""
+    found = {column.label: _leader(column) for column in race.columns}
+    scopes = {column.label: _scope(column) for column in race.columns}
+    if len(set(found.values())) > 1 or len(set(scopes.values())) > 1:
+        each = (f"{found[label]} on {label}, {scopes[label]}" for label in found)
+        return f": {'; '.join(each)}"
+    (name, *_), (scope, *_) = found.values(), scopes.values()
     if len(race.columns) == 1:
-        return f"{names[0]} on {race.columns[0].label}"
-    return f"{names[0]} on {'both' if len(race.columns) == 2 else 'all'}"
+        return f", {scope}: {name} on {race.columns[0].label}"
+    return f", {scope}: {name} on {'both' if len(race.columns) == 2 else 'all'}"
+
+
+def _leader(column: Column) -> str:
+    return " or ".join(column.fastest) or "none"
+
+
+def _scope(column: Column) -> str:
+    return speed_advice.scope(column.timing) if column.timing.measured else "no engine was measured"
 
 
 def _orders(machines: Sequence[Machine], races: Sequence[Race]) -> str:

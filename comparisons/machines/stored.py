@@ -8,19 +8,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from comparisons.advice_score import CALIBRATION as ADVICE_CALIBRATION
 from comparisons.advice_score import NAME as ADVICE_SCORE
 from comparisons.advice_score import SCHEMA as ADVICE_SCHEMA
 from comparisons.calibration import NAME as CALIBRATION
 from comparisons.calibration import SCHEMA as CALIBRATION_SCHEMA
+from comparisons.machines import results as models
 from comparisons.steadiness import NAME as STEADINESS
 from comparisons.steadiness import SCHEMA as STEADINESS_SCHEMA
 from twofold.advice.calibrate import SCHEMA as ADVICE_CALIBRATION_SCHEMA
+from twofold.advice.store import StoredCalibration
 from twofold.errors import BadInput
 from twofold.report.evidence import SCHEMAS, Evidence, Result, load
+from twofold.report.markdown import escape, escaped
 from twofold.report.parity_findings import unique
-from twofold.report.wording import listing
-from twofold.results import read_json
+from twofold.report.wording import listing, threads
+from twofold.stored import read_result
 
 NOT_MACHINES: Final = ("false-alarms", "mutants")
 QUICK: Final = "-quick"
@@ -64,10 +69,21 @@ class Machine:
         joined = {name: listing(v for v in unique(all_) if v) for name, all_ in found.items()}
         return {name: version for name, version in joined.items() if version != "none"}
 
+    def escaped(self) -> Machine:
+        """The same with all text as Markdown that shows it and does nothing else."""
+        others = (self.calibrations, self.scores, self.steadiness, self.advice)
+        texts = (tuple(escaped(one) for one in results) for results in others)
+        return Machine(escape(self.name), self.folder, self.evidence.escaped(), *texts)
+
     def values(self, name: str) -> tuple[str, ...]:
         """All values of a field of the environments, in the order of their first appearance."""
         found = (environment.get(name) for environment in self.environments)
         return unique(str(value) for value in found if value is not None)
+
+
+def threads_of(result: Result) -> str:
+    """With how many threads a result was measured: `2 threads`."""
+    return threads(result["environment"].get("threads"))
 
 
 def load_machines(results: Path) -> tuple[Machine, ...]:
@@ -86,10 +102,10 @@ def _read(folder: Path) -> Iterator[Machine]:
     """The machine of a folder; none where it holds nothing that this page shows."""
     if not folder.is_dir() or folder.name in NOT_MACHINES or folder.name.endswith(QUICK):
         return
-    calibrations = _all_of(folder, CALIBRATION, CALIBRATION_SCHEMA)
-    scores = _all_of(folder, ADVICE_SCORE, ADVICE_SCHEMA)
-    steadiness = _all_of(folder, STEADINESS, STEADINESS_SCHEMA)
-    advice = _all_of(folder, ADVICE_CALIBRATION, ADVICE_CALIBRATION_SCHEMA)
+    calibrations = _all_of(folder, CALIBRATION, CALIBRATION_SCHEMA, models.TimingCalibration)
+    scores = _all_of(folder, ADVICE_SCORE, ADVICE_SCHEMA, models.AdviceScore)
+    steadiness = _all_of(folder, STEADINESS, STEADINESS_SCHEMA, models.Steadiness)
+    advice = _all_of(folder, ADVICE_CALIBRATION, ADVICE_CALIBRATION_SCHEMA, StoredCalibration)
     stored = any(path for kind in SCHEMAS for path in folder.glob(f"{kind}-*.json"))
     if not stored and not (calibrations or scores or steadiness or advice):
         return
@@ -98,9 +114,10 @@ def _read(folder: Path) -> Iterator[Machine]:
     yield replace(machine, name=listing(machine.values("processor") or (folder.name,)))
 
 
-def _all_of(folder: Path, name: str, schema: str) -> tuple[Result, ...]:
+def _all_of(folder: Path, name: str, schema: str, model: type[BaseModel]) -> tuple[Result, ...]:
     """The results of one script, one for each number of threads."""
-    return tuple(read_json(path, schema) for path in sorted(folder.glob(f"{name}-*.json")))
+    paths = sorted(folder.glob(f"{name}-*.json"))
+    return tuple(read_result(path, schema, model) for path in paths)
 
 
 def _told_apart(machines: Sequence[Machine]) -> tuple[Machine, ...]:

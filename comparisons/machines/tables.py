@@ -9,23 +9,25 @@ from comparisons.machines.orders import ENGINE_REFERENCE, Column, Pair, Race
 from comparisons.machines.short import flipping
 from comparisons.machines.targets import TargetTable
 from twofold.report.study_findings import SpeedTarget
-from twofold.report.timing_findings import Comparison, MeasuredEngine
+from twofold.report.time_to_result import MeasuredEngine
+from twofold.report.timing_findings import Comparison
 from twofold.report.wording import cell, counted, duration, listing, significant
 
 NOT_RUN: Final = "not run"
 STARTS: Final = """
 ## How long does a start take?
 
-From nothing to the end of the first step, compiling included, with an empty compile cache; in
-brackets, how many times the start of `{reference}` on the same machine. Bold: the soonest of a
-column. A start is measured once, without an interval, so that small differences say nothing.
+From nothing to the end of the first step, compiling included, with an empty compile cache. In
+brackets, how many times the start of `{reference}` on the same machine. Bold: the shortest start
+that was measured in a column. Each start is measured once and has no interval, so small differences
+say nothing.
 """
 TARGETS: Final = """
 ## Are the engines as fast as they are meant to be?
 
-Every figure is a ratio within one run on one machine, of step times unless the target says
-otherwise; the engine that stood for its framework is in brackets. Bold: what is met on one machine
-and missed on another with as many threads.
+Every figure is a ratio within one run on one machine: of step times, unless the target says
+otherwise. In brackets is the engine that was measured for its framework. Bold: targets that are met
+on one machine and missed on another with as many threads.
 """
 WITHHELD: Final = "could not be measured"
 
@@ -158,7 +160,7 @@ def _start(race: Race, label: str, engine: str) -> str:
     text = duration(item.cold_start)
     if reference is not None:
         text += f" ({significant(item.cold_start / reference.cold_start)})"
-    return f"**{text}**" if engine == column.soonest else text
+    return f"**{text}**" if engine == column.soonest() else text
 
 
 def _soonest(races: Sequence[Race]) -> Iterator[str]:
@@ -167,16 +169,22 @@ def _soonest(races: Sequence[Race]) -> Iterator[str]:
     if not shared:
         yield "Measured on one machine only: nothing to compare."
         return
-    others = [race for race in shared if len({column.soonest for column in race.columns}) > 1]
-    same = len(shared) - len(others)
+    found = {
+        race.title: [column.soonest(race.shared) for column in race.columns] for race in shared
+    }
+    same = sum(len(set(names)) == 1 and None not in names for names in found.values())
     if same:
         yield (
-            f"The engine that starts soonest is the same in {same} of "
-            f"{counted(len(shared), 'experiment')}."
+            "Of the engines measured on all machines, the same one starts soonest in "
+            f"{same} of {counted(len(shared), 'experiment')}."
         )
-    for race in others:
-        found = listing(f"{column.soonest} on {column.label}" for column in race.columns)
-        yield f"\nIn {race.title} it is {found}."
+    for race in shared:
+        names = found[race.title]
+        if None in names:
+            yield f"\nIn {race.title} no engine is measured on all."
+        elif len(set(names)) > 1:
+            each = (f"{name} on {c.label}" for name, c in zip(names, race.columns, strict=True))
+            yield f"\nIn {race.title} it is {listing(each)}."
 
 
 def target_section(targets: TargetTable) -> Iterator[str]:

@@ -8,20 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from comparisons.machines.stored import Machine
+from comparisons.machines.stored import Machine, threads_of
 from comparisons.machines.tables import table
 from twofold.advice.point import Point
 from twofold.advice.score import by_workload
 from twofold.advice.workload import TERMS, Workload
-from twofold.report.wording import counted
 
 THREADS: Final = """
 ## One thread or several?
 
 Step times with {few} over step times with {many}, both medians of the same machine's calibrations
-(`twofold calibrate`): below 1, fewer threads are quicker. *Small* and *large*: the halves of the
-workloads with fewer and more arithmetic, divided at {limit} million operations a step. *The
-quickest*: of all engines on each workload, whichever that is.
+(`twofold calibrate`). Below 1, fewer threads are quicker. *Small* workloads have at most {limit}
+million operations a step, *large* ones more. *The quickest* is, on each workload, the quickest of
+the engines that were calibrated with both numbers of threads.
 """
 HEAD: Final = ("machine", "engine", "small", "large", "quicker with {few}")
 QUICKEST: Final = "the quickest"
@@ -64,18 +63,19 @@ def threads_section(machines: Sequence[Machine]) -> Iterator[str]:
 def threads_in_short(machines: Sequence[Machine]) -> str:
     """On how many workloads fewer threads are quicker; "" where no machine was calibrated so."""
     return " ".join(
-        f"On {found.machine} {found.few} in {_quicker(found.ratios[QUICKEST])}, whichever engine "
-        f"is the quickest there, and {found.many} in the others."
+        f"On {found.machine}, the quickest engine calibrated was quicker with {found.few} in "
+        f"{_quicker(found.ratios[QUICKEST])}, and not quicker in the others."
         for found in _comparisons(machines)
     )
 
 
 def _comparisons(machines: Sequence[Machine]) -> Iterator[Comparison]:
     for machine in machines:
-        calibrations = sorted(machine.advice, key=lambda one: int(one["environment"]["threads"]))
+        known = [one for one in machine.advice if one["environment"].get("threads")]
+        calibrations = sorted(known, key=lambda one: int(one["environment"]["threads"]))
         for few, many in itertools.pairwise(calibrations):
             ratios = ratios_of(_points(few), _points(many))
-            names = [counted(one["environment"]["threads"], "thread") for one in (few, many)]
+            names = [threads_of(one) for one in (few, many)]
             if ratios[QUICKEST]:
                 yield Comparison(machine.name, *names, ratios)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from comparisons.machines.stored import Machine
+from comparisons.machines.stored import Machine, threads_of
 from comparisons.machines.tables import NOT_RUN, WITHHELD, table
 from comparisons.steadiness import SLOW
-from twofold.report.wording import counted, duration
+from twofold.report.wording import duration
 
 CALIBRATION: Final = """
 ## Can the timing be trusted?
@@ -17,10 +17,10 @@ Engines were timed against themselves, and against themselves slowed down on pur
 the two called different? In brackets the same for each engine.
 """
 STEADINESS: Final = """
-Why a slow-down can be missed: one process of each engine, block by block without a pause. An engine
-that *stays* at one of two speeds for a while is not told from a slower one before it has changed
-many times. *Slow*: blocks that take more than {slow:g} times the step of the fast ones (the 10th
-percentile).
+One reason why a slow-down can be missed: some engines run at one of two speeds and *stay* there for
+a while. Only after many changes of speed can such an engine be told apart from one that is really
+slower. Here one process of each engine ran block by block, without a pause. *Slow* blocks take more
+than {slow:g} times the step of the fast ones (the 10th percentile).
 """
 STEADINESS_HEAD: Final = (
     "machine",
@@ -35,13 +35,14 @@ STEADINESS_HEAD: Final = (
 ADVICE: Final = """
 ## Can the advice be trusted?
 
-What a calibration of a few minutes says of random workloads that it does not hold, against what
-was measured there (`twofold calibrate`, `twofold advise`). *Winners*: engines with the shortest
-step, named rightly, where the second is more than 10 % slower. *Redrawn*: the workloads of the
-calibration and the others are divided anew, many times; averages over the draws, since a winner or
-two more in one score is chance. The two simple ways are what the cost model must beat. In scores
-from before 2026-11-26 an epoch had 8 steps; since then 100, for beginning an epoch costs some
-engines as much as several steps.
+A calibration of a few minutes (`twofold calibrate`) predicts random workloads that it did not
+measure (`twofold advise`). Then these were measured too. *Winners*: how often the engine with the
+shortest step, of those calibrated, was named rightly, counting only workloads where the second is
+more than 10 % slower. *Redrawn*: all workloads are divided again, many times, into those of the
+calibration and the others; the figures are averages over these draws, since one or two winners more
+in a single score are chance. The cost model must beat the two simple ways. Before 2026-11-26 an
+epoch of the score had 8 steps, since then 100: to begin an epoch costs some engines as much as
+several steps.
 """
 ADVICE_HEAD: Final = (
     "machine",
@@ -57,7 +58,7 @@ ADVICE_HEAD: Final = (
 def calibration_section(machines: Sequence[Machine]) -> Iterator[str]:
     """False alarms and slow-downs found, where the timing was calibrated."""
     levels = {
-        f"{machine.name} ({counted(result['environment']['threads'], 'thread')})": {
+        f"{machine.name} ({threads_of(result)})": {
             level["slow_down"]: _found(level, result["trials"]) for level in result["levels"]
         }
         for machine in machines
@@ -101,7 +102,7 @@ def steadiness_section(machines: Sequence[Machine]) -> Iterator[str]:
     """How engines stay at a speed, where that was measured."""
     rows = [
         (
-            f"{machine.name} ({counted(result['environment']['threads'], 'thread')})",
+            f"{machine.name} ({threads_of(result)})",
             engine,
             duration(own["median_s"]),
             duration(own["fast_s"]),
@@ -130,7 +131,7 @@ def advice_section(machines: Sequence[Machine]) -> Iterator[str]:
 
 
 def _scored(machine: Machine, result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    threads = counted(result["environment"]["threads"], "thread")
+    threads = threads_of(result)
     targets = result["targets"]
     redrawn = {item["name"]: item for item in result.get("resampled", {}).get("scores", ())}
     for item in result["scores"]:
@@ -138,7 +139,7 @@ def _scored(machine: Machine, result: dict[str, Any]) -> Iterator[tuple[str, ...
         yield (
             f"{machine.name} ({threads})",
             item["name"],
-            "yes" if item["name"] == result.get("way", result["scores"][0]["name"]) else "",
+            "yes" if item["name"] == (result.get("way") or result["scores"][0]["name"]) else "",
             "-" if error is None else _held(f"{error:.0%}", error <= targets["median_error"]),
             _held(
                 f"{item['right']} of {item['clear']}",

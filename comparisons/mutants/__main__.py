@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,8 @@ from comparisons.mutants.mutant import Mutant
 from comparisons.mutants.table import page
 from comparisons.mutants.trial import Outcome, run
 from twofold import environment
+from twofold.commands import run_command
+from twofold.files import write_text
 from twofold.results import read_json, write_json
 
 SCHEMA: Final = "twofold.mutants/1"
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in options.hosts.split(","):
             _run_host(name, catalogue.find(options.only), options.out)
     stored = [read_json(path, SCHEMA) for path in sorted(options.out.glob("*.json"))]
-    options.page.write_text(page(stored), encoding="utf-8")
+    write_text(options.page, page(stored))
     rows = [row for result in stored for row in result["mutants"]]
     missed = [row for row in rows if row["theme"] != "control" and not row["caught"]]
     return 1 if missed else 0
@@ -49,18 +50,16 @@ def _run_host(name: str, mutants: tuple[Mutant, ...], folder: Path) -> None:
         rows.append(row_of(outcome))
         seen = "caught" if outcome.caught else "not caught"
         print(f"{name} {mutant.name}: {seen}", flush=True)
-        if len(rows) % 10 == 0 or len(rows) == len(mutants):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(
-                path,
-                {
-                    "schema": SCHEMA,
-                    "host": name,
-                    "engine": HOSTS[name].engine,
-                    "environment": environment.describe(),
-                    "mutants": together(kept, rows),
-                },
-            )
+        write_json(
+            path,
+            {
+                "schema": SCHEMA,
+                "host": name,
+                "engine": HOSTS[name].engine,
+                "environment": environment.describe(),
+                "mutants": together(kept, rows),
+            },
+        )
 
 
 def together(kept: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -98,4 +97,4 @@ def row_of(outcome: Outcome) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

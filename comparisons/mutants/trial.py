@@ -22,6 +22,7 @@ from twofold.parity.verdict import Rung
 from twofold.problem import Problem
 
 NOT_RUN: Final = "could not be run"
+STOPS: Final = ("not run", "out of range")
 LOCKED_STEPS: Final = 4  # over an epoch of three batches, the last of them partial
 
 
@@ -78,7 +79,7 @@ def sight(mutant: Mutant, host: Host, precision: Precision) -> Sighting:
     for rung in rungs:
         if rung.verdict == "diverges":
             return Sighting(precision, rung.rung, rung.worst_ratio, rung.note)
-        if rung.verdict == "not run":
+        if rung.verdict in STOPS:
             return Sighting(precision, rung.rung, None, f"{NOT_RUN}: {rung.note}")
     return Sighting(precision, None, None, "every rung passes")
 
@@ -95,7 +96,7 @@ def climb_mutant(mutant: Mutant, host: Host, reference: Reference) -> list[Rung]
             precision = reference.problem.experiment.precision
             note = f"{type(error).__name__}: {error}"
             rungs.append(Rung(name, host.engine, precision, "not run", None, None, note))
-        if any(rung.verdict in ("diverges", "not run") for rung in rungs):
+        if any(rung.verdict == "diverges" or rung.verdict in STOPS for rung in rungs):
             break
     return rungs
 

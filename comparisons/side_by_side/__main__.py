@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from comparisons.side_by_side import NAMES, load
 from comparisons.side_by_side.page import page
 from comparisons.side_by_side.terminal import print_topic
+from twofold.commands import run_command
+from twofold.files import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     names = tuple(given.topics) or NAMES
     if given.page is not None:
-        write(
+        write_text(
             given.page, page({name: load(name) for name in names})
         )
         print(f"wrote {given.page}")
@@ -50,15 +50,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def write(path: Path, text: str) -> None:
-    """Write a text whole or not at all."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, delete=False
-    ) as handle:
-        handle.write(text)
-    os.chmod(handle.name, 0o644)
-    os.replace(handle.name, path)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -180,7 +180,9 @@ def shown(value: Any) -> str:
 
 
 def show(topic: Topic) -> None:
-    """Run a topic and print its columns and values."""
+    """Run a topic and print its columns and values; a command of its own."""
     from comparisons.side_by_side.terminal import print_topic
+    from twofold.commands import begin_command
 
+    begin_command()
     print_topic(topic, sys.stdout)

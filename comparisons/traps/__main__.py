@@ -6,8 +6,6 @@ Exit codes: 0 all well, 1 a trap is no longer what it says, 2 bad input.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +16,9 @@ from comparisons.traps.page import page
 from comparisons.traps.registry import THEMES, find, select
 from comparisons.traps.trap import Trap
 from comparisons.traps.view import show_list, show_result
+from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
+from twofold.files import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,17 +75,10 @@ def write_page(traps: Sequence[Trap], path: Path, console: Console) -> int:
         console.print(complaint, style="red", markup=False)
     if complaints:
         return 1
-    write_whole(path, page(results, path.as_posix()))
+    write_text(path, page(results, path.as_posix()))
     console.print(f"{path}: {len(results)} traps")
     return 0
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, or nothing at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -147,6 +147,8 @@ def _classes(given: int | None, table: Table, labels: Array) -> int:
     lowest, highest = int(labels.min()), int(labels.max())
     distinct = len(np.unique(labels))
     classes = given or table.classes or distinct
+    if classes == 1:
+        _refuse_one_class(given, table)
     if lowest >= 0 and highest < classes:
         return classes
     row = int(np.argmax((labels < 0) | (labels >= classes)))
@@ -154,6 +156,21 @@ def _classes(given: int | None, table: Table, labels: Array) -> int:
     raise DataError(
         f"{table.where}: targets, row {row} (counted from 0): label {table.targets[row]} given; "
         f"allowed is 0 to {classes - 1} ({reason}); relabel from 0, or set model.out_features"
+    )
+
+
+def _refuse_one_class(given: int | None, table: Table) -> None:
+    """With one logit the softmax is 1: loss and gradients are zero, whatever the model does."""
+    if given == 1:
+        raise DataError(
+            "model.out_features: 1 given with loss.kind = 'cross_entropy', where one class leaves "
+            "nothing to learn; allowed is 2 or more, or loss.kind = 'bce_with_logits'"
+        )
+    raise DataError(
+        f"{table.where}: targets, column {table.column('targets', 0)}: the label "
+        f"{table.targets.flat[0]} in all {table.rows:,} rows; allowed are 2 classes or more for "
+        "loss.kind = 'cross_entropy'; name the column of the labels with data.target, add rows of "
+        "the other classes, or set model.out_features to the number of classes that there are"
     )
 
 

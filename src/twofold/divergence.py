@@ -7,14 +7,24 @@ the noise floor of `twofold.symmetries` and never asserted.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 
 from twofold import backends, environment, symmetries
 from twofold.data import prepare
+from twofold.distances import (
+    PARTED,
+    Curve,
+    Kind,
+    NotFinite,
+    Trajectory,
+    curve,
+    first_beyond,
+    runs_not_finite,
+)
 from twofold.errors import SpecError
 from twofold.experiment import Experiment
 from twofold.problem import Batch, Problem, batch_at, initial_state
@@ -25,62 +35,15 @@ from twofold.symmetries import Symmetry, draw_symmetry
 SCHEMA: Final = "twofold.divergence/1"
 SAMPLES: Final = 60
 FLOOR_RUNS: Final = 2
-PARTED: Final = 1e-5
-"""Two runs have parted where a tensor's relative distance is above this: about a hundred units in
-the last place of float32."""
-
-Kind = Literal["from float64", "between engines", "noise floor"]
-Trajectory = list[Parameters]
-
-
-@dataclass(frozen=True)
-class Parting:
-    """A tensor and the first sampled step at which its distance is above PARTED."""
-
-    tensor: str
-    step: int
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The distance of two runs at each sampled step.
-
-    `distance` is |left - right| / |right| in the 2-norm over all parameters, `tensors` the same of
-    each tensor. `right` is `float64` or another engine; of a noise floor both are one engine.
-    """
-
-    kind: Kind
-    left: str
-    right: str
-    steps: tuple[int, ...]
-    distance: tuple[float, ...]
-    tensors: Mapping[str, tuple[float, ...]]
-
-    @property
-    def partings(self) -> tuple[Parting, ...]:
-        """The tensors that part, in the order in which they do."""
-        found = (
-            Parting(name, next(s for s, d in zip(self.steps, values, strict=True) if d > PARTED))
-            for name, values in self.tensors.items()
-            if any(value > PARTED for value in values)
-        )
-        return tuple(sorted(found, key=lambda parting: parting.step))
-
-    def to_json(self) -> dict[str, Any]:
-        """The curve in JSON's own types; the partings are spelt out."""
-        return {
-            "kind": self.kind,
-            "left": self.left,
-            "right": self.right,
-            "distance": list(self.distance),
-            "tensors": {name: list(values) for name, values in self.tensors.items()},
-            "partings": [{"tensor": p.tensor, "step": p.step} for p in self.partings],
-        }
 
 
 @dataclass(frozen=True)
 class DivergenceResult:
-    """The curves of one experiment; `symmetries` says what the noise floor's runs permute."""
+    """The curves of one experiment; `symmetries` says what the noise floor's runs permute.
+
+    `not_finite` has the runs that leave the range of their numbers; `beyond_float32` is the first
+    sampled step at which the float64 run cannot be held in float32, None if there is none.
+    """
 
     experiment: Experiment
     environment: dict[str, Any]
@@ -88,6 +51,8 @@ class DivergenceResult:
     reference: str
     symmetries: tuple[str, ...]
     curves: tuple[Curve, ...]
+    not_finite: tuple[NotFinite, ...] = ()
+    beyond_float32: int | None = None
 
     def of_kind(self, kind: Kind) -> tuple[Curve, ...]:
         """The curves of one kind."""
@@ -103,6 +68,8 @@ class DivergenceResult:
             "reference": self.reference,
             "symmetries": list(self.symmetries),
             "parted_above": PARTED,
+            "not_finite": [asdict(run) for run in self.not_finite],
+            "beyond_float32": self.beyond_float32,
             "curves": [curve.to_json() for curve in self.curves],
         }
 
@@ -153,6 +120,8 @@ def measure(
         reference=f"{reference} in float64",
         symmetries=symmetries.names_of(problem),
         curves=tuple(curves),
+        not_finite=tuple(runs_not_finite({"float64": exact, **runs}, sampled)),
+        beyond_float32=first_beyond(exact, sampled, float(np.finfo(np.float32).max)),
     )
 
 
@@ -245,34 +214,3 @@ def _in_dtype(state: TrainState, dtype: np.dtype[np.floating]) -> TrainState:
 
     slots = {slot: cast(arrays) for slot, arrays in state.slots.items()}
     return TrainState(cast(state.parameters), slots, state.step)
-
-
-def curve(
-    kind: Kind,
-    left: tuple[str, Trajectory],
-    right: tuple[str, Trajectory],
-    steps: tuple[int, ...],
-) -> Curve:
-    """The distances of two named trajectories."""
-    pairs = list(zip(left[1], right[1], strict=True))
-    names = list(right[1][0])
-    tensors = {
-        name: tuple(relative_distance({"": a[name]}, {"": b[name]}) for a, b in pairs)
-        for name in names
-    }
-    overall = tuple(relative_distance(a, b) for a, b in pairs)
-    return Curve(kind, left[0], right[0], steps, overall, tensors)
-
-
-def relative_distance(left: Parameters, right: Parameters) -> float:
-    """|left - right| / |right|, 2-norms over all tensors in float64; absolute where right is zero.
-
-    Not finite where a parameter is not.
-    """
-    square = size = 0.0
-    with np.errstate(invalid="ignore", over="ignore"):
-        for name, array in right.items():
-            wide = array.astype(np.float64)
-            square += float(np.sum((left[name].astype(np.float64) - wide) ** 2))
-            size += float(np.sum(wide**2))
-    return float(np.sqrt(square) / (np.sqrt(size) if size > 0 else 1.0))

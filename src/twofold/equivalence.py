@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from twofold import student_t
-from twofold.errors import SpecError
+from twofold.errors import DataError, SpecError
 
 ALPHA: Final = 0.05
 MOST_SEEDS: Final = 1_000_000
@@ -50,12 +50,16 @@ def compare(
     """Compare two independent samples of two or more values each.
 
     `equivalent` where the interval lies inside -margin to margin, `different` where it lies wholly
-    outside, else `undecided`. Raises SpecError for too few values or a margin not above 0.
+    outside, else `undecided`. Raises SpecError for too few values or a margin not above 0,
+    DataError for a value that is not finite.
     """
     if min(len(left), len(right)) < 2:
         raise SpecError(f"seeds: {min(len(left), len(right))} given; allowed is 2 or more")
     if not (margin > 0 and math.isfinite(margin)):
         raise SpecError(f"margin: {margin} given; allowed is a finite number above 0")
+    lost = [value for value in (*left, *right) if not math.isfinite(value)]
+    if lost:
+        raise DataError(f"values: {lost[0]} given; allowed are finite numbers; leave such runs out")
     difference = statistics.fmean(left) - statistics.fmean(right)
     variances = statistics.variance(left), statistics.variance(right)
     error, degrees = welch(variances, (len(left), len(right)))

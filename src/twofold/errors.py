@@ -7,7 +7,8 @@
     │   ├── UnknownEngine               an engine or backend that does not exist
     │   ├── FrameworkMissing            a backend whose framework is not installed
     │   ├── DeviceUnavailable           a device this machine or framework does not have
-    │   └── ResultError                 a stored result that cannot be read
+    │   ├── ResultError                 a stored result that cannot be read
+    │   └── NothingShown                an experiment that cannot show parity
     ├── ParityDiverges              1   two things that should compute the same do not
     ├── SideFailed                  3   a model of a pair raised an error when it was called
     └── EngineFailed                3   an engine broke while it ran
@@ -25,7 +26,7 @@ class TwofoldError(Exception):
 
 
 class BadInput(TwofoldError):
-    """What was given cannot be used; nothing was computed or written."""
+    """What was given cannot be used: the person can mend it, and the message says how."""
 
     exit_code = 2
 
@@ -52,6 +53,10 @@ class DeviceUnavailable(BadInput):
 
 class ResultError(BadInput):
     """A stored result cannot be read, or has another schema."""
+
+
+class NothingShown(BadInput):
+    """Parity was judged and neither shown nor refuted: the experiment does not allow it."""
 
 
 class ParityDiverges(TwofoldError):

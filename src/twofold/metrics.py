@@ -45,7 +45,8 @@ def r_squared(predictions: Array, targets: Array) -> float:
     """
     _check(predictions, targets, predictions.shape)
     predicted, wanted = predictions.astype(np.float64), targets.astype(np.float64)
-    residual = np.sum((wanted - predicted) ** 2, axis=0)  # (out_features,)
+    with np.errstate(over="ignore"):  # infinite, and the metric with it
+        residual = np.sum((wanted - predicted) ** 2, axis=0)  # (out_features,)
     total = np.sum((wanted - wanted.mean(axis=0)) ** 2, axis=0)  # (out_features,)
     if np.any(np.ptp(wanted, axis=0) == 0):
         raise DataError("targets: all equal in one column; R^2 needs targets that differ")
@@ -86,3 +87,6 @@ def _check(logits: Array, targets: Array, wanted: tuple[int, ...]) -> None:
     if not np.all(np.isfinite(logits)):
         row = int(np.argwhere(~np.isfinite(logits))[0][0])
         raise DataError(f"logits[{row}]: not finite; a metric needs finite logits")
+    if not np.all(np.isfinite(targets)):
+        row = int(np.argwhere(~np.isfinite(targets))[0][0])
+        raise DataError(f"targets[{row}]: not finite; a metric needs finite targets")

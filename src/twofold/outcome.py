@@ -76,6 +76,11 @@ class OutcomeResult:
     samples: tuple[Sample, ...]
     pairs: tuple[Pair, ...]
 
+    @property
+    def all_diverged(self) -> bool:
+        """Whether no run of any engine came to a metric: the training itself is at fault."""
+        return not any(sample.finished for sample in self.samples)
+
     def to_json(self) -> dict[str, Any]:
         """The result in the schema `twofold.outcome/1`."""
         return {
@@ -201,7 +206,10 @@ def _sample_together(
             values.append(None)
             continue
         session.load_state(trained.state(number))
-        values.append(metric_of(loss, evaluate(session, test.inputs), test.targets))
+        logits = evaluate(session, test.inputs)
+        known = np.isfinite(logits).all()
+        value = metric_of(loss, logits, test.targets) if known else np.nan
+        values.append(value if np.isfinite(value) else None)
     return Sample(f"{backend}:vmap", seeds, tuple(values), certificate.words)
 
 

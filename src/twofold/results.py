@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from twofold.errors import ResultError
-from twofold.files import write_atomically
+from twofold.files import write_text
 
 NonFinite = Literal["null", "refuse"]
 
@@ -61,10 +61,7 @@ def write_json(
         raise ResultError(f"{target}: the result has no schema; add one such as 'twofold.timing/1'")
     plain = to_plain(result, non_finite=non_finite)
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        write_atomically(target, text.encode("utf-8"))
-    except OSError as error:
-        raise ResultError(f"{target}: cannot be written: {error.strerror or error}") from error
+    write_text(target, text)
     return target
 
 
@@ -79,6 +76,8 @@ def read_json(path: str | os.PathLike[str], schema: str) -> dict[str, Any]:
         raise ResultError(f"{source}: not UTF-8 text (byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise ResultError(f"{source}: not valid JSON: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+        raise ResultError(f"{source}: not a result: {error}") from error
     if not isinstance(value, dict):
         raise ResultError(f"{source}: {type(value).__name__} given; allowed is a JSON object")
     if value.get("schema") != schema:

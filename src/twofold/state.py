@@ -37,6 +37,20 @@ class TrainState:
         frozen = {name: MappingProxyType(dict(slot)) for name, slot in self.slots.items()}
         object.__setattr__(self, "slots", MappingProxyType(frozen))
 
+    @property
+    def named_slots(self) -> dict[str, Array]:
+        """Slots under names such as `first_moment:layers.0.weight`."""
+        return {
+            f"{slot}:{name}": array
+            for slot, arrays in self.slots.items()
+            for name, array in arrays.items()
+        }
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """Parameters by name, and slots as in `named_slots`."""
+        return {**self.parameters, **self.named_slots}
+
 
 def weight_name(layer: int) -> str:
     """Canonical name of a layer's weight, shape (out_features, in_features)."""

@@ -12,6 +12,7 @@ import numpy as np
 from twofold import environment, metrics
 from twofold.errors import DataError
 from twofold.experiment import Experiment
+from twofold.problem import Problem
 from twofold.session import Session
 from twofold.state import Array
 
@@ -48,8 +49,8 @@ class Score:
 class TrainingResult:
     """One experiment trained in one engine.
 
-    `outcome` is `diverged` when a loss was not finite: training stops after that epoch. `score`
-    is None then, and when the experiment has no test rows.
+    `outcome` is `diverged` when a loss was not finite: training stops after that epoch; and when
+    the metric of the test rows is not. `score` is None then, and where there are no test rows.
     """
 
     experiment: Experiment
@@ -97,7 +98,10 @@ def train(
             break
     diverged = not np.isfinite(epochs[-1].loss)
     start = time.perf_counter()
-    score = None if diverged else _score(session)
+    test = session.problem.test
+    logits = None if diverged or test.rows == 0 else evaluate(session, test.inputs)
+    score = None if logits is None else _score(session.problem, logits)
+    diverged = diverged or (logits is not None and score is None)
     return TrainingResult(
         experiment=session.problem.experiment,
         engine=session.engine,
@@ -143,14 +147,17 @@ def _run_epoch(session: Session, number: int, steps: int) -> Epoch:
     return Epoch(number, steps, float(np.mean(losses, dtype=np.float64)), seconds)
 
 
-def _score(session: Session) -> Score | None:
-    problem = session.problem
+def _score(problem: Problem, logits: Array) -> Score | None:
+    """The score of the test rows' logits; None where these, or the metric, are not finite."""
+    if not np.isfinite(logits).all():
+        return None
     loss, test = problem.experiment.loss.kind, problem.test
-    if test.rows == 0:
+    value = metrics.metric_of(loss, logits, test.targets)
+    if not np.isfinite(value):
         return None
     return Score(
         name=metrics.METRIC_OF_LOSS[loss],
-        value=metrics.metric_of(loss, evaluate(session, test.inputs), test.targets),
+        value=value,
         baseline=metrics.baseline_of(loss, problem.train.targets, test.targets),
         rows=test.rows,
     )

@@ -313,7 +313,11 @@ def test_a_calibration_is_written_and_read(known: Calibration, tmp_path: Path) -
     [
         (None, "make one with: twofold calibrate"),
         ('{"schema": "twofold.calibration/0"}', "schema 'twofold.calibration/0' given"),
-        ('{"schema": "twofold.calibration/1"}', "not a whole calibration"),
+        ('{"schema": "twofold.calibration/1"}', "json: environment: nothing given"),
+        (
+            '{"schema": "twofold.calibration/1", "environment": {}, "points": [{"engine": 3}]}',
+            r"points\[0\].engine: 3 given",
+        ),
     ],
 )
 def test_a_calibration_that_is_none_is_refused(

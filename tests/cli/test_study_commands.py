@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from twofold.cli.diverge import decades, parting_words
 from twofold.cli.main import app
-from twofold.divergence import Curve
+from twofold.distances import Curve
 from twofold.errors import FrameworkMissing, ResultError
 
 
@@ -34,6 +34,60 @@ def test_diverge_prints_a_table_and_writes_json_and_chart(tmp_path: Path) -> Non
     assert svg.startswith("<svg")
     assert "from the float64 run" in svg
     assert "noise floor" in svg
+
+
+EXPLODE = (
+    *("--set", "loss.kind=mse", "--set", "optimizer.kind=sgd", "--set", "data.rows=80"),
+    *("--set", "optimizer.learning_rate=5.0", "--set", "data.batch_size=16"),
+    *("--set", "model.dropout=0.0"),
+)
+
+
+def told(*arguments: str) -> tuple[int, str]:
+    """The exit code, and what is printed with its line ends as spaces."""
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_a_training_that_leaves_the_range_is_told_by_every_command(tmp_path: Path) -> None:
+    """Exit code 2: the person can mend it; no engine failed, and nothing diverged."""
+    chart = tmp_path / "divergence.svg"
+    code, said = told(
+        *("diverge", "lesson", "--steps", "40", "--engines", "torch:eager", *EXPLODE),
+        *("--chart", str(chart)),
+    )
+    assert code == 2
+    assert "not parted" not in said
+    assert "torch:eager is not finite from step" in said
+    assert "the training itself leaves the range of float32" in said
+    assert "lower optimizer.learning_rate (5 now)" in said
+    assert chart.read_text().startswith("<svg")
+
+    code, said = told(
+        *("parity", "lesson", "--engines", "torch:eager", "--precision", "float32", *EXPLODE),
+    )
+    assert code == 2
+    assert "the training itself leaves the range of float32 at step" in said
+    assert "parity holds up to there" in said
+    assert "does not hold" not in said
+
+    code, said = told(
+        *("outcome", "lesson", "--seeds", "2", "--set", "training.epochs=20", *EXPLODE),
+        *("--set", "data.test_fraction=0.2"),
+    )
+    assert code == 2
+    assert "undecided: 4 of 4 runs diverged" in said
+    assert "lower optimizer.learning_rate (5 now)" in said
+
+
+def test_what_is_not_exercised_is_listed() -> None:
+    out = run(
+        *("parity", "breast-cancer", "--engines", "torch:eager", "--precision", "float32"),
+        *("--steps", "2", "--set", "optimizer.clip_norm=1000.0"),
+    )
+    said = " ".join(out.split())
+    assert "not exercised: optimizer.clip_norm = 1000: clipping acts in no judged step" in said
+    assert "parity holds: " in said
 
 
 def test_outcome_prints_a_verdict_and_writes_json(tmp_path: Path) -> None:

@@ -25,13 +25,16 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last commit's `comparisons`: its pages go with its results.
+    """The last commit's `comparisons` and README: its pages go with its results.
 
     `make compare` writes this machine's results over those stored for the same processor. Where
     there is no commit (a source distribution), what is there.
     """
     archive = subprocess.run(
-        ["git", "archive", "HEAD", "comparisons"], cwd=ROOT, capture_output=True, check=False
+        ["git", "archive", "HEAD", "comparisons", "README.md"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
     )
     if archive.returncode:
         return ROOT

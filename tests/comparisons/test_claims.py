@@ -221,18 +221,51 @@ TORCH_WINS = timing(
     ("torch:eager", 0.1, 2e-3), ("torch:compile", 10, 0.9e-3), ("flax:jit", 1, 1e-3)
 )
 EVEN = timing(("torch:eager", 0.1, 1e-3), ("torch:compile", 0.1, 1e-3), ("flax:jit", 0.1, 1e-3))
+CONTENDERS = ("torch:compile-step", "torch:compile-epoch", "flax:jit", "flax:scan")
+
+
+def with_contenders(given: dict[str, Any], *without: str) -> dict[str, Any]:
+    """The timing with every engine that could be a framework's fastest; those added are slow."""
+    had = {each["engine"]: each for each in given["engines"] if each["status"] == "measured"}
+    old = [(n, e["cold_start"]["first_step_s"], e["step_s"]["median"]) for n, e in had.items()]
+    new = [(name, 1.0, 1.0) for name in CONTENDERS if name not in (*had, *without)]
+    return timing(*old, *new)
+
+
+JAX_AHEAD, TORCH_AHEAD, LEVEL = (with_contenders(each) for each in (JAX_WINS, TORCH_WINS, EVEN))
 
 
 @pytest.mark.parametrize(
     ("timings", "verdict"),
-    [((JAX_WINS,), "confirmed"), ((TORCH_WINS, EVEN), "refuted"), ((JAX_WINS, EVEN), "depends")],
+    [
+        ((JAX_AHEAD,), "confirmed"),
+        ((TORCH_AHEAD, LEVEL), "refuted"),
+        ((JAX_AHEAD, LEVEL), "depends"),
+    ],
 )
 def test_jax_faster(timings: tuple[dict[str, Any], ...], verdict: str) -> None:
     assert engines.jax_faster(by_size(*timings)).verdict == verdict
 
 
+@pytest.mark.parametrize("absent", ["torch:compile-step", "torch:compile-epoch"])
+def test_jax_is_not_called_faster_than_what_was_not_measured(absent: str) -> None:
+    judgement = engines.jax_faster(by_size(with_contenders(JAX_WINS, absent)))
+    assert judgement.verdict == "depends"
+    assert f"not decided: size 0 ({absent} was not measured)" in judgement.because
+    behind = engines.jax_faster(by_size(with_contenders(TORCH_WINS, absent)))
+    assert behind.verdict == "refuted"  # a further PyTorch engine cannot put JAX ahead
+
+
+def test_jax_is_not_called_slower_without_its_own_fastest() -> None:
+    judgement = engines.jax_faster(by_size(with_contenders(TORCH_WINS, "flax:scan")))
+    assert judgement.verdict == "depends"
+    assert "not decided: size 0 (flax:scan was not measured)" in judgement.because
+    ahead = engines.jax_faster(by_size(with_contenders(JAX_WINS, "flax:scan")))
+    assert ahead.verdict == "confirmed"
+
+
 def test_jax_faster_says_where_it_flips() -> None:
-    judgement = engines.jax_faster(by_size(JAX_WINS, TORCH_WINS))
+    judgement = engines.jax_faster(by_size(JAX_AHEAD, TORCH_AHEAD))
     assert judgement.flips == ("between size 0 (holds) and size 1 (does not hold)",)
     assert judgement.figures[0].label == "size 0: flax:jit over torch:eager"
     assert judgement.figures[0].value == pytest.approx(0.5)
@@ -243,7 +276,7 @@ def test_a_withheld_ratio_decides_nothing() -> None:
     withheld = {**JAX_WINS, "ratios": ratios}
     with pytest.raises(NotMeasured, match="busy"):
         engines.jax_faster(by_size(withheld))
-    judgement = engines.jax_faster(by_size(JAX_WINS, withheld))
+    judgement = engines.jax_faster(by_size(JAX_AHEAD, withheld))
     assert judgement.verdict == "depends"
     assert judgement.because.endswith("in 1 of 2 cases (size 0); not measured: size 1 (busy).")
     assert judgement.figures[1].value == "could not be measured"
@@ -271,8 +304,9 @@ def test_large_batches_need_a_gain_that_grows() -> None:
     grown = timing(("torch:eager", 0.1, 4e-3), ("flax:jit", 1, 1e-3))
     shrunk = timing(("torch:eager", 0.1, 1.2e-3), ("flax:jit", 1, 1e-3))
 
-    def verdict(last: dict[str, Any], width: int = 128) -> str:
-        sizes = [(16, 32, EVEN), (2048, width, last), (64, 128, JAX_WINS)]
+    def verdict(last: dict[str, Any], width: int = 128, *without: str) -> str:
+        last = with_contenders(last, *without)
+        sizes = [(16, 32, EVEN), (2048, width, last), (64, 128, JAX_AHEAD)]
         named = [
             {"size": f"batch {batch}", "batch": batch, "width": width, "timing": each}
             for batch, width, each in sizes
@@ -282,6 +316,8 @@ def test_large_batches_need_a_gain_that_grows() -> None:
     assert verdict(grown) == "confirmed"
     assert verdict(shrunk) == "refuted"
     assert verdict(EVEN) == "refuted"
+    assert verdict(grown, 128, "torch:compile-epoch") == "depends"
+    assert verdict(shrunk, 128, "flax:scan") == "depends"
     with pytest.raises(NotMeasured, match="two batch sizes"):
         verdict(grown, width=512)
 
@@ -317,15 +353,17 @@ def test_compile_is_free_when_it_pays_back_within_the_lesson() -> None:
 
 def test_eager_costs_something() -> None:
     assert engines.eager_costs(by_size(TORCH_WINS)).verdict == "confirmed"
-    assert engines.eager_costs(by_size(JAX_WINS)).verdict == "refuted"
+    assert engines.eager_costs(by_size(JAX_AHEAD)).verdict == "refuted"
+    assert engines.eager_costs(by_size(JAX_WINS)).verdict == "depends"  # without the quick engines
 
 
 def test_small_models_need_a_compiler_that_gains_a_half() -> None:
-    assert engines.small_needs_no_compiler(by_size(EVEN)).verdict == "confirmed"
+    assert engines.small_needs_no_compiler(by_size(LEVEL)).verdict == "confirmed"
+    assert engines.small_needs_no_compiler(by_size(EVEN)).verdict == "depends"
     assert engines.small_needs_no_compiler(by_size(JAX_WINS)).verdict == "refuted"
     border = timing(("torch:eager", 0.1, 1.5e-3), ("flax:jit", 1, 1e-3))
     assert engines.small_needs_no_compiler(by_size(border)).verdict == "depends"
-    assert engines.small_needs_no_compiler(by_size(EVEN, EVEN, JAX_WINS)).verdict == "confirmed"
+    assert engines.small_needs_no_compiler(by_size(LEVEL, LEVEL, JAX_WINS)).verdict == "confirmed"
 
 
 def test_eager_for_prototypes_counts_the_start() -> None:
@@ -629,7 +667,7 @@ def record(**findings: Any) -> Record:
 def records() -> dict[str, Record]:
     return {
         "same seed": record(equal_numbers=0, numbers=3, torch_first=[0.5], jax_first=[0.25]),
-        "engines by size": record(**by_size(JAX_WINS, TORCH_WINS)),
+        "engines by size": record(**by_size(JAX_AHEAD, TORCH_AHEAD)),
     }
 
 

@@ -4,6 +4,7 @@
 import io
 import json
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,9 +33,10 @@ def fake_certify(*verdicts: str) -> Callable[..., ParityReport]:
     ) -> ParityReport:
         assert engines == compare.ENGINES
         assert steps == compare.LOCKED_STEPS
+        names = ("forward", "loss", "gradients", "update (fresh)")
         rungs = tuple(
-            Rung(f"rung {i}", ENGINE, "float32", verdict, 0.5, None, "noted")  # type: ignore[arg-type]
-            for i, verdict in enumerate(verdicts)
+            Rung(name, ENGINE, "float32", verdict, 0.5, None, "noted")  # type: ignore[arg-type]
+            for name, verdict in zip_longest(names, verdicts, fillvalue="certified")
         )
         for rung in rungs:
             on_rung(rung)
@@ -89,7 +91,7 @@ def test_all_well(house: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> Non
     said = capsys.readouterr().out
     assert "test accuracy 0.9500 (ignoring the inputs: 0.2500), 600 steps in 1.5 s" in said
     assert "torch:eager        step 1.00 ms (900 µs to 1.10 ms), cold start 100 ms" in said
-    assert "Yes: all 8 rungs hold" in said
+    assert "Yes: all 16 rungs hold, 12 certified and 4 explained." in said
     assert str(tmp_path / "GUIDE.md") in said
 
 
@@ -123,6 +125,8 @@ def test_quick_takes_one_experiment(house: pytest.MonkeyPatch, tmp_path: Path) -
         (("diverges",), GOOD, 1),
         (("diverges",), unmeasured(ENGINE, "failed", "broken"), 1),
         (("certified",), unmeasured(ENGINE, "diverges", "no parity"), 1),
+        (("certified", "vacuous"), GOOD, 2),
+        (("certified", "out of range"), unmeasured(ENGINE, "out of range", "at step 6"), 2),
     ],
 )
 def test_exit_codes(

@@ -4,20 +4,18 @@ import math
 from itertools import pairwise
 
 import pytest
-from hand_made_results import measured, ratio, timing_result, unmeasured
+from hand_made_results import measured, parity_result, ratio, rung, timing_result, unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold.report import advice, guide, wording
+from twofold.report import advice, guide, speed_advice, wording
+from twofold.report.contenders import BEST_SOMEWHERE
 from twofold.report.environments import describe_environments
 from twofold.report.evidence import Evidence
 from twofold.report.parity_findings import Tally, find_parity
-from twofold.report.timing_findings import (
-    MeasuredEngine,
-    break_even,
-    find_timing,
-    lower_envelope,
-)
+from twofold.report.study_findings import find_studies
+from twofold.report.time_to_result import MeasuredEngine, break_even, lines_with, lower_envelope
+from twofold.report.timing_findings import find_timing
 from twofold.report.training_findings import find_training
 
 
@@ -33,9 +31,70 @@ def test_parity_counts_and_cells(evidence: Evidence) -> None:
 
 
 def test_no_rungs_is_not_a_pass() -> None:
-    assert not Tally().holds
-    assert not Tally(certified=1, not_run=1).holds
-    assert Tally(certified=1, explained=1).holds
+    empty = find_parity((parity_result("digits") | {"passed": False},))
+    assert empty is not None
+    assert not empty.holds
+    assert advice.same_thing(empty).startswith("Not shown")
+
+
+def test_what_is_vacuous_or_out_of_range_is_not_said_to_hold() -> None:
+    """The report takes the ladder's own word, and says what to change."""
+    rungs = (
+        rung("forward", "torch:eager", "certified", 0.5),
+        rung("loss", "torch:eager", "vacuous", 0.0, note="every exact value is zero"),
+        rung("step-locked training", "torch:eager", "out of range", None, beyond_step=6),
+    )
+    said = {"outcome": "out of range", "conclusion": "the training leaves it at step 6; lower lr"}
+    result = parity_result("mine", *rungs) | {"passed": False} | said
+    result |= {"not_exercised": ["optimizer.clip_norm = 5: clipping acts in no judged step"]}
+    found = find_parity((result,))
+    assert found is not None
+    assert found.total == Tally(certified=1, vacuous=1, out_of_range=1)
+    assert not found.holds
+    assert advice.same_thing(found) == "Not shown on mine: 1 certified and 0 explained of 3 rungs."
+    page = guide.compose(Evidence(parity=(result,))).markdown
+    assert "**Not shown on mine:** the training leaves it at step 6; lower lr." in page
+    assert "- mine: optimizer.clip_norm = 5: clipping acts in no judged step" in page
+    assert "1 certified, 1 out of range, 1 vacuous" in page
+    assert "**Mend mine first**" in page
+
+
+def test_a_vacuous_rung_beside_evidence_counts_for_nothing() -> None:
+    result = parity_result(
+        "mine",
+        rung("update (fresh)", "torch:eager", "vacuous", 0.0),
+        rung("update (warm)", "torch:eager", "certified", 0.5),
+    )
+    found = find_parity((result | {"passed": True, "outcome": "holds"},))
+    assert found is not None
+    assert advice.same_thing(found) == (
+        "Yes: every rung that could fail holds, 1 certified and 0 explained; "
+        "1 of 2 could not have failed."
+    )
+
+
+def test_a_figure_that_is_not_finite_is_said_to_be_so() -> None:
+    """JSON has null for it, in results of old too, whose partings do not count it."""
+    worst = {"tensor": "loss", "index": [], "computed": None, "oracle": 1.0, "bound": 0.1}
+    found = find_parity(
+        (parity_result("mine", rung("loss", "flax:jit", "diverges", None, worst=worst)),)
+    )
+    assert found is not None
+    assert found.rungs[0].where == "loss: computed not finite, oracle 1.0, bound 0.1"
+    curve = {"kind": "from float64", "left": "a", "right": "float64", "partings": []}
+    curve |= {"distance": [1e-7, None, None], "tensors": {}}
+    floor = curve | {"kind": "noise floor", "right": "a"}
+    steady = floor | {"distance": [1e-8, 1e-8, 1e-8]}
+    result = {
+        "schema": "twofold.divergence/1",
+        "experiment": {"name": "mine"},
+        "environment": {},
+        "steps": [1, 2, 3],
+        "parted_above": 1e-5,
+        "curves": [curve, floor, steady],
+    }
+    (study,) = find_studies(Evidence(divergence=(result,))).free_runs
+    assert (study.runs[0].parted, study.runs[0].floor) == ("not finite at step 2", None)
 
 
 def test_an_explained_difference_names_cause_source_size_and_both_ratios(
@@ -55,9 +114,24 @@ def test_short_answers(evidence: Evidence) -> None:
     assert advice.same_thing(findings.parity) == (
         "No: 1 of 6 rungs diverge (3 certified and 1 explained)."
     )
-    assert advice.how_fast(findings.timing) == (
-        "Of 2 experiments, the shortest step: flax:jit in 1 and "
-        "no single engine (not distinguishable) in 1."
+    digits = "of the engines measured (torch:eager, flax:op-by-op and flax:jit)"
+    lesson = "of the engines measured (torch:eager and flax:jit)"
+    assert speed_advice.shortest_step(findings.timing) == (
+        f"In digits, {digits}: flax:jit. "
+        f"In lesson, {lesson}: flax:jit or torch:eager (not told apart)."
+    )
+    # 600 steps of digits: torch:eager 0.1 + 599 x 1 ms = 0.699 s; flax:jit 1 + 599 x 0.5 ms = 1.3 s
+    assert speed_advice.soonest(findings.timing, "empty") == (
+        f"In digits, {digits}: torch:eager. In lesson, {lesson}: torch:eager."
+    )
+    assert speed_advice.soonest(findings.timing, "full") == "In digits and lesson: not measured."
+    assert all(
+        part in advice.how_fast(findings.timing)
+        for part in (
+            "Shortest step. In digits",
+            "empty compile cache. In",
+            "Full compile cache. In",
+        )
     )
     assert advice.same_thing(None).startswith("Not known")
     assert advice.how_fast(()).startswith("Not known")
@@ -65,7 +139,7 @@ def test_short_answers(evidence: Evidence) -> None:
 
 def test_the_short_answer_says_yes_only_when_all_hold(evidence: Evidence) -> None:
     sound, _ = evidence.parity
-    sound = {**sound, "rungs": sound["rungs"][:3]}
+    sound = {**sound, "passed": True, "rungs": sound["rungs"][:3]}
     assert advice.same_thing(find_parity((sound,))).startswith("Yes: all 3 rungs")
     with_gap = find_parity(evidence.parity[:1])
     assert advice.same_thing(with_gap).startswith("As far as was checked")
@@ -106,6 +180,92 @@ def test_the_envelope_holds_an_engine_as_fast_as_any(
     assert evens == sorted(evens)
 
 
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(seconds, seconds, st.floats(1.0, 2.0)), min_size=2, max_size=6),
+    st.floats(1.0, 1e7),
+)
+def test_an_engine_that_is_never_soonest_is_behind_after_any_number_of_steps(
+    lines: list[tuple[float, float, float]], steps: float
+) -> None:
+    """Even with the shortest start and step that its figures allow, and the others' longest."""
+    engines = [
+        MeasuredEngine(f"fake:{i}", cold, step, step / spread, step * spread)
+        for i, (cold, step, spread) in enumerate(lines)
+    ]
+    for name in lines_with("empty", engines).never_soonest:
+        own = next(engine for engine in engines if engine.engine == name)
+        at_best = 0.9 * own.cold_start + (steps - 1) * own.low
+        others = [one.cold_start + (steps - 1) * one.high for one in engines if one != own]
+        assert min(others) < at_best * (1 + 1e-9)
+
+
+def test_never_soonest_by_hand() -> None:
+    def never(*lines: tuple[float, float]) -> tuple[str, ...]:
+        engines = [MeasuredEngine(f"e:{i}", c, s, s, s) for i, (c, s) in enumerate(lines)]
+        return lines_with("empty", engines).never_soonest
+
+    assert never((1.0, 1.0), (2.0, 2.0)) == ("e:1",)
+    assert never((1.0, 2.0), (2.0, 1.0)) == ()  # the second is soonest from step 2 on
+    assert never((1.0, 1.0), (1.05, 1.01)) == ()  # starts within a tenth: not told apart
+    assert never((1.0, 1.0), (0.9, 1.0)) == ()  # equal steps are no evidence
+    # between the two others: soonest for no n, though neither of them alone is always ahead
+    assert never((1.0, 3.0), (20.0, 1.0), (16.0, 2.5)) == ("e:2",)
+
+
+def test_times_to_a_result_that_are_close_are_named_together() -> None:
+    engines = [
+        measured("torch:eager", 1.0, 0.01, 0.01, 0.01) | {"warm_start_s": 1.0},
+        measured("flax:jit", 1.05, 0.01, 0.01, 0.01) | {"warm_start_s": 0.5},
+    ]
+    item = find_timing(timing_result("x", engines, []) | {"steps": 101})
+    names = "of the engines measured (torch:eager and flax:jit)"
+    assert speed_advice.soonest((item,), "empty") == (
+        f"In x, {names}: torch:eager or flax:jit (within 10 % of each other)."
+    )
+    assert speed_advice.soonest((item,), "full") == f"In x, {names}: flax:jit."
+
+
+def test_a_warm_start_of_some_engines_only_is_not_measured() -> None:
+    engines = [
+        measured("torch:eager", 1.0, 0.01, 0.01, 0.01) | {"warm_start_s": 1.0},
+        measured("flax:jit", 0.5, 0.01, 0.01, 0.01),
+    ]
+    item = find_timing(timing_result("x", engines, []) | {"steps": 101})
+    assert speed_advice.soonest((item,), "full") == "In x: not measured."
+    sentences = "\n".join(speed_advice.sentences((item,)))
+    assert "with a full compile cache: not measured for flax:jit." in sentences
+
+
+def test_a_withheld_comparison_puts_nobody_ahead() -> None:
+    engines = [measured("torch:eager", 1, 4, 4, 4), measured("flax:jit", 1, 1, 1, 1)]
+    withheld = ratio("flax:jit", 1.0, 1.0, 1.0, "could not be measured")
+    item = find_timing(timing_result("x", engines, [withheld]))
+    assert item.leader is None
+    assert "not told apart" in speed_advice.shortest_step((item,))
+    sentences = "\n".join(speed_advice.sentences((item,)))
+    assert "flax:jit (1.00 s a step) and torch:eager (4.00 s): not compared" in sentences
+    later = [measured("torch:eager", 1, 4, 4, 4), measured("flax:jit", 7, 1, 1, 1)]
+    item = find_timing(timing_result("x", later, [withheld]))
+    assert "flax:jit after 3 steps at the earliest, perhaps never" in "\n".join(
+        speed_advice.sentences((item,))
+    )
+
+
+def test_another_device_is_never_at_its_best() -> None:
+    names = [name for own in BEST_SOMEWHERE.values() for name in own]
+    engines = [measured(name, 1, 1, 1, 1) for name in names]
+    assert find_timing(timing_result("x", engines, [])).at_best
+    on_gpu = [one | {"framework": {"default_device": "cuda:0"}} for one in engines]
+    assert not find_timing(timing_result("x", on_gpu, [])).at_best
+
+
+def test_what_was_not_checked_says_so() -> None:
+    engines = [measured("torch:eager", 1, 4, 4, 4), measured("flax:jit", 1, 1, 1, 1)]
+    item = find_timing(timing_result("x", engines, []) | {"unchecked": True})
+    assert "timed without a parity check: flax:jit" in speed_advice.shortest_step((item,))
+
+
 def test_a_stored_comparison_is_turned_round() -> None:
     item = find_timing(
         timing_result(
@@ -137,9 +297,10 @@ def test_advice_follows_the_figures(evidence: Evidence) -> None:
     sentences = "\n".join(guide.find(evidence).advice)
     assert "Mend flax:jit first" in sentences
     assert "flax:jit from about 1,800 steps on (1,300 to 3,000)" in sentences
-    assert "For the 600 steps that it trains, torch:eager is soonest: 699 ms" in sentences
+    assert "own result (600 steps):** of the engines measured" in sentences
+    assert "with an empty compile cache: torch:eager (699 ms); with a full compile" in sentences
     assert "flax:jit after 5,000 steps at the earliest, perhaps never" in sentences
-    assert "Never the shortest way to a result here" in sentences
+    assert "(digits, empty compile cache, any number of steps): flax:op-by-op." in sentences
     assert "flax:jit (500 µs a step) is 2.00 times as fast as torch:eager" in sentences
 
 
@@ -158,12 +319,12 @@ def test_equal_outcomes_are_called_the_same(evidence: Evidence) -> None:
     one, other, _ = evidence.training
     (item,) = find_training((one, {**other, "score": one["score"]}))
     (sentence,) = advice.advise(None, (), (item,))
-    assert "is the same on 200 test rows" in sentence
+    assert "of flax:jit and torch:eager is the same on 200 test rows" in sentence
 
 
 def test_no_divergence_no_warning(evidence: Evidence) -> None:
     sound, _ = evidence.parity
-    sound = {**sound, "rungs": sound["rungs"][:3]}
+    sound = {**sound, "passed": True, "rungs": sound["rungs"][:3]}
     (sentence,) = advice.advise(find_parity((sound,)), (), ())
     assert sentence.startswith("**What is computed is no reason to prefer one framework.**")
 

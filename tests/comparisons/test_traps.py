@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -56,6 +57,16 @@ def test_trap_is_what_it_says(trap):
     result = check(trap)
     assert not result.complaints, "\n".join(result.complaints)
     assert settings() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen")
+def test_the_trap_of_threads_holds_on_one_core_too():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        assert check(find("cpu-threads")).complaints == ()
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_ids_are_unique_and_in_kebab_case():

@@ -113,7 +113,7 @@ def test_squares_neither_overflow_nor_vanish(tmp_path, scale):
 @given(value=st.floats(-1e6, 1e6), rows=st.integers(2, 40), seed=st.integers(0, 5))
 def test_a_constant_feature_becomes_zero(value, rows, seed, tmp_path_factory):
     inputs = np.stack([np.full(rows, value), np.arange(rows)], axis=1)
-    path = npz(tmp_path_factory.mktemp("data"), inputs=inputs, targets=np.zeros(rows, np.int64))
+    path = npz(tmp_path_factory.mktemp("data"), inputs=inputs, targets=np.arange(rows) % 2)
     problem = prepare(spec(path, seed=seed, data__test_fraction=0.0))
     np.testing.assert_array_equal(problem.train.inputs[:, 0], 0)
     assert np.isfinite(problem.train.inputs).all()
@@ -141,11 +141,29 @@ def test_more_classes_than_the_labels_show_may_be_given(tmp_path):
         (LABELS * 10, "label 10 given; allowed is 0 to 2 (3 different labels found)"),
         (LABELS + 0.5, "row 0 (counted from 0): 0.5 given; allowed are whole class labels"),
         (LABELS[:, None], "targets of shape (10, 1) given; allowed are class labels of shape"),
-        (np.full(ROWS, 1e300), "label 1e+300 given"),
+        (np.where(LABELS == 0, 1e300, LABELS), "label 1e+300 given"),
     ],
 )
 def test_labels_that_are_refused(tmp_path, targets, says):
     assert says in message(spec(npz(tmp_path, inputs=INPUTS, targets=targets)))
+
+
+@pytest.mark.parametrize("labels", ["0", "7", "cat"])
+def test_one_class_is_refused_with_its_column_and_what_to_do(tmp_path, labels):
+    """The softmax of one logit is 1: loss and gradients are zero, whatever a model does."""
+    rows = "".join(f"{value},{labels}\n" for value in range(10))
+    said = message(spec(csv(tmp_path, f"a,kind\n{rows}"), data__target="kind"))
+    assert f"column 'kind': the label {labels} in all 10 rows" in said
+    assert "allowed are 2 classes or more" in said
+    assert "data.target" in said
+    assert "model.out_features" in said
+
+
+def test_one_class_is_allowed_where_others_are_named_or_no_class_is_meant(tmp_path):
+    path = npz(tmp_path, inputs=INPUTS, targets=np.zeros(ROWS, np.int64))
+    assert prepare(spec(path, model__out_features=2)).layer_sizes[-1] == 2
+    assert prepare(spec(path, loss="bce_with_logits")).layer_sizes[-1] == 1
+    assert "model.out_features: 1 given" in message(spec(path, model__out_features=1))
 
 
 def test_labels_outside_the_given_classes(tmp_path):

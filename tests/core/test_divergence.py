@@ -9,14 +9,13 @@ import pytest
 
 from twofold import Experiment
 from twofold.backends import open_session
+from twofold.cli.diverge import parting_words
 from twofold.data import prepare
+from twofold.distances import PARTED, Curve, NotFinite, relative_distance
 from twofold.divergence import (
-    PARTED,
     SAMPLES,
-    Curve,
     in_float64,
     measure,
-    relative_distance,
     run_freely,
     run_permuted,
     sampled_steps,
@@ -118,6 +117,74 @@ def test_relative_distance_by_hand() -> None:
     assert relative_distance(left, right) == 5 / 4
     assert relative_distance({"a": left["a"]}, {"a": right["a"]}) == 3.0
     assert np.isnan(relative_distance({"a": np.array([np.nan])}, {"a": np.array([1.0])}))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_distance_to_what_is_not_finite_is_not_a_number_and_warns_of_nothing(bad: float) -> None:
+    good, spoilt = {"a": np.array([1.0, 2.0])}, {"a": np.array([bad, 2.0])}
+    assert np.isnan(relative_distance(spoilt, good))
+    assert np.isnan(relative_distance(good, spoilt))
+    assert np.isnan(relative_distance(spoilt, spoilt))
+
+
+@pytest.mark.filterwarnings("error")
+def test_squares_that_would_overflow_do_not() -> None:
+    huge = {"a": np.array([3e200]), "b": np.array([4e200])}
+    assert relative_distance(huge, {"a": np.zeros(1), "b": np.array([4e200])}) == 0.75
+    assert relative_distance(huge, {"a": np.zeros(1), "b": np.zeros(1)}) == pytest.approx(5e200)
+
+
+def test_what_is_not_finite_parts_and_is_never_near() -> None:
+    lost, near = (0.0, np.nan, np.nan), (0.0, 0.0, 0.0)
+    curve = Curve("from float64", "a", "b", (1, 5, 25), lost, {"x": near, "y": lost})
+    assert [(p.tensor, p.step) for p in curve.partings] == [("y", 5)]
+    assert parting_words(curve, PARTED) == "first not finite at step 5: y"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_training_that_leaves_the_range_says_when_and_whose_doing_it_is(tmp_path: Any) -> None:
+    """Linear regression at so large a rate grows without end, in float64 too."""
+    experiment = Experiment(name="explode").with_values(
+        model__hidden=[8],
+        loss__kind="mse",
+        optimizer__kind="sgd",
+        optimizer__weight_decay=0.0,
+        optimizer__learning_rate=5.0,
+        data__rows=80,
+        data__batch_size=16,
+    )
+    result = measure(experiment, steps=30, engines=["torch:eager"], floor_runs=1)
+    runs = {run.run: run for run in result.not_finite}
+    wide = in_float64(prepare(experiment))
+    session = open_session(wide, "torch:eager")
+    largest = []
+    for _ in range(30):
+        session.run(1)
+        parameters = session.state().parameters.values()
+        largest.append(max(float(np.abs(array).max()) for array in parameters))
+    limit = float(np.finfo(np.float32).max)
+    beyond = next(number for number, size in enumerate(largest, 1) if not size <= limit)
+    assert result.beyond_float32 == beyond
+    assert runs["torch:eager"].step <= beyond
+    assert runs["torch:eager"].step < runs["float64"].step
+    step = runs["torch:eager"].step
+    assert runs["torch:eager"].words == f"torch:eager is not finite from step {step} on"
+    for curve in result.curves:
+        finite = np.isfinite(curve.distance)
+        assert finite[: step - 1].all()
+        assert not finite[step - 1 :].any()
+        assert curve.partings
+    stored = read_json(
+        write_json(tmp_path / "divergence.json", result.to_json()), "twofold.divergence/1"
+    )
+    assert stored["not_finite"][1] == {"run": "torch:eager", "step": step, "last_finite": step - 1}
+    assert stored["curves"][0]["distance"][-1] is None
+
+
+def test_a_step_between_two_samples_is_not_made_up() -> None:
+    assert NotFinite("a", 9, 8).words == "a is not finite from step 9 on"
+    assert NotFinite("a", 24, 21).words == "a is not finite at step 24 (finite at 21)"
 
 
 def test_partings_come_in_their_order() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from twofold import student_t
 from twofold.equivalence import compare, samples_to_decide
-from twofold.errors import SpecError
+from twofold.errors import DataError, SpecError
 
 DEGREES = [0.5, 1.0, 2.0, 3.7, 9.0, 30.0, 200.0, 5e4, 1e7]
 
@@ -116,6 +116,14 @@ def test_samples_to_decide_is_the_least_number_that_does() -> None:
 
 def test_a_difference_of_exactly_the_margin_is_never_decided() -> None:
     assert samples_to_decide(0.25, (1.0, 1.0), 0.25, 0.05, 3) is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(DataError, match="finite"):
+        compare([1.0, value], [1.0, 2.0], 0.5)
+    with pytest.raises(DataError, match="finite"):
+        compare([1.0, 2.0], [value, 2.0], 0.5)
 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, math.nan, math.inf])

@@ -147,6 +147,16 @@ def test_stops_after_the_epoch_whose_loss_is_not_finite() -> None:
     assert [epoch["loss"] for epoch in stored["epochs"]] == [99.0, None]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_last_step_that_spoils_the_logits_has_diverged(bad: float) -> None:
+    """Every loss was finite; the update after the last one was not, and the result is kept."""
+    session, executor = session_of(problem(epochs=1))
+    executor.logits = lambda inputs, **_: np.full_like(inputs, bad)  # type: ignore[method-assign]
+    result = training.train(session)
+    assert (result.outcome, result.score, result.steps) == ("diverged", None, 3)
+    assert [epoch.loss for epoch in result.epochs] == [99.0]
+
+
 def test_progress_is_told_after_each_epoch() -> None:
     session, executor = session_of(problem(epochs=3))
     seen: list[tuple[int, int]] = []

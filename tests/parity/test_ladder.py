@@ -83,8 +83,20 @@ def test_optax_bias_correction_is_explained_in_float32_only(report: ParityReport
 def test_the_report_is_json_with_the_documented_keys(report: ParityReport, tmp_path: Path) -> None:
     path = write_json(tmp_path / "parity.json", report.to_json())
     stored = read_json(path, "twofold.parity/1")
-    assert set(stored) == {"schema", "experiment", "environment", "passed", "rungs"}
+    assert set(stored) == {
+        "schema",
+        "experiment",
+        "environment",
+        "passed",
+        "outcome",
+        "conclusion",
+        "missing_evidence",
+        "not_exercised",
+        "rungs",
+    }
     assert stored["passed"] is True
+    assert (stored["outcome"], stored["conclusion"]) == ("holds", "parity holds")
+    assert stored["missing_evidence"] == stored["not_exercised"] == []
     for rung in stored["rungs"]:
         assert {"rung", "engine", "precision", "verdict", "worst_ratio", "worst"} <= set(rung)
         if rung["worst"] is not None:

@@ -53,6 +53,13 @@ def test_first_steps_of_every_seed_are_certified(name: str, backend: str, precis
     assert certificate.elements == 9 * (copies * numbers + 1)
 
 
+def test_seeds_of_which_nothing_could_have_failed_are_not_said_to_be_certified() -> None:
+    found = TogetherCertificate(3, 3, 9, 90, 0.0, 0, False, silence="every exact value is zero")
+    assert found.words == (
+        "not certified, for nothing could have failed: every exact value is zero"
+    )
+
+
 def batches_of_first_seed(backend: str) -> AbstractContextManager[Any]:
     module = seeds_module(backend)
     original = module.batch_indices

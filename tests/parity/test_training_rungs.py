@@ -16,7 +16,6 @@ from twofold.data import prepare
 from twofold.errors import SpecError
 from twofold.experiment import BceWithLogits, CrossEntropy, Mse
 from twofold.oracle.bounded import Bounded
-from twofold.parity.certify import steps_in
 from twofold.parity.evaluation import (
     evaluation_metric_rung,
     logits_in_batches,
@@ -26,7 +25,7 @@ from twofold.parity.evaluation import (
 from twofold.parity.export import export_and_import_rung, partner_of
 from twofold.parity.reference import Reference, build_reference
 from twofold.parity.steplocked import step_locked_rung
-from twofold.parity.subject import Subject
+from twofold.parity.subject import Subject, steps_in
 from twofold.state import TrainState
 
 

@@ -179,23 +179,45 @@ def rung(engine: str, verdict: Verdict, precision: Any = "float32") -> Rung:
     return Rung("update", engine, precision, verdict, None, None, "a note")
 
 
+def passing(engine: str, precision: Any = "float32") -> tuple[Rung, ...]:
+    """The rungs that a pass rests on."""
+    names = ("forward", "loss", "gradients", "update (fresh)")
+    return tuple(Rung(name, engine, precision, "certified", 0.5, None, "") for name in names)
+
+
 def test_a_report_at_hand_opens_the_gate_in_its_own_precision_only() -> None:
     experiment = small()
     report = ParityReport(
         experiment,
         {},
         (
+            *passing("a"),
             rung("a", "explained"),
             rung("a", "diverges", "float64"),
             rung("b", "diverges"),
-            rung("c", "certified", "float64"),
+            *passing("c", "float64"),
             rung("d", "not run"),
+            *passing("e"),
+            replace(rung("e", "out of range"), beyond_step=6),
+            *passing("f")[1:],
         ),
     )
-    gate = gate_of_report(report, experiment, ["a", "b", "c", "d"])
+    gate = gate_of_report(report, experiment, ["a", "b", "c", "d", "e", "f"])
     assert gate.passed == ("a",)
-    assert [entry.status for entry in gate.refused] == ["diverges", "failed", "failed"]
-    assert gate.refused[0].reason == "parity diverges at update: a note"
+    assert [entry.status for entry in gate.refused] == [
+        "diverges",
+        "failed",
+        "failed",
+        "out of range",
+        "vacuous",
+    ]
+    reasons = [entry.reason for entry in gate.refused]
+    assert reasons[0] == "parity diverges at update: a note"
+    assert reasons[2] == "parity not run at update: a note"
+    assert reasons[3].startswith(
+        "the training itself leaves the range of float32 at step 6; parity holds up to there; lower"
+    )
+    assert "no evidence for forward: forward not judged (f float32)" in reasons[4]
     with pytest.raises(BadInput, match="very experiment"):
         gate_of_report(report, small(seed=1), ["a"])
 

@@ -1,16 +1,29 @@
-"""Verdicts about engines, from the study that times all of them at several sizes."""
+"""Verdicts about engines, from the study that times several of them at several sizes.
+
+What is said of a framework's fastest engine is decided only where every engine was measured that
+could decide it otherwise: those that have been their framework's fastest somewhere
+(`twofold.report.contenders`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from comparisons.claims.claim import Case, Figure, Findings, Judgement, NotMeasured
 from comparisons.claims.judging import above, faster, judge, ratio_figure
+from twofold.report.contenders import lacking
 from twofold.timing.statistics import Interval
 
 EAGER: Final = "torch:eager"
-COMPILED: Final = ("torch:compile", "torch:compile-step", "flax:jit", "flax:scan")
+COMPILED: Final = (
+    "torch:compile",
+    "torch:compile-step",
+    "torch:compile-epoch",
+    "flax:jit",
+    "flax:scan",
+)
 LESSON_STEPS: Final = 1_570
 """Ten epochs of 10,000 rows in batches of 64."""
 PROTOTYPE_STEPS: Final = 100
@@ -84,6 +97,21 @@ def time_ratio_case(size: str, timing: Timing, engine: str, reference: str) -> C
     return Case(size, faster(found), figures, why_withheld(timing, engine, reference))
 
 
+def founded(
+    case: Case, timing: Timing, *, to_hold: tuple[str, ...] = (), to_fail: tuple[str, ...] = ()
+) -> Case:
+    """The case, undecided where an engine was not measured that could turn its answer round.
+
+    `to_hold` and `to_fail`: the backends whose fastest engines must have taken part before the case
+    may be said to hold, and not to hold.
+    """
+    backends = to_hold if case.holds else to_fail
+    absent = tuple(name for one in backends for name in lacking(measured(timing), one))
+    if case.holds is None or not absent:
+        return case
+    return replace(case, holds=None, lacking=absent)
+
+
 def compile_on_gpu(findings: Findings) -> Judgement:
     """torch.compile between 1.5 and 3 times as fast as eager at every size, on a GPU."""
     cases = [speed_up_case(size, timing) for size, timing in sizes(findings)]
@@ -134,7 +162,8 @@ def jax_faster(findings: Findings) -> Judgement:
 
 
 def best_of_each(size: str, timing: Timing) -> Case:
-    return time_ratio_case(size, timing, fastest(timing, "flax:"), fastest(timing, "torch:"))
+    case = time_ratio_case(size, timing, fastest(timing, "flax:"), fastest(timing, "torch:"))
+    return founded(case, timing, to_hold=("torch",), to_fail=("flax",))
 
 
 def jax_jit_beats_eager(findings: Findings) -> Judgement:
@@ -161,7 +190,11 @@ def jax_gains_on_large_batches(findings: Findings) -> Judgement:
         holds,
         first.figures + last.figures,
         first.missing or last.missing,
+        last.lacking,
     )
+    every = ("torch", "flax")  # whichever is missing, the gain could be another one
+    for _, timing in (small, large):
+        case = founded(case, timing, to_hold=every, to_fail=every)
     return judge([case], "JAX is faster on the large batch, and by more than on the small one")
 
 
@@ -186,7 +219,8 @@ def eager_costs(findings: Findings) -> Judgement:
 
     def case(size: str, timing: Timing) -> Case:
         compiled = tuple(name for name in COMPILED if name.startswith("torch:"))
-        return time_ratio_case(size, timing, fastest(timing, among=compiled), EAGER)
+        found = time_ratio_case(size, timing, fastest(timing, among=compiled), EAGER)
+        return founded(found, timing, to_fail=("torch",))
 
     return by_size(findings, "compiled PyTorch is faster than eager", case)
 
@@ -200,7 +234,9 @@ def small_needs_no_compiler(findings: Findings) -> Judgement:
         gains = above(found, NEED)
         label = f"{size}: speed-up of {best} over {EAGER}"
         holds = None if gains is None else not gains
-        return Case(size, holds, (ratio_figure(label, found),), why_withheld(timing, EAGER, best))
+        why = why_withheld(timing, EAGER, best)
+        found_case = Case(size, holds, (ratio_figure(label, found),), why)
+        return founded(found_case, timing, to_hold=("torch", "flax"))
 
     small = {**findings, "sizes": findings["sizes"][:2]}
     return by_size(small, f"no compiler makes a step {NEED} times as fast", case)

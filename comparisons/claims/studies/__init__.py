@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any, Final, cast
 
 from comparisons.claims.claim import Findings
 from comparisons.claims.store import Record
 from twofold import environment
+from twofold.temporary import clear_leftovers
 
 HOME: Final = "comparisons.claims.studies"
 STUDIES: Final[Mapping[str, str]] = {
@@ -74,6 +77,21 @@ def run_here(name: str, quick: bool) -> Record:
 
 
 def run_apart(name: str, quick: bool) -> Record:
-    """Run a study in a fresh process, so that none meets what another left behind."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(run_here, name, quick).result()
+    """Run a study in a fresh process, so that none meets what another left behind.
+
+    Who interrupts this process ends that one, too.
+    """
+    with ProcessPoolExecutor(
+        max_workers=1,
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,  # Ctrl-C reaches both; this one answers it
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
+        try:
+            return pool.submit(run_here, name, quick).result()
+        except KeyboardInterrupt:
+            for child in active_children():
+                child.kill()
+                child.join()
+            clear_leftovers(tempfile.gettempdir())
+            raise

@@ -1,4 +1,7 @@
-"""Every engine that people use, timed at sizes from small to large, each in its own process."""
+"""Engines that people use, and each framework's quickest, timed at sizes from small to large.
+
+Each engine runs in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ CANDIDATES: Final = (
     "torch:eager-fused",
     "torch:compile",
     "torch:compile-step",
+    "torch:compile-epoch",
     "flax:jit",
     "flax:scan",
 )

@@ -108,7 +108,7 @@ def threads_pytorch_fixed() -> Any:
 
 CPU_THREADS = Trap(
     id="cpu-threads",
-    statement="OMP_NUM_THREADS=1 and torch.set_num_threads govern PyTorch only; XLA takes one "
+    statement="OMP_NUM_THREADS and torch.set_num_threads govern PyTorch only; XLA takes one "
     "thread for each core the process may use (as many threads as cores?).",
     severity="slow",
     symptoms="unfair benchmark, too many threads, oversubscription, single thread, container",
@@ -119,7 +119,8 @@ CPU_THREADS = Trap(
     fix="Limit the process (taskset), and set PyTorch's threads to the cores it may use.",
     pytorch_fixed=threads_pytorch_fixed,
     source="jax-ml/jax#743; jax-ml/jax#1539; jax-ml/jax#27028",
-    environment={"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"},
+    # One more than the machine has cores: another number than XLA's on one core, too.
+    environment={"OMP_NUM_THREADS": str((os.cpu_count() or 1) + 1), "JAX_PLATFORMS": "cpu"},
 )
 
 

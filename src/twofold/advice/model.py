@@ -64,8 +64,9 @@ class EngineModel:
     def to_json(self) -> dict[str, Any]:
         """What a person may want to read of it; `fit_models` makes it again from the points.
 
-        Of the terms that grow together the fit divides the time as it likes: a rate of products
-        alone may lie beyond the machine's, where bytes and rows account for the rest.
+        Some terms grow together, and the data do not say how much of the time belongs to which. So
+        a single rate, such as that of products, can be higher than the machine's: bytes and rows
+        then carry the rest of the time.
         """
         rate = {
             name: 1 / float(value) if value > 0 else None

@@ -5,16 +5,64 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from twofold.advice.calibrate import SCHEMA, Calibration
 from twofold.advice.fit import ENOUGH
 from twofold.errors import ResultError
 from twofold.experiment import Device
-from twofold.results import read_json, write_json
+from twofold.results import write_json
+from twofold.stored import (
+    Count,
+    Environment,
+    Name,
+    Part,
+    Positive,
+    Seconds,
+    Share,
+    Stored,
+    Text,
+    read_result,
+)
 
 MUST_AGREE = ("processor", "threads")
 SHOULD_AGREE = ("torch", "jax", "flax", "optax")
+
+
+class StoredWorkload(Stored):
+    """The shapes of a training step."""
+
+    sizes: Annotated[list[Positive], Field(min_length=2)]
+    rows: Positive
+    slots: Count
+    itemsize: Positive
+    dropout: bool
+
+
+class StoredPoint(Stored):
+    """One engine measured on one workload."""
+
+    engine: Name
+    workload: StoredWorkload
+    first: bool
+    import_s: Part
+    open_s: Part
+    first_step_s: Part
+    compilations: Count
+    step_s: Seconds
+
+
+class StoredCalibration(Stored):
+    """`twofold.calibration/1`; what is made from the points is not read."""
+
+    environment: Environment
+    device: Device = "auto"
+    seconds: Part = 0.0
+    points: list[StoredPoint]
+    failures: dict[Text, Text] = Field(default_factory=dict)
+    other_cores: Share | None = None
 
 
 def default_path(device: Device) -> Path:
@@ -41,7 +89,7 @@ def load(path: Path) -> Calibration:
     """Read a calibration. Raises ResultError, which says how to make one if there is none."""
     if not path.is_file():
         raise ResultError(f"{path}: no calibration there; make one with: twofold calibrate")
-    given = read_json(path, SCHEMA)
+    given = read_result(path, SCHEMA, StoredCalibration)
     try:
         return Calibration.from_json(given)
     except (KeyError, TypeError, ValueError) as error:
@@ -56,7 +104,7 @@ def doubts(calibration: Calibration, here: dict[str, Any]) -> list[str]:
         for name in MUST_AGREE
         if there.get(name) != here.get(name)
     ]
-    then, now = there.get("versions", {}), here.get("versions", {})
+    then, now = there.get("versions") or {}, here.get("versions") or {}
     found += [
         f"calibrated with {name} {then.get(name)}, here it is {now.get(name)}"
         for name in SHOULD_AGREE

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twofold.errors import FrameworkMissing
+from twofold.files import write_text
 from twofold.results import read_json
 
 COLOURS: Final = ("#0072B2", "#F7F7F7", "#D55E00")  # Flax ahead, level, PyTorch ahead
@@ -23,11 +24,10 @@ def write_charts(path: Path, folder: Path) -> list[Path]:
             f"charts: {error.name} not installed; install with: pip install 'twofold[guide]'"
         ) from error
     sweep = read_json(path, "twofold.sweep/1")
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, chart in (("heat", heat_map(sweep)), ("scaling", scaling_curves(sweep))):
         target = folder / f"{path.stem}-{name}.svg"
-        target.write_text(to_svg(chart), encoding="utf-8")
+        write_text(target, to_svg(chart))
         written.append(target)
     return written
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.commands import INTERRUPTED
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -52,12 +54,11 @@ def advise(
     from twofold.advice.advise import advise as ask
     from twofold.advice.workload import workload_of
     from twofold.cli.calibrate import checked_device
-    from twofold.cli.time import require_writable
     from twofold.data import prepare
+    from twofold.files import require_writable
     from twofold.timing.subject import whole_batches
 
-    if json is not None:
-        require_writable("--json", json)
+    require_writable("--json", json)
     experiment = specfile.load(spec, tuple(changes or ()))
     if device is not None:
         experiment = experiment.with_values(device=checked_device(device))
@@ -117,7 +118,7 @@ def print_advice(experiment: Experiment, advice: Advice, console: Console) -> No
 
 def _check(experiment: Experiment, advice: Advice, console: Console) -> None:
     """Time the best candidates and compare."""
-    from twofold.cli.time import FAILED, INTERRUPTED, watched
+    from twofold.cli.time import FAILED, watched
     from twofold.cli.time_details import seconds
 
     candidates = [item.engine for item in advice.predictions[:MEASURED_ENGINES]]

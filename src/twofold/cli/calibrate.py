@@ -43,13 +43,13 @@ def calibrate(
     from rich.console import Console
 
     from twofold.advice import run, store
-    from twofold.cli.time import asked_engines, require_writable
+    from twofold.cli.time import asked_engines
+    from twofold.files import require_writable
 
     asked = checked_device(device)
     names = asked_engines(engines)
     target = path or store.default_path(asked)
-    if path is not None:
-        require_writable("--path", path)
+    require_writable("--path", path)
     errors = Console(stderr=True, highlight=False)
     with errors.status("calibrating") as status:
 

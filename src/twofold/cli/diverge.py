@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twofold.cli.options import listed, require_writable
+from twofold.cli.options import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from twofold.divergence import Curve, DivergenceResult
+    from twofold.distances import Curve
+    from twofold.divergence import DivergenceResult
     from twofold.experiment import Experiment
 
 
@@ -38,11 +41,12 @@ def diverge(
     """Let engines train freely and measure how far their parameters part.
 
     Correct programs part, too: distances are reported beside the noise floor that exact symmetries
-    make, and never judged.
+    make, and never judged. Exit code 2 where a run leaves the range of its numbers.
     """
     from rich.console import Console
 
     from twofold import specfile
+    from twofold.files import require_writable
     from twofold.results import write_json
 
     experiment = specfile.load(spec, tuple(changes or ()))
@@ -58,6 +62,8 @@ def diverge(
     if chart is not None:
         _write_chart(chart, result)
         typer.echo(f"written: {chart}", err=True)
+    if result.not_finite:
+        raise typer.Exit(2)
 
 
 def _require_charts() -> None:
@@ -91,24 +97,20 @@ def _measure(
 
 
 def _write_chart(path: Path, result: DivergenceResult) -> None:
-    from twofold.errors import ResultError
-    from twofold.files import write_atomically
+    from twofold.files import write_text
     from twofold.report.divergence_chart import chart
     from twofold.report.style import to_svg
 
-    svg = to_svg(chart(result.to_json()))
-    try:
-        write_atomically(path, svg.encode("utf-8"))
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_text(path, to_svg(chart(result.to_json())))
 
 
 def print_result(result: DivergenceResult, console: Console) -> None:
     """A table of distances at steps a decade apart, then which tensors part first."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    from twofold.divergence import PARTED
+    from twofold.distances import PARTED
 
     places = decades(result.steps)
     table = Table(
@@ -122,12 +124,38 @@ def print_result(result: DivergenceResult, console: Console) -> None:
     for place in places:
         table.add_column(f"step {result.steps[place]:,}", justify="right")
     for curve in result.curves:
-        table.add_row(name_of(curve), *(f"{curve.distance[place]:.1e}" for place in places))
+        table.add_row(name_of(curve), *(_distance(curve.distance[place]) for place in places))
     console.print(table)
     console.print(f"float64: {result.reference}; noise floor: the same run with its")
     console.print(f"{', '.join(result.symmetries)} permuted, then put back\n")
     for curve in result.curves:
         console.print(f"{name_of(curve)}: {parting_words(curve, PARTED)}")
+    for line in _beyond_the_range(result):
+        console.print(escape(line))
+
+
+def _distance(distance: float) -> str:
+    return f"{distance:.1e}" if math.isfinite(distance) else "not finite"
+
+
+def _beyond_the_range(result: DivergenceResult) -> Iterator[str]:
+    """Which runs leave the range of their numbers, whether training does so itself, what helps."""
+    from twofold.parity.verdict import range_advice
+
+    if not result.not_finite:
+        return
+    yield ""
+    yield from (run.words for run in result.not_finite)
+    if result.beyond_float32 is None:
+        yield (
+            "in float64 the parameters stay in the range of float32, so this is the engine's "
+            f"doing, or a number on the way: ask twofold parity {result.experiment.name}"
+        )
+        return
+    yield (
+        f"the training itself leaves the range of float32: in float64 too, a parameter is beyond "
+        f"it by step {result.beyond_float32:,}; {range_advice(result.experiment)}"
+    )
 
 
 def decades(steps: tuple[int, ...]) -> list[int]:
@@ -145,10 +173,12 @@ def name_of(curve: Curve) -> str:
 
 
 def parting_words(curve: Curve, threshold: float) -> str:
-    """Which tensors part first, or which is farthest when none does."""
+    """Which tensors part or stop being finite first, or which is farthest when none does."""
     if not curve.partings:
         farthest = max(curve.tensors, key=lambda name: curve.tensors[name][-1])
         return f"not parted at step {curve.steps[-1]:,} (farthest: {farthest})"
     first = curve.partings[0].step
     together = [part.tensor for part in curve.partings if part.step == first]
-    return f"first above {threshold:g} at step {first:,}: {', '.join(together)}"
+    at_first = (curve.tensors[name][curve.steps.index(first)] for name in together)
+    what = f"above {threshold:g}" if all(map(math.isfinite, at_first)) else "not finite"
+    return f"first {what} at step {first:,}: {', '.join(together)}"

@@ -23,6 +23,7 @@ from twofold.cli.port import port
 from twofold.cli.show import show
 from twofold.cli.sweep import sweep
 from twofold.cli.time import time
+from twofold.commands import begin_command
 from twofold.errors import TwofoldError
 
 app = typer.Typer(
@@ -68,6 +69,7 @@ app.add_typer(port, name="port")
 
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3, or 130 when interrupted."""
+    begin_command()
     try:
         app()
     except TwofoldError as error:

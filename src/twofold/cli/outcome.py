@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twofold.cli.options import listed, require_writable
+from twofold.cli.options import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,10 +50,12 @@ def outcome(
     """Train many seeds with each framework's own draws and test the final metric for equivalence.
 
     Two one-sided Welch tests with a margin stated beforehand: equivalent, different or undecided.
+    Exit codes: 0 all well, 2 bad input, or a training that diverges with every seed.
     """
     from rich.console import Console
 
     from twofold import specfile
+    from twofold.files import require_writable
     from twofold.outcome import ENGINES
     from twofold.results import write_json
 
@@ -65,6 +67,8 @@ def outcome(
     if json is not None:
         write_json(json, result.to_json(), non_finite="refuse")
         typer.echo(f"written: {json}", err=True)
+    if result.all_diverged:
+        raise typer.Exit(2)
 
 
 def _measure(
@@ -96,6 +100,8 @@ def print_result(result: OutcomeResult, console: Console) -> None:
     """Each engine's mean and spread, then the verdict on every two."""
     from statistics import fmean, stdev
 
+    from rich.markup import escape
+
     name = result.experiment.name
     console.print(f"[bold]{name}: test {result.metric}, margin {result.margin:g}[/]")
     for sample in result.samples:
@@ -107,6 +113,13 @@ def print_result(result: OutcomeResult, console: Console) -> None:
         console.print(f"  {sample.engine:14} {words}" + (f", {lost} diverged" if lost else ""))
         if sample.certified is not None:
             console.print(f"    {sample.certified}")
+    if result.all_diverged:
+        from twofold.parity.verdict import range_advice
+
+        console.print(
+            "no run of any engine stays in the range of its numbers, so the training itself "
+            f"diverges: {escape(range_advice(result.experiment))}"
+        )
     for pair in result.pairs:
         console.print(f"{pair.left} and {pair.right}: [bold]{pair.verdict}[/]: {pair.reason}")
         if pair.comparison is not None:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from twofold.experiment import Experiment, Precision
     from twofold.parity.verdict import ParityReport
 
-NOT_RUN = 3
-
 
 def parity(
     specs: Annotated[
@@ -46,16 +44,17 @@ def parity(
 ) -> None:
     """Certify engines against the oracle.
 
-    Prints every rung, or the first place where an engine and the oracle part.
+    Prints every rung, or the first place where an engine and the oracle part. Exit codes: 0 parity
+    holds, 1 it does not, 2 the experiment cannot show it, 3 an engine could not run.
     """
     from twofold import backends, specfile
     from twofold.cli.time import asked_engines
+    from twofold.files import require_writable
 
     names = asked_engines(engines) or backends.default_engines()
     precisions = _precisions(precision)
     experiments = [specfile.load(spec, tuple(changes or ())) for spec in specs]
-    if json is not None:
-        _require_writable(json)
+    require_writable("--json", json)
     reports = [_certify(experiment, names, precisions, steps) for experiment in experiments]
     if json is not None:
         _write(json, reports)
@@ -77,14 +76,6 @@ def _precisions(text: str | None) -> tuple[Precision, ...] | None:
     if unknown or not asked:
         raise SpecError(f"--precision: {text!r} given; allowed is {', '.join(PARAMETER_DTYPES)}")
     return tuple(name for name in PARAMETER_DTYPES if name in asked)
-
-
-def _require_writable(path: Path) -> None:
-    """Refuse a target that cannot be written before any work is done."""
-    from twofold.errors import ResultError
-
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ResultError(f"--json: {path} given; allowed is a file in a folder that exists")
 
 
 def _certify(
@@ -127,7 +118,8 @@ def _write(path: Path, reports: list[ParityReport]) -> None:
 
 
 def _exit_code(reports: list[ParityReport]) -> int:
-    verdicts = {rung.verdict for report in reports for rung in report.rungs}
-    if "diverges" in verdicts:
-        return 1
-    return NOT_RUN if "not run" in verdicts else 0
+    """That of the gravest report: what diverges, what could not run, what shows nothing."""
+    from twofold.parity.verdict import EXIT_CODES
+
+    codes = {EXIT_CODES[report.outcome] for report in reports}
+    return 1 if 1 in codes else max(codes)

@@ -8,9 +8,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from twofold.parity.assertions import rung_story
-from twofold.parity.verdict import ParityReport, Rung
+from twofold.parity.verdict import ParityReport, Rung, conclusion
 
-STYLES = {"certified": "green", "explained": "yellow", "diverges": "bold red", "not run": "red"}
+STYLES = {
+    "certified": "green",
+    "explained": "yellow",
+    "diverges": "bold red",
+    "not run": "red",
+    "out of range": "magenta",
+    "vacuous": "magenta",
+}
 
 
 def print_report(report: ParityReport, console: Console) -> None:
@@ -21,8 +28,10 @@ def print_report(report: ParityReport, console: Console) -> None:
     console.print("[dim]figures: largest |computed - oracle| / bound; up to 1 is certified[/]\n")
     _print_explanations(report, console)
     for rung in report.rungs:
-        if rung.verdict in ("diverges", "not run"):
+        if not rung.passed:
             _print_failure(rung, console)
+    for sentence in report.not_exercised:
+        console.print(f"[yellow]not exercised[/]: {escape(sentence)}")
     console.print(escape(summary_line(report)))
     console.print()
 
@@ -33,8 +42,7 @@ def summary_line(report: ParityReport) -> str:
     for rung in report.rungs:
         counts[rung.verdict] += 1
     parts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    outcome = "parity holds" if report.passed else "parity does not hold"
-    return f"{report.experiment.name}: {outcome}: {parts}"
+    return f"{report.experiment.name}: {conclusion(report)}: {parts}"
 
 
 def _table(title: str, rungs: list[Rung]) -> Table:
@@ -67,7 +75,7 @@ def _cell(rung: Rung | None) -> str:
         ratio = "" if rung.worst_ratio is None else f" {rung.worst_ratio:.2g}"
         words = f"DIVERGES{ratio}"
     else:
-        words = "not run"
+        words = rung.verdict
     return f"[{STYLES[rung.verdict]}]{words}[/]"
 
 

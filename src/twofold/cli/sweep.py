@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.commands import INTERRUPTED
+
 if TYPE_CHECKING:
     from twofold.experiment import Experiment
-
-INTERRUPTED = 130
 
 
 def sweep(
@@ -50,7 +50,8 @@ def sweep(
     from twofold.advice.run import fleet_on
     from twofold.advice.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
     from twofold.advice.sweep_charts import write_charts
-    from twofold.cli.time import asked_engines, parse_numbers, require_writable
+    from twofold.cli.time import asked_engines, parse_numbers
+    from twofold.files import require_writable
     from twofold.timing.measure import checked_cpus
 
     require_writable("--out", out)
@@ -101,15 +102,19 @@ def sweep(
 
 
 def _require_parity(experiment: Experiment, engines: list[str], cpus: tuple[int, ...]) -> None:
-    """Refuse engines that compute something else. Raises ParityDiverges or EngineFailed."""
-    from twofold.errors import EngineFailed, ParityDiverges
+    """Refuse engines that compute something else.
+
+    Raises ParityDiverges, EngineFailed, or NothingShown where the experiment shows no parity.
+    """
+    from twofold.errors import EngineFailed, NothingShown, ParityDiverges
     from twofold.timing.measure import certified_engines
 
     gate = certified_engines(
         experiment, engines, cpus, lambda at: typer.echo(f"certifying {at.engine}", err=True)
     )
     for entry in gate.refused:
-        kind = ParityDiverges if entry.status == "diverges" else EngineFailed
+        kinds = {"diverges": ParityDiverges, "out of range": NothingShown, "vacuous": NothingShown}
+        kind = kinds.get(entry.status, EngineFailed)
         raise kind(f"{entry.engine}: {entry.reason}; leave it out, or give --unchecked")
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.commands import INTERRUPTED
+
 if TYPE_CHECKING:
     from twofold.experiment import Experiment
     from twofold.timing.result import TimingResult
 
-DIVERGES, FAILED, INTERRUPTED = 1, 3, 130
+DIVERGES, NOTHING_SHOWN, FAILED = 1, 2, 3
 
 
 def time(
@@ -67,17 +69,18 @@ def time(
     """Time engines side by side: cold start, step time, ratio.
 
     Engines that compute something else are refused. Exit codes: 0 all well, 1 an engine diverges,
-    2 bad input, 3 an engine could not run, 130 interrupted.
+    2 bad input, or an experiment that leaves its range or shows no parity, 3 an engine could not
+    run, 130 interrupted.
     """
     from rich.console import Console
 
     from twofold import specfile
     from twofold.cli.time_view import print_result
+    from twofold.files import require_writable
 
     names = asked_engines(engines)
     experiment = specfile.load(spec, tuple(changes or ()))
-    if json is not None:
-        require_writable("--json", json)
+    require_writable("--json", json)
     result = watched(
         experiment,
         seconds,
@@ -107,7 +110,9 @@ def exit_code(result: TimingResult) -> int:
         return INTERRUPTED
     if "failed" in statuses:
         return FAILED
-    return DIVERGES if "diverges" in statuses else 0
+    if "diverges" in statuses:
+        return DIVERGES
+    return NOTHING_SHOWN if statuses & {"out of range", "vacuous"} else 0
 
 
 def asked_engines(text: str | None) -> tuple[str, ...] | None:
@@ -143,14 +148,6 @@ def parse_numbers(option: str, text: str) -> tuple[int, ...]:
             raise BadInput(f"{option}: {text!r} given; allowed are numbers such as 0,2-3")
         found += range(int(first), int(last or first) + 1)
     return tuple(dict.fromkeys(found))
-
-
-def require_writable(option: str, path: Path) -> None:
-    """Refuse a target that cannot be written before any work is done."""
-    from twofold.errors import ResultError
-
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ResultError(f"{option}: {path} given; allowed is a file in a folder that exists")
 
 
 def _refuse_if_nothing_can_run(result: TimingResult) -> None:

@@ -58,11 +58,14 @@ def activate(name: Activation, z: Bounded, arithmetic: Arithmetic) -> tuple[Boun
 
 
 def _relu(z: Bounded) -> tuple[Bounded, Bounded]:
-    """A unit within its bound of zero may go either way; at exactly zero the derivative is 0."""
+    """A unit within its bound of zero may go either way; at exactly zero the derivative is 0.
+
+    What is not a number stays so, and of its derivative nothing is known.
+    """
     positive = z.value > 0
-    value = np.where(positive, z.value, z.value.dtype.type(0))
-    may_be_active = z.value.astype(np.float64) + z.bound > 0
-    undecided = (z.bound > 0) & (magnitude(z.value) <= z.bound)
+    value = np.where(z.value <= 0, z.value.dtype.type(0), z.value)
+    may_be_active = ~(z.value.astype(np.float64) + z.bound <= 0)
+    undecided = (z.bound != 0) & ~(magnitude(z.value) > z.bound)
     return (
         Bounded(value, np.where(may_be_active, z.bound, 0.0)),
         Bounded(positive.astype(z.value.dtype), undecided.astype(np.float64)),

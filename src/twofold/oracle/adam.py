@@ -137,7 +137,7 @@ def _direction(
     early = flushed_product / float(rate.value) if rate.value > 0 else 0.0
     bound = _capped(spread + own, value, moments, ratio, corrections, relative)
     # A square beyond the engine's range is infinite there, and the direction zero or not a number.
-    unknown = gradient.reach**2 > arithmetic.largest
+    unknown = ~(gradient.reach**2 <= arithmetic.largest)
     return Bounded(value, np.where(unknown, np.inf, bound + early))
 
 
@@ -228,7 +228,7 @@ def _slope_bound(moments: Moments, gradient: Bounded, corrections: BiasCorrectio
     divisor = s_low * (s_low + eps) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = np.where(divisor > 0, numerator / divisor, np.inf)
-    slope = np.where(gradient.bound > 0, slope, 0.0)  # a certain gradient moves nothing
+    slope = np.where(gradient.bound == 0, 0.0, slope)  # a certain gradient moves nothing
     return slope * (1.0 + 1e-9)  # evaluated in float64: its own roundings
 
 

@@ -61,7 +61,7 @@ def narrowed(array: Array | Bounded, arithmetic: Arithmetic) -> Bounded:
         return given
     cast = to_bfloat16(given.value).astype(np.float64)
     anywhere = given.bound + arithmetic.stored_roundoff * given.reach
-    changed = np.where(given.bound > 0, anywhere, np.abs(cast - given.value))
+    changed = np.where(given.bound == 0, np.abs(cast - given.value), anywhere)
     return Bounded(given.value, changed + underflow(given.reach, 1, arithmetic))
 
 
@@ -82,7 +82,7 @@ def stored(array: Bounded, arithmetic: Arithmetic) -> Bounded:
     if arithmetic.stored_roundoff == 0.0:
         return array
     written = rounded(array.value, array.bound, 1, arithmetic.layers)
-    beyond = written.reach > arithmetic.layers.largest
+    beyond = ~(written.reach <= arithmetic.layers.largest)
     return Bounded(written.value, np.where(beyond, np.inf, written.bound))
 
 
@@ -111,7 +111,8 @@ def matmul(left: Bounded, right: Bounded, arithmetic: Arithmetic) -> Bounded:
     value = left.value @ right.value  # (m, n)
     left_reach, right_reach = left.reach, right.reach
     spread = left_reach @ right_reach
-    bound = np.where(spread > arithmetic.largest, np.inf, arithmetic.gamma(length) * spread)
+    known = spread <= arithmetic.largest
+    bound = np.where(known, arithmetic.gamma(length) * spread, np.inf)
     if right.bound.any():
         bound = bound + magnitude(left.value) @ right.bound
     if left.bound.any():

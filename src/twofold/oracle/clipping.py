@@ -24,7 +24,7 @@ def clip_by_global_norm(
     kind = arithmetic.oracle_dtype.type
     square = sum((np.sum(g.value * g.value) for g in gradients.values()), start=kind(0))
     uncertain = float(_square_bound(gradients, arithmetic))
-    if float(square) + uncertain > arithmetic.largest:  # infinite in the engine
+    if not float(square) + uncertain <= arithmetic.largest:  # infinite in the engine, or NaN
         return {n: Bounded(g.value, np.full(g.bound.shape, np.inf)) for n, g in gradients.items()}
     low = np.sqrt(max(float(square) - uncertain, 0.0))
     high = np.sqrt(float(square) + uncertain)

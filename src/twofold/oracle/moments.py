@@ -71,7 +71,7 @@ class Moments:
         """The smallest and the largest second moment, before its roundings; none is negative."""
         small, large = (g.astype(self.arithmetic.oracle_dtype) for g in interval(gradient))
         before, bound = self.second_before.value, self.second_before.bound
-        least = np.where(bound > 0, np.maximum(before - bound, 0), before)
+        least = np.where(bound == 0, before, np.maximum(before - bound, 0))
         return self.exact_second(small, least), self.exact_second(large, before + bound)
 
     def first_rounding(self, gradient: Bounded) -> FloatArray:

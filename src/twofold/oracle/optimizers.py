@@ -38,6 +38,15 @@ class BoundedState:
     parameters: dict[str, Bounded]
     slots: dict[str, dict[str, Bounded]]
 
+    @property
+    def named_slots(self) -> dict[str, Bounded]:
+        """Slots under names such as `first_moment:layers.0.weight`."""
+        return {
+            f"{slot}:{name}": array
+            for slot, arrays in self.slots.items()
+            for name, array in arrays.items()
+        }
+
 
 @dataclass(frozen=True)
 class UncertainState:

@@ -5,19 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twofold import backends
-from twofold.errors import ParityDiverges, SpecError
+from twofold.errors import EngineFailed, NothingShown, ParityDiverges, SpecError, TwofoldError
 from twofold.experiment import Experiment, Precision
 from twofold.parity.certify import certify, climb, climb_subject
-from twofold.parity.reference import build_reference
+from twofold.parity.exercised import not_exercised
+from twofold.parity.reference import Reference, build_reference
 from twofold.parity.rungs import LADDER
 from twofold.parity.subject import DEFAULT_STEPS, Subject
-from twofold.parity.verdict import ParityReport, Rung
+from twofold.parity.verdict import ParityReport, Rung, conclusion, without_evidence
 from twofold.problem import Problem
 from twofold.session import Session
 
 
 class ParityAssertion(ParityDiverges, AssertionError):
     """What `assert_parity` raises; its message is the complete story of every failing rung."""
+
+
+class ParityNotJudged(EngineFailed, AssertionError):
+    """What `assert_parity` raises where nothing diverged and rungs could not be run."""
+
+
+class ParityNotShown(NothingShown, AssertionError):
+    """What `assert_parity` raises where nothing diverged, and nothing could have.
+
+    Or where the training itself leaves the range of its numbers.
+    """
+
+
+def error_of(report: ParityReport) -> TwofoldError | None:
+    """What a report that does not pass is raised as; its exit code is the outcome's own."""
+    if report.passed:
+        return None
+    kinds: dict[str, type[TwofoldError]] = {
+        "does not hold": ParityAssertion,
+        "could not be judged": ParityNotJudged,
+    }
+    return kinds.get(report.outcome, ParityNotShown)(story(report))
 
 
 def assert_parity(
@@ -27,13 +50,15 @@ def assert_parity(
     precisions: Sequence[Precision] | None = None,
     steps: int = DEFAULT_STEPS,
 ) -> ParityReport:
-    """Raise unless every rung of the ladder is certified or explained; returns the report.
+    """Raise unless parity is shown on every rung of the ladder; returns the report.
 
     `subject` is an experiment, a problem (an experiment with its arrays, in its own precision), or
     an open session, which is judged as it is: its state is changed and put back. `engines` and
     `precisions` are as in `twofold.certify`, and not allowed with a session.
 
-    Raises ParityDiverges, an AssertionError too, and BadInput as `certify` does.
+    Raises what is an AssertionError too: ParityDiverges; EngineFailed where an engine broke;
+    NothingShown where nothing could have failed, or the training leaves the range of its numbers.
+    And BadInput as `certify` does.
     """
     if isinstance(subject, Session):
         report = _of_session(subject, engines, precisions, steps)
@@ -41,8 +66,9 @@ def assert_parity(
         report = _of_problem(subject, engines, precisions, steps)
     else:
         report = certify(subject, engines=engines, precisions=precisions, steps=steps)
-    if not report.passed:
-        raise ParityAssertion(story(report))
+    error = error_of(report)
+    if error is not None:
+        raise error
     return report
 
 
@@ -61,7 +87,7 @@ def _of_problem(
     reference = build_reference(problem)
     names = engines if engines is not None else backends.engine_names()
     rungs = [rung for name in names for rung in climb(name, reference, steps=steps)]
-    return ParityReport(problem.experiment, {}, tuple(rungs))
+    return _report(reference, rungs, steps)
 
 
 def _of_session(
@@ -74,20 +100,29 @@ def _of_session(
     if engines is not None or precisions is not None:
         raise SpecError("engines, precisions: given with a session, which has its own; leave out")
     owner, _ = backends.find_engine(session.engine)
-    judged = Subject(session, owner, build_reference(session.problem), steps)
+    reference = build_reference(session.problem)
+    judged = Subject(session, owner, reference, steps)
     before = session.state()
     try:
         rungs = climb_subject(judged, tuple(entry for entry in LADDER if entry[0] != "init"))
     finally:
         session.load_state(before)
-    return ParityReport(session.problem.experiment, {}, tuple(rungs))
+    return _report(reference, rungs, steps)
+
+
+def _report(reference: Reference, rungs: Sequence[Rung], steps: int) -> ParityReport:
+    idle = (*not_exercised([reference], steps), *without_evidence(rungs))
+    return ParityReport(reference.problem.experiment, {}, tuple(rungs), idle)
 
 
 def story(report: ParityReport) -> str:
-    """Every rung that does not pass, in full."""
-    failed = [rung for rung in report.rungs if rung.verdict not in ("certified", "explained")]
-    head = f"{report.experiment.name}: parity does not hold: {len(failed)} of {len(report.rungs)}"
-    lines = [f"{head} rungs fail" if report.rungs else f"{report.experiment.name}: no rungs"]
+    """What came of it, and every rung that does not pass, in full."""
+    failed = [rung for rung in report.rungs if not rung.passed]
+    if not report.rungs:
+        return f"{report.experiment.name}: {conclusion(report)}: no rungs"
+    what = "fail" if report.outcome == "does not hold" else "do not pass"
+    count = f"{len(failed)} of {len(report.rungs)} rungs {what}"
+    lines = [f"{report.experiment.name}: {conclusion(report)}: {count}"]
     for rung in failed:
         lines += rung_story(rung)
     return "\n".join(lines)

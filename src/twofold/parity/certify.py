@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from twofold import backends, environment
 from twofold.data import prepare
 from twofold.errors import SpecError, TwofoldError
 from twofold.experiment import Experiment, Precision
 from twofold.parity.diagnosis import diagnose
+from twofold.parity.exercised import not_exercised
 from twofold.parity.reference import Reference, build_reference
 from twofold.parity.rungs import LADDER
-from twofold.parity.subject import DEFAULT_STEPS, Subject
-from twofold.parity.verdict import ParityReport, Rung
+from twofold.parity.subject import DEFAULT_STEPS, Subject, steps_in
+from twofold.parity.verdict import ParityReport, Rung, without_evidence
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 """What every experiment is certified in by default."""
 
-FLOAT64_SHARE: Final = 4
 Ladder = tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]
 OnRung = Callable[[Rung], None]
 
@@ -52,25 +52,23 @@ def certify(
         raise SpecError(f"steps: {steps} given; allowed is 1 or more")
     _require_shared_draws(experiment)
     rungs: list[Rung] = []
+    references: list[Reference] = []
     for precision in precisions or default_precisions(experiment):
         problem = prepare(experiment.model_copy(update={"precision": precision}))
         reference = build_reference(problem)
+        references.append(reference)
         for name in names:
             for rung in climb(name, reference, steps=steps_in(precision, steps), ladder=ladder):
                 rungs.append(rung)
                 if on_rung is not None:
                     on_rung(rung)
-    return ParityReport(experiment, describe_environment(names), tuple(rungs))
+    idle = (*not_exercised(references, steps), *without_evidence(rungs))
+    return ParityReport(experiment, describe_environment(names), tuple(rungs), idle)
 
 
 def default_precisions(experiment: Experiment) -> tuple[Precision, ...]:
     """Float32, float64, and the experiment's own precision if it is neither."""
     return tuple(dict.fromkeys((*PRECISIONS, experiment.precision)))
-
-
-def steps_in(precision: Precision, steps: int) -> int:
-    """Steps of step-locked training in a precision, of those asked for."""
-    return -(-steps // FLOAT64_SHARE) if precision == "float64" else steps
 
 
 def _require_shared_draws(experiment: Experiment) -> None:

@@ -32,7 +32,9 @@ def diagnose(subject: Subject, rungs: Sequence[Rung]) -> list[Rung]:
 
 def _lines(subject: Subject, rung: Rung) -> list[str]:
     lines = []
-    if rung.worst is not None and rung.worst.bound > 0:
+    if rung.worst is not None and not np.isfinite(rung.worst.computed):
+        lines.append("off by         what is not finite: no bound would do")
+    elif rung.worst is not None and rung.worst.bound > 0:
         lines.append(f"off by         {_distance(rung.worst, rung.precision)}")
         lines.append(f"would pass     with bounds {rung.worst_ratio:.3g} times as wide")
     lines += _causes(ranked(subject, rung))

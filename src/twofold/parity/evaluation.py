@@ -16,7 +16,7 @@ from twofold.experiment import Experiment
 from twofold.oracle.arithmetic import arithmetic_for
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.network import forward
-from twofold.parity.comparison import compare
+from twofold.parity.comparison import compare, not_finite
 from twofold.parity.steplocked import worse_of
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
@@ -41,6 +41,9 @@ def evaluation_metric_rung(subject: Subject) -> Rung:
     experiment, loss = reference.problem.experiment, reference.problem.experiment.loss.kind
     rows, words = rows_to_evaluate(reference.problem)
     state = subject.session.state()
+    spoilt = not_finite(state)
+    if spoilt is not None:
+        return subject.rung(NAME, spoilt)
     computed = logits_in_batches(subject.session, rows.inputs)
     allowed = forward(experiment, state.parameters, rows.inputs, (), reference.arithmetic).logits
     comparison = compare({"logits": computed}, {"logits": allowed}, reference.arithmetic)
@@ -52,6 +55,9 @@ def evaluation_metric_rung(subject: Subject) -> Rung:
     name = metrics.METRIC_OF_LOSS[loss]
     metric = metrics.metric_of(loss, computed, rows.targets)
     low, high = metric_interval(experiment, allowed, rows.targets)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        words += f"; the bounds leave {name} open: logits alone judged"
+        return subject.rung(NAME, replace(comparison, note=words))
     of_metric = compare(  # the metric is a float64 number in either precision
         {name: np.asarray(metric)}, {name: _bounded(low, high)}, arithmetic_for("float64")
     )
@@ -64,7 +70,7 @@ def rows_to_evaluate(problem: Problem) -> tuple[Batch, str]:
     """The rows whose metric is judged, and what they are in words."""
     rows, kind = (problem.test, "test") if problem.test.rows else (problem.train, "training")
     count = min(rows.rows, MOST_ROWS)
-    words = f"{count:,} {kind} rows"
+    words = f"{count:,} {kind} {'row' if count == 1 else 'rows'}"
     if count < rows.rows:
         words += f" of {rows.rows:,}"
     return Batch(rows.inputs[:count], rows.targets[:count]), words

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,11 +11,12 @@ from twofold import backends, checkpoint
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.network import forward
-from twofold.parity.comparison import Comparison, compare, compare_exactly
+from twofold.parity.comparison import Comparison, compare, compare_exactly, not_finite
 from twofold.parity.steplocked import worse_of
 from twofold.parity.subject import Subject
 from twofold.parity.verdict import Rung
 from twofold.state import Array, TrainState
+from twofold.temporary import temporary_folder
 
 NAME: Final = "export and import"
 
@@ -50,8 +49,12 @@ def export_and_import_rung(subject: Subject) -> Rung:
 
     Elsewhere is the first engine of the other backend if its framework is installed, else a fresh
     session of this one. Its logits are certified; every state on the way is equal in all bits.
+    A state whose parameters are not finite cannot be judged: no checkpoint holds it.
     """
     reference = subject.reference
+    spoilt = not_finite(subject.session.state())
+    if spoilt is not None:
+        return subject.rung(NAME, spoilt)
     transfer = transferred(subject)
     elsewhere = transfer.elsewhere
     equal = compare_exactly(transfer.arrived(), transfer.sent(transfer.original))
@@ -109,5 +112,5 @@ def flat(state: TrainState, where: str) -> dict[str, Array]:
 
 
 def _through_a_file(state: TrainState) -> TrainState:
-    with tempfile.TemporaryDirectory(prefix="twofold-") as folder:
-        return checkpoint.load(checkpoint.save(state, Path(folder) / "state.safetensors"))
+    with temporary_folder() as folder:
+        return checkpoint.load(checkpoint.save(state, folder / "state.safetensors"))

@@ -87,16 +87,8 @@ def explain_slots(
     arithmetic: Arithmetic,
 ) -> Explained | None:
     """Whether the optimizer slots after a step fit the model of a known difference."""
-    return _explain(difference, problem, moment, computed, named_slots, failed, arithmetic)
-
-
-def named_slots(state: BoundedState) -> dict[str, Bounded]:
-    """The slots of a state under names such as `first_moment:layers.0.weight`."""
-    return {
-        f"{slot}:{name}": array
-        for slot, arrays in state.slots.items()
-        for name, array in arrays.items()
-    }
+    part: Part = attrgetter("named_slots")
+    return _explain(difference, problem, moment, computed, part, failed, arithmetic)
 
 
 def _explain(
@@ -118,7 +110,7 @@ def _explain(
             modelled.variant,
             moment.own_slots,
         )
-        comparison = compare(computed, part(after), arithmetic)
+        comparison = compare(computed, part(after), arithmetic, moment.state.tensors)
         if comparison.within:
             return Explained(comparison, explanation_of(difference, modelled.size, failed))
     return None
@@ -170,11 +162,11 @@ def _likeliest_corrections(
 
 
 def _all_corrections(optimizer: Adam | AdamW, step: int, arithmetic: Arithmetic) -> BiasCorrections:
-    """The likeliest, with an error that reaches every candidate.
+    """The likeliest corrections, each with an error so large that every candidate lies within it.
 
-    Between steps the state is not known, so that no step by itself can tell one candidate. Each
-    error e is given as e / (1 - e), for the update divides by one correction and by the root of
-    the other.
+    Between steps the state is not known, so a single step cannot tell which candidate was used.
+    The update divides by one correction and by the root of the other, so each error e is given as
+    e / (1 - e).
     """
     nearest = _likeliest_corrections(optimizer, step, arithmetic)
     others = list(candidate_corrections(optimizer, step, arithmetic))

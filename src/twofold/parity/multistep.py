@@ -21,7 +21,7 @@ from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
 from twofold.parity.calls import Call, called, in_a_row, pieces, same_bits
 from twofold.parity.comparison import Comparison, compare
-from twofold.parity.known_differences import explanation_of, modelled_steps, named_slots
+from twofold.parity.known_differences import explanation_of, modelled_steps
 from twofold.parity.reference import Reference
 from twofold.parity.steplocked import (
     JudgedStep,
@@ -30,6 +30,7 @@ from twofold.parity.steplocked import (
     judge_step,
     largest,
     named_step,
+    silent_throughout,
     worse_of,
 )
 from twofold.parity.subject import Subject
@@ -41,8 +42,8 @@ from twofold.state import Array, TrainState
 NAME: Final = "multi-step execution"
 STEPS: Final = 9
 """Two groups of four and one step more: the most that an engine here takes in one graph is four."""
-LENGTHS: Final = (2, 4, STEPS)
-"""Calls to judge where bits differ: the shortest that may be wrong has the tightest bounds."""
+LENGTHS: Final = (2, 4)
+"""Calls to judge before the whole one where bits differ: the shortest has the tightest bounds."""
 OTHER_BITS: Final = "other bits than one by one, within bounds that go through the steps"
 
 
@@ -68,14 +69,17 @@ def multi_step_rung(subject: Subject) -> Rung:
 def multi_step_rung_from(subject: Subject, states: Sequence[TrainState]) -> Rung:
     """`STEPS` steps in one call from each of some states, on the session's own batches.
 
-    Where they hold the session is left in the state that it was in.
+    Where they hold, or leave the range, the session is left in the state that it was in.
     """
     kept = subject.session.state()
     judged: list[JudgedCall] = []
     for state in states:
         judged.append(judge_call(subject, state))
-        if not judged[-1].comparison.within:
-            return subject.rung(NAME, judged[-1].comparison)
+        comparison = judged[-1].comparison
+        if comparison.leaves_range:
+            subject.session.load_state(kept)
+        if not comparison.within:
+            return subject.rung(NAME, comparison)
     subject.session.load_state(kept)
     return _rung(subject, judged)
 
@@ -102,18 +106,40 @@ def failing_step(subject: Subject) -> JudgedStep | None:
 
 
 def judge_call(subject: Subject, state: TrainState) -> JudgedCall:
-    """`STEPS` steps from a state, one by one and in one call."""
+    """`STEPS` steps from a state, one by one and in one call.
+
+    Where the exact results leave the engine's range on the way, the steps before that.
+    """
     singles = _singles(subject, state)
     last = singles[-1]
-    if not last.comparison.within:
-        step = last.taken.before.step + 1
-        return JudgedCall(named_step(last, f"step {step} in a call of its own: "), f"step {step}")
+    if last.comparison.within:
+        return _judge_steps(subject, state, singles)
+    step = last.taken.before.step + 1
+    beyond = JudgedCall(named_step(last, f"step {step} in a call of its own: "), f"step {step}")
+    if state.step > 0:  # a warm state that stands for a later one: no step of this training
+        beyond = replace(beyond, comparison=replace(beyond.comparison, beyond_step=None))
+    if not last.comparison.leaves_range or len(singles) < 3:
+        return beyond
+    before = _judge_steps(subject, state, singles[:-1])
+    return before if not before.comparison.within else _beyond(beyond, before)
+
+
+def _beyond(beyond: JudgedCall, before: JudgedCall) -> JudgedCall:
+    """A step that leaves the range, after several that hold."""
+    said = f"{beyond.comparison.note}; {before.steps} in one call hold: {before.ground}"
+    return replace(beyond, comparison=replace(beyond.comparison, unusable=said))
+
+
+def _judge_steps(subject: Subject, state: TrainState, singles: list[JudgedStep]) -> JudgedCall:
+    """Steps that hold one by one, in one call."""
     one_by_one = [_as_call(single.taken) for single in singles]
-    call = called(subject.session, state, STEPS)
+    call = called(subject.session, state, len(singles))
     equal = _faultless(call) or same_bits(call, in_a_row(one_by_one))
     if not equal.within:
         return _judge_other_bits(subject, call, one_by_one)
     comparison = reduce(worse_of, (named_step(single, "") for single in singles))
+    silent = silent_throughout([single.comparison for single in singles])
+    comparison = replace(comparison, silent=silent)
     explained = [each.explanation for each in singles if each.explanation is not None]
     ground = "equal bit for bit to the same steps one by one"
     return JudgedCall(comparison, call.name, ground, largest(explained))
@@ -148,8 +174,8 @@ def _faultless(call: Call) -> Comparison | None:
 def _judge_other_bits(subject: Subject, whole: Call, one_by_one: list[Call]) -> JudgedCall:
     """Shorter calls, then the whole one, each by the calls that make it up."""
     judged: list[JudgedCall] = []
-    for steps in LENGTHS:
-        call = whole if steps == STEPS else called(subject.session, whole.before, steps)
+    for steps in (*(length for length in LENGTHS if length < whole.steps), whole.steps):
+        call = whole if steps == whole.steps else called(subject.session, whole.before, steps)
         fault = _faultless(call)
         if fault is not None:
             return JudgedCall(_worded(call, fault), call.name)
@@ -167,6 +193,7 @@ def _judge_other_bits(subject: Subject, whole: Call, one_by_one: list[Call]) -> 
 
 def _together(call: Call, judged: list[JudgedCall], ground: str) -> JudgedCall:
     comparison = reduce(worse_of, (each.comparison for each in judged))
+    comparison = replace(comparison, silent=())  # of calls of several lengths
     explained = [each.explanation for each in judged if each.explanation is not None]
     widest = max(judged, key=lambda each: each.widest)
     ground += f" (through {widest.steps} up to {widest.widest:.1e} for a parameter)"
@@ -219,12 +246,11 @@ def compare_call(call: Call, expected: Trajectory, arithmetic: Arithmetic) -> Co
         computed[f"loss (step {step})"] = np.asarray(loss)
         allowed[f"loss (step {step})"] = expected.losses[step - first]
     after = f"(step {first + call.steps - 1})"
-    for slot, arrays in call.after.slots.items():
-        computed |= {f"{slot}:{name} {after}": array for name, array in arrays.items()}
-    computed |= {f"{name} {after}": array for name, array in call.after.parameters.items()}
-    for name, array in {**named_slots(expected.after), **expected.after.parameters}.items():
+    computed |= {f"{name} {after}": array for name, array in call.after.tensors.items()}
+    before = {f"{name} {after}": array for name, array in call.before.tensors.items()}
+    for name, array in {**expected.after.named_slots, **expected.after.parameters}.items():
         allowed[f"{name} {after}"] = array
-    return compare(computed, allowed, arithmetic)
+    return compare(computed, allowed, arithmetic, before)
 
 
 def _widest(expected: Trajectory) -> float:
@@ -238,6 +264,7 @@ def _worded(call: Call, comparison: Comparison) -> Comparison:
     return replace(
         comparison,
         note=f"{call.name} in one call: {comparison.note}; the same steps one by one hold",
+        leaves_range=False,
         unusable=None
         if unusable is None
         else f"{call.name} in one call: other bits than one by one, which bounds through all of "
@@ -247,6 +274,7 @@ def _worded(call: Call, comparison: Comparison) -> Comparison:
 
 def _rung(subject: Subject, judged: list[JudgedCall]) -> Rung:
     comparison = reduce(worse_of, (each.comparison for each in judged))
+    comparison = replace(comparison, silent=silent_throughout([j.comparison for j in judged]))
     note = "; ".join(
         f"{' and '.join(each.steps for each in judged if each.ground == ground)} "
         f"in one call: {ground}"

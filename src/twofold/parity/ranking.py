@@ -109,7 +109,7 @@ def _trial_of_moments(subject: Subject, rung: Rung) -> Trial:
         changed = replace(subject, reference=reference)
         judged = [again for judge in judges for again in judge(changed)]
         same = [again for again in judged if again.rung == rung.rung]
-        if not same or same[0].verdict == "not run":
+        if not same or same[0].verdict in ("not run", "out of range"):
             return None
         return same[0].worst_ratio or 0.0
 

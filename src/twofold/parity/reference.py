@@ -13,6 +13,7 @@ from twofold.oracle.bounded import Bounded
 from twofold.oracle.losses import evaluate_loss
 from twofold.oracle.network import LossAndGradients, forward, loss_and_gradients
 from twofold.oracle.optimizers import BoundedState, Slots, update
+from twofold.parity.comparison import in_range
 from twofold.problem import Batch, Problem, batch_at, dropout_masks, initial_state
 from twofold.state import TrainState
 
@@ -106,15 +107,37 @@ def moment(label: str, problem: Problem, state: TrainState, arithmetic: Arithmet
 
 
 def build_reference(problem: Problem) -> Reference:
-    """Run the oracle at the initial state and at a state `WARM_STEPS` steps later."""
+    """Run the oracle at the initial state and at a state `WARM_STEPS` steps later.
+
+    Where the training leaves the range before that, at the last state that does not.
+    """
     arithmetic = arithmetic_for(problem.experiment.precision)
-    state = initial_state(problem)
-    fresh = moment("fresh", problem, state, arithmetic)
-    following = fresh
+    fresh = moment("fresh", problem, initial_state(problem), arithmetic)
+    warm = replace(fresh, label="warm")
     for _ in range(WARM_STEPS):
-        state = rounded_state(following.after, state.step + 1, arithmetic)
-        following = moment("warm", problem, state, arithmetic)
-    return Reference(problem, arithmetic, fresh, following)
+        if not is_in_range(warm, arithmetic):
+            break
+        state = rounded_state(warm.after, warm.state.step + 1, arithmetic)
+        later = moment("warm", problem, state, arithmetic)
+        if not is_in_range(later, arithmetic):
+            break
+        warm = later
+    return Reference(problem, arithmetic, fresh, warm)
+
+
+def is_in_range(seen: Moment | TrainingStep, arithmetic: Arithmetic) -> bool:
+    """Whether an engine's numbers can hold what a step gives, from the logits to the state after.
+
+    In mixed precision the bounds of an update may be infinite that are not judged by: there the
+    state's values are asked alone.
+    """
+    parts = [seen.training.logits, seen.training.loss, *seen.training.gradients.values()]
+    if isinstance(seen, Moment):
+        parts += [seen.evaluation_logits, seen.evaluation_loss]
+    after = [*seen.after.parameters.values(), *seen.after.named_slots.values()]
+    if arithmetic.stored_roundoff > 0:
+        after = [Bounded(array.value, np.zeros(array.value.shape)) for array in after]
+    return all(in_range(part, arithmetic) for part in (*parts, *after))
 
 
 def rounded_state(after: BoundedState, step: int, arithmetic: Arithmetic) -> TrainState:

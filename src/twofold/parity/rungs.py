@@ -20,7 +20,6 @@ from twofold.parity.known_differences import (
     Explained,
     explain_slots,
     explain_update,
-    named_slots,
 )
 from twofold.parity.multistep import NAME as MULTI_STEP
 from twofold.parity.multistep import multi_step_rung
@@ -66,7 +65,8 @@ def dropout_masks_rung(subject: Subject) -> Rung:
         note = "no dropout in this experiment: no masks are drawn"
         drawn = subject.session.masks(problem.experiment.data.batch_size)
         return subject.rung(
-            "dropout masks", Comparison(np.inf if drawn else 0.0, None, len(drawn), 1, note)
+            "dropout masks",
+            Comparison(np.inf if drawn else 0.0, None, len(drawn), 1, note, telling=1),
         )
     computed: dict[str, Array] = {}
     expected: dict[str, Array] = {}
@@ -146,12 +146,8 @@ def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ..
     moment = seen_after(moment, subject.reference.problem, state, arithmetic)
     rungs: list[Rung] = []
     if moment.state.slots:
-        computed = {
-            f"{slot}:{name}": array
-            for slot, arrays in state.slots.items()
-            for name, array in arrays.items()
-        }
-        slots = compare(computed, named_slots(moment.after), arithmetic)
+        computed = state.named_slots
+        slots = compare(computed, moment.after.named_slots, arithmetic, moment.state.tensors)
         rungs.append(_explained_rung(subject, "slots", moment, computed, slots, explain_slots))
     if state.step != moment.state.step + 1:
         note = f"step: {state.step} after a step from {moment.state.step}"
@@ -165,7 +161,7 @@ def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ..
     if not step_loss.within:
         return (*rungs, subject.rung(f"update ({moment.label})", step_loss))
     parameters = dict(state.parameters)
-    compared = compare(parameters, moment.after.parameters, arithmetic)
+    compared = compare(parameters, moment.after.parameters, arithmetic, moment.state.parameters)
     rungs.append(_explained_rung(subject, "update", moment, parameters, compared, explain_update))
     return tuple(rungs)
 

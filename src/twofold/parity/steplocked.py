@@ -6,7 +6,7 @@ escapes, because the oracle starts each step from exactly what the engine holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -21,7 +21,6 @@ from twofold.parity.known_differences import (
     Seen,
     explain_slots,
     explain_update,
-    named_slots,
 )
 from twofold.parity.reference import seen_after, training_step
 from twofold.parity.subject import Subject
@@ -91,6 +90,8 @@ def judge_steps(subject: Subject) -> list[JudgedStep]:
         if not judged[-1].comparison.within:
             break
         before = after
+    if judged[-1].comparison.leaves_range:
+        session.load_state(before)  # the rungs after this one can judge it
     return judged
 
 
@@ -129,12 +130,8 @@ def _loss_part(loss: float, expected: Seen, arithmetic: Arithmetic) -> _Part:
 def _state_parts(standard: Standard, expected: Seen, after: TrainState) -> Iterator[_Part]:
     """Slots, if there are any, and parameters."""
     if expected.state.slots:
-        slots = {
-            f"{slot}:{name}": array
-            for slot, arrays in after.slots.items()
-            for name, array in arrays.items()
-        }
-        yield _explained(standard, expected, slots, named_slots(expected.after), explain_slots)
+        slots = after.named_slots
+        yield _explained(standard, expected, slots, expected.after.named_slots, explain_slots)
     parameters = dict(after.parameters)
     yield _explained(standard, expected, parameters, expected.after.parameters, explain_update)
 
@@ -148,7 +145,7 @@ def _explained(
 ) -> _Part:
     """The comparison, or that under the first known difference that accounts for all of it."""
     problem, arithmetic = standard.problem, standard.arithmetic
-    comparison = compare(computed, allowed, arithmetic)
+    comparison = compare(computed, allowed, arithmetic, expected.state.tensors)
     if comparison.within or comparison.unusable is not None:
         return _Part(comparison)
     for difference in standard.known_differences:
@@ -159,12 +156,25 @@ def _explained(
 
 
 def worse_of(left: Comparison, right: Comparison) -> Comparison:
-    """Two comparisons as one: the worse ratio's words, the elements of both."""
+    """Two comparisons as one: the worse ratio's words, the elements and the evidence of both."""
     worse = right if right.worst_ratio > left.worst_ratio else left
     worse = next((part for part in (left, right) if part.unusable is not None), worse)
+    telling = left.telling + right.telling
+    silences = (part.silence for part in (left, right) if part.silence)
     return replace(
-        worse, outside=left.outside + right.outside, elements=left.elements + right.elements
+        worse,
+        outside=left.outside + right.outside,
+        elements=left.elements + right.elements,
+        telling=telling,
+        silent=(*left.silent, *right.silent),
+        silence="" if telling else "; ".join(dict.fromkeys(silences)),
     )
+
+
+def silent_throughout(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """The tensors without evidence in every one of several steps."""
+    first, *others = (comparison.silent for comparison in comparisons)
+    return tuple(name for name in first if all(name in other for other in others))
 
 
 def _rung(subject: Subject, judged: list[JudgedStep]) -> Rung:
@@ -179,7 +189,14 @@ def _rung(subject: Subject, judged: list[JudgedStep]) -> Rung:
     note = f"{len(judged):,} steps, {elements:,} elements"
     if explained:
         note += f"; {len(explained):,} steps explained"
-    combined = replace(named_step(worst, ""), elements=elements, note=note)
+    comparisons = [step.comparison for step in judged]
+    combined = replace(
+        named_step(worst, ""),
+        elements=elements,
+        note=note,
+        telling=sum(comparison.telling for comparison in comparisons),
+        silent=silent_throughout(comparisons),
+    )
     explanations = [step.explanation for step in explained if step.explanation is not None]
     return subject.rung(NAME, combined, largest(explanations))
 
@@ -196,6 +213,7 @@ def named_step(judged: JudgedStep, prefix: str) -> Comparison:
         worst=worst,
         note=prefix + comparison.note,
         unusable=None if unusable is None else prefix + unusable,
+        beyond_step=judged.taken.before.step + 1 if comparison.leaves_range else None,
     )
 
 

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from twofold.backends import Backend
+from twofold.experiment import Precision
 from twofold.parity.comparison import Comparison
 from twofold.parity.reference import Reference
 from twofold.parity.verdict import Explanation, Rung, Verdict
 from twofold.session import Session
 
 DEFAULT_STEPS: Final = 20
+FLOAT64_SHARE: Final = 4
+
+
+def steps_in(precision: Precision, steps: int) -> int:
+    """Steps of step-locked training in a precision, of those asked for in float32."""
+    return -(-steps // FLOAT64_SHARE) if precision == "float64" else steps
 
 
 @dataclass(frozen=True)
@@ -34,16 +41,25 @@ class Subject:
         note = comparison.note
         if comparison.unusable is not None:
             verdict, note = "not run", comparison.unusable
+            if comparison.leaves_range:
+                verdict = "out of range"
+        elif comparison.vacuous and not explanation:
+            verdict, note = "vacuous", f"{comparison.silence}; {note}"
         elif comparison.within:
             verdict = "explained" if explanation else "certified"
+            if comparison.silent:
+                note += f"; no evidence in {len(comparison.silent)} of the tensors"
         exact = comparison.worst is None and comparison.worst_ratio == 0
+        judged = comparison.unusable is None
         return Rung(
             rung=name,
             engine=self.session.engine,
             precision=self.reference.problem.experiment.precision,
             verdict=verdict,
-            worst_ratio=None if exact or verdict == "not run" else comparison.worst_ratio,
+            worst_ratio=comparison.worst_ratio if judged and not exact else None,
             worst=comparison.worst,
             note=note,
             explanation=explanation,
+            silent=comparison.silent if judged else (),
+            beyond_step=comparison.beyond_step,
         )

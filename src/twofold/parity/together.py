@@ -33,6 +33,7 @@ class TogetherCertificate:
     `worst_ratio` is the largest |computed - oracle| / bound. Steps that are not among the judged
     have left the range of the precision, where no bound holds. `explained` steps needed the model
     of a known difference. `shared_masks` tells that shared masks stood for the framework's own.
+    `silence` says why nothing could have failed, where that is so.
     """
 
     seeds: int
@@ -42,6 +43,7 @@ class TogetherCertificate:
     worst_ratio: float
     explained: int
     shared_masks: bool
+    silence: str = ""
 
     @property
     def words(self) -> str:
@@ -49,6 +51,8 @@ class TogetherCertificate:
         asked = self.seeds * self.steps
         if self.judged == 0:
             return "not certified: every step leaves the range of the precision"
+        if self.silence:
+            return f"not certified, for nothing could have failed: {self.silence}"
         steps = "step" if self.steps == 1 else f"{self.steps} steps"
         said = f"first {steps} of {self.seeds} seeds certified"
         if self.judged < asked:
@@ -75,6 +79,7 @@ def certify_together(
         taken_steps,
     )
     usable = [step for step in judged if step.comparison.unusable is None]
+    silences = {step.comparison.silence: None for step in usable if step.explanation is None}
     return TogetherCertificate(
         seeds=len(seeds),
         steps=taken_steps,
@@ -83,6 +88,7 @@ def certify_together(
         worst_ratio=max((step.comparison.worst_ratio for step in usable), default=0.0),
         explained=sum(step.explanation is not None for step in usable),
         shared_masks=judged_problem is not problem,
+        silence="; ".join(silences) if all(step.comparison.vacuous for step in usable) else "",
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.report.guide import write_guide
 
@@ -25,4 +26,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -22,7 +22,7 @@ def _machine(environment: Environment) -> str:
     usable, total = environment.get("cores_usable"), environment.get("cores_total")
     parts = [
         str(environment.get("processor") or "unknown processor"),
-        f"{usable} of {total} cores",
+        f"{usable} of {total} cores" if usable and total else "",
         wording.counted(environment["threads"], "thread") if environment.get("threads") else "",
         _memory(environment.get("memory_bytes")),
         str(environment.get("system") or ""),

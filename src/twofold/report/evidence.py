@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from twofold.errors import ResultError
-from twofold.results import read_json
+from twofold.report import results
+from twofold.report.markdown import escaped
+from twofold.stored import read_result
 
 Result = dict[str, Any]
 
@@ -22,6 +28,16 @@ SCHEMAS: Final = {
     "targets": "twofold.targets/1",
 }
 """The kinds of results, each with the beginning of its files' names."""
+MODELS: Final[dict[str, type[BaseModel]]] = {
+    "parity": results.Parity,
+    "timing": results.Timing,
+    "training": results.Training,
+    "outcome": results.OutcomeStudy,
+    "divergence": results.Divergence,
+    "feeding": results.TimedSubjects,
+    "peers": results.TimedSubjects,
+    "targets": results.Targets,
+}
 
 
 @dataclass(frozen=True)
@@ -45,19 +61,40 @@ class Evidence:
         found: tuple[Result, ...] = getattr(self, kind)
         return found
 
+    def escaped(self) -> Evidence:
+        """The same with all text as Markdown that shows it and does nothing else."""
+        kinds = {kind: tuple(escaped(one) for one in self.of_kind(kind)) for kind in SCHEMAS}
+        return Evidence(**kinds)
+
 
 def file_name(kind: str, *parts: str) -> str:
     """Where a result is stored: `timing-digits.json`, `training-digits-torch-eager.json`."""
-    return "-".join((kind, *(part.replace(":", "-") for part in parts))) + ".json"
+    return "-".join((kind, *map(name_part, parts))) + ".json"
+
+
+def name_part(text: str) -> str:
+    """A name as a part of a file's name, which leads to no other folder.
+
+    A text that needs more than `:` replaced gets a checksum, so that two stay two.
+    """
+    plain = text.replace(":", "-")
+    if re.fullmatch(r"[\w-][\w.-]{0,80}", plain, re.ASCII):
+        return plain
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-")[:40]
+    return f"{slug}-{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def load(folder: Path) -> Evidence:
     """Read the files of every kind: `parity-*.json`, `timing-*.json` and so on.
 
-    Raises ResultError when there is none, or one cannot be read or has another schema.
+    Raises ResultError when there is none, or one cannot be read, has another schema or a field
+    that is missing or wrong.
     """
     found = {
-        kind: tuple(read_json(path, schema) for path in sorted(folder.glob(f"{kind}-*.json")))
+        kind: tuple(
+            read_result(path, schema, MODELS[kind])
+            for path in sorted(folder.glob(f"{kind}-*.json"))
+        )
         for kind, schema in SCHEMAS.items()
     }
     if not any(found.values()):

@@ -10,8 +10,8 @@ import altair as alt
 from twofold.report import wording
 from twofold.report.parity_findings import ParityFindings, RungFinding, is_finite, unique
 from twofold.report.style import INK, MUTED, Chart, EngineStyle, finish
-from twofold.report.timing_findings import ExperimentTiming, MeasuredEngine, UnmeasuredEngine
-from twofold.report.training_findings import ExperimentTraining
+from twofold.report.time_to_result import MeasuredEngine
+from twofold.report.timing_findings import ExperimentTiming, UnmeasuredEngine
 
 Row = dict[str, Any]
 
@@ -77,22 +77,19 @@ def _step_time_row(engine: MeasuredEngine | UnmeasuredEngine, left: float) -> Ro
     }
 
 
-def time_to_result_chart(
-    timing: tuple[ExperimentTiming, ...], training: tuple[ExperimentTraining, ...]
-) -> Chart | None:
+def time_to_result_chart(timing: tuple[ExperimentTiming, ...]) -> Chart | None:
     """Time to the end of n steps by engine: cold start, then step after step."""
     shown = [item for item in timing if item.measured]
     if not shown:
         return None
-    trained = {item.experiment: item.steps for item in training}
     style = EngineStyle(_all_engines(timing))
-    panels = [_time_panel(item, trained.get(item.experiment), style) for item in shown]
+    panels = [_time_panel(item, item.steps, style) for item in shown]
     rows = [alt.hconcat(*panels[i : i + 2], spacing=12) for i in range(0, len(panels), 2)]
     return finish(alt.vconcat(*rows, spacing=18))
 
 
-def _time_panel(item: ExperimentTiming, trained_steps: int | None, style: EngineStyle) -> Any:
-    last = _last_step(item, trained_steps)
+def _time_panel(item: ExperimentTiming, own_steps: int | None, style: EngineStyle) -> Any:
+    last = _last_step(item, own_steps)
     times = [engine.time_to(steps) for engine in item.measured for steps in (1, last)]
     x = alt.X(
         "steps:Q",
@@ -109,18 +106,18 @@ def _time_panel(item: ExperimentTiming, trained_steps: int | None, style: Engine
         ),
     )
     layers = [
-        *_trained_steps_layer(trained_steps, x),
+        *_own_steps_layer(own_steps, x),
         *_line_layers(item, last, x, y, style),
         *_break_even_layers(item, x, y),
     ]
-    title = f"{item.experiment}, trained for {trained_steps:,} steps" if trained_steps else None
-    return alt.layer(*layers).properties(title=title or item.experiment, width=235, height=210)
+    title = item.experiment + (f", its own {own_steps:,} steps" if own_steps else "")
+    return alt.layer(*layers).properties(title=title, width=235, height=210)
 
 
-def _trained_steps_layer(trained_steps: int | None, x: Any) -> list[Any]:
-    if trained_steps is None:
+def _own_steps_layer(own_steps: int | None, x: Any) -> list[Any]:
+    if own_steps is None:
         return []
-    data = alt.InlineData(values=[{"steps": trained_steps}])
+    data = alt.InlineData(values=[{"steps": own_steps}])
     return [alt.Chart(data).mark_rule(strokeDash=[3, 3], color=MUTED).encode(x=x)]
 
 
@@ -171,9 +168,9 @@ def _break_even_layers(item: ExperimentTiming, x: Any, y: Any) -> list[Any]:
     ]
 
 
-def _last_step(item: ExperimentTiming, trained_steps: int | None) -> float:
+def _last_step(item: ExperimentTiming, own_steps: int | None) -> float:
     """A power of ten beyond the last break-even and the experiment's own training."""
-    farthest = max([*(even.steps for even in item.break_evens), trained_steps or 1, 1000])
+    farthest = max([*(even.steps for even in item.break_evens), own_steps or 1, 1000])
     return float(10 ** math.ceil(math.log10(farthest * 3)))
 
 

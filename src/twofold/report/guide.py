@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from twofold.report import advice, divergence_chart, figures, wording
+from twofold.report import advice, divergence_chart, figures, speed_advice, wording
 from twofold.report.environments import describe_environments
-from twofold.report.evidence import SCHEMAS, Evidence, experiment_name, load
+from twofold.report.evidence import SCHEMAS, Evidence, load
+from twofold.report.output import write_together
 from twofold.report.page import render_page
 from twofold.report.parity_findings import ParityFindings, Tally, find_parity, unique
 from twofold.report.study_findings import StudyFindings, find_studies
@@ -49,6 +49,7 @@ def find(evidence: Evidence) -> Findings:
     parity = find_parity(evidence.parity)
     timing = tuple(find_timing(result) for result in evidence.timing)
     training = find_training(evidence.training, _engines(parity, timing))
+    timing = tuple(_with_steps(item, training) for item in timing)
     return Findings(
         parity=parity,
         timing=timing,
@@ -62,6 +63,16 @@ def find(evidence: Evidence) -> Findings:
     )
 
 
+def _with_steps(
+    timing: ExperimentTiming, training: tuple[ExperimentTraining, ...]
+) -> ExperimentTiming:
+    """The timing with the experiment's number of steps; older ones do not store it."""
+    if timing.steps is not None:
+        return timing
+    steps = {item.experiment: item.steps for item in training}.get(timing.experiment)
+    return replace(timing, steps=steps or None)
+
+
 def _engines(
     parity: ParityFindings | None, timing: tuple[ExperimentTiming, ...]
 ) -> tuple[str, ...]:
@@ -71,16 +82,22 @@ def _engines(
 
 
 def compose(evidence: Evidence) -> Guide:
-    """The guide of stored results: a pure function of them."""
-    findings = find(evidence)
-    charts = _charts(findings, evidence)
+    """The guide of stored results: a pure function of them.
+
+    Charts show the text of results as it is; the Markdown is made from escaped text.
+    """
+    charts = _charts(find(evidence), evidence)
+    findings = find(evidence.escaped())
     template = _templates().get_template("guide.md.jinja")
     markdown = template.render(
         findings=findings,
         charts=charts,
         figures=FIGURES,
         same_thing=advice.same_thing(findings.parity),
-        how_fast=advice.how_fast(findings.timing),
+        shortest_step=speed_advice.shortest_step(findings.timing),
+        soonest_cold=speed_advice.soonest(findings.timing, "empty"),
+        soonest_warm=speed_advice.soonest(findings.timing, "full"),
+        contenders=speed_advice.known_contenders(),
     )
     single_spaced = re.sub(r"\n{3,}", "\n\n", markdown).strip()
     return Guide(markdown=single_spaced + "\n", charts=charts)
@@ -89,16 +106,16 @@ def compose(evidence: Evidence) -> Guide:
 def write_guide(results: Path, out: Path | None = None) -> Path:
     """Read the results of a folder and write GUIDE.md, guide.html and figures/*.svg beside them.
 
-    Returns the path of GUIDE.md. Raises ResultError when there is nothing to read.
+    All files or none. Returns the path of GUIDE.md. Raises ResultError when there is nothing to
+    read or a result is damaged, BadInput when the folder cannot be written to.
     """
     guide = compose(load(results))
     folder = out or results
-    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     svgs = {name: to_svg(chart) for name, chart in guide.charts.items()}
-    for name, svg in svgs.items():
-        _write(folder / FIGURES / f"{name}.svg", svg)
-    _write(folder / "guide.html", render_page(guide.markdown, guide.charts, svgs))
-    _write(folder / "GUIDE.md", guide.markdown)
+    files = {f"{FIGURES}/{name}.svg": svg for name, svg in svgs.items()}
+    files["guide.html"] = render_page(guide.markdown, guide.charts, svgs)
+    files["GUIDE.md"] = guide.markdown
+    write_together(folder, {name: text.encode("utf-8") for name, text in files.items()})
     return folder / "GUIDE.md"
 
 
@@ -106,11 +123,11 @@ def _charts(findings: Findings, evidence: Evidence) -> dict[str, Chart]:
     drawn = {
         "parity": figures.parity_chart(findings.parity) if findings.parity else None,
         "step-time": figures.step_time_chart(findings.timing),
-        "time-to-result": figures.time_to_result_chart(findings.timing, findings.training),
+        "time-to-result": figures.time_to_result_chart(findings.timing),
     }
     drawn |= {
-        f"divergence-{experiment_name(result)}": divergence_chart.chart(result)
-        for result in evidence.divergence
+        found.figure: divergence_chart.chart(result)
+        for found, result in zip(findings.studies.free_runs, evidence.divergence, strict=True)
     }
     return {name: chart for name, chart in drawn.items() if chart is not None}
 
@@ -121,7 +138,7 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # Markdown, not HTML; the page is made by markdown-it with HTML off
+        autoescape=False,  # Markdown, not HTML; every text of a result is escaped before it comes
     )
     filters: dict[str, Callable[..., Any]] = {
         "duration": wording.duration,
@@ -132,6 +149,10 @@ def _templates() -> Environment:
         "sentence": wording.sentence,
         "tally": tally_words,
         "outcome": outcome_words,
+        "threads": wording.threads,
+        "soonest": lambda item, steps: (
+            "–" if item is None else wording.duration(item.time_to(steps))
+        ),
         "part": lambda value: wording.duration(value) if value else "0",
         "ratio": lambda value: "–" if value is None else wording.significant(value),
     }
@@ -147,6 +168,8 @@ def tally_words(tally: Tally) -> str:
         "explained": tally.explained,
         "**diverging**": tally.diverging,
         "not run": tally.not_run,
+        "out of range": tally.out_of_range,
+        "vacuous": tally.vacuous,
     }
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "–"
 
@@ -164,10 +187,3 @@ def outcome_words(comparison: Comparison | None) -> str:
     if comparison.outcome == "slower":
         return f"slower: {show(middle)} times the step ({show(low)} to {show(high)})"
     return f"{comparison.outcome} ({show(low)} to {show(high)} times the step)"
-
-
-def _write(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -17,16 +17,22 @@ class Tally:
     explained: int = 0
     diverging: int = 0
     not_run: int = 0
+    out_of_range: int = 0
+    vacuous: int = 0
 
     @property
     def total(self) -> int:
         """All rungs."""
-        return self.certified + self.explained + self.diverging + self.not_run
-
-    @property
-    def holds(self) -> bool:
-        """Whether there are rungs, and each is certified or explained."""
-        return self.total > 0 and self.certified + self.explained == self.total
+        return sum(
+            (
+                self.certified,
+                self.explained,
+                self.diverging,
+                self.not_run,
+                self.out_of_range,
+                self.vacuous,
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,20 @@ class ExplainedDifference:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A sentence about an experiment."""
+
+    experiment: str
+    words: str
+
+
+@dataclass(frozen=True)
 class ParityFindings:
-    """What the ladder says about all experiments together."""
+    """What the ladder says about all experiments together.
+
+    `open` has the conclusion of each experiment whose training leaves the range of its numbers, or
+    on which nothing could have failed; `not_exercised` what each could not have shown.
+    """
 
     experiments: tuple[str, ...]
     engines: tuple[str, ...]
@@ -77,6 +95,9 @@ class ParityFindings:
     cells: dict[tuple[str, str], Tally]
     rungs: tuple[RungFinding, ...]
     explained: tuple[ExplainedDifference, ...]
+    holds: bool = False
+    open: tuple[Said, ...] = ()
+    not_exercised: tuple[Said, ...] = ()
 
     def cell(self, engine: str, experiment: str) -> Tally:
         """The tally of one engine on one experiment."""
@@ -115,6 +136,17 @@ def find_parity(results: tuple[Result, ...]) -> ParityFindings | None:
         cells=cells,
         rungs=rungs,
         explained=_explanations(results),
+        holds=all(result["passed"] for result in results),
+        open=tuple(
+            Said(experiment_name(result), result["conclusion"])
+            for result in results
+            if result.get("outcome") in ("out of range", "vacuous")
+        ),
+        not_exercised=tuple(
+            Said(experiment_name(result), words)
+            for result in results
+            for words in result.get("not_exercised", ())  # results of old have none
+        ),
     )
 
 
@@ -126,6 +158,8 @@ def tally(rungs: Iterable[RungFinding]) -> Tally:
         explained=verdicts.count("explained"),
         diverging=verdicts.count("diverges"),
         not_run=verdicts.count("not run"),
+        out_of_range=verdicts.count("out of range"),
+        vacuous=verdicts.count("vacuous"),
     )
 
 
@@ -160,9 +194,8 @@ def _where(worst: Result | None) -> str:
         return ""
     index = ", ".join(str(i) for i in worst["index"])
     place = f"{worst['tensor']}[{index}]" if index else str(worst["tensor"])
-    return (
-        f"{place}: computed {worst['computed']}, oracle {worst['oracle']}, bound {worst['bound']}"
-    )
+    computed = "not finite" if worst["computed"] is None else worst["computed"]
+    return f"{place}: computed {computed}, oracle {worst['oracle']}, bound {worst['bound']}"
 
 
 def _explanations(results: tuple[Result, ...]) -> tuple[ExplainedDifference, ...]:

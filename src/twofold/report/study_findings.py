@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 from twofold.report.evidence import Evidence, Result, experiment_name
 from twofold.report.parity_findings import unique
@@ -13,10 +15,14 @@ from twofold.report.timing_findings import Comparison
 
 @dataclass(frozen=True)
 class SeedSample:
-    """One engine's final metric over its seeds; `spread` is the standard deviation."""
+    """One engine's final metric over its seeds; `spread` is the standard deviation.
+
+    `lost`: seeds without a metric, such as those that diverged. Mean and spread leave them out.
+    """
 
     engine: str
     seeds: int
+    lost: int
     mean: float | None
     spread: float | None
 
@@ -59,9 +65,10 @@ class FreeRun:
 
 @dataclass(frozen=True)
 class FreeRuns:
-    """How far free-running trajectories of one experiment are apart."""
+    """How far free-running trajectories of one experiment are apart; `figure` is its chart."""
 
     experiment: str
+    figure: str
     steps: int
     threshold: float
     runs: tuple[FreeRun, ...]
@@ -84,7 +91,7 @@ class Timed:
 class TimedTable:
     """All subjects of such a run, the shortest step first."""
 
-    threads: int
+    threads: int | None
     reference: str
     subjects: tuple[Timed, ...]
 
@@ -107,7 +114,7 @@ class SpeedTarget:
 class SpeedTargets:
     """All targets at one number of threads."""
 
-    threads: int
+    threads: int | None
     targets: tuple[SpeedTarget, ...]
 
 
@@ -126,11 +133,32 @@ def find_studies(evidence: Evidence) -> StudyFindings:
     """The findings of every further study; empty where there is no result."""
     return StudyFindings(
         outcomes=tuple(_outcomes(result) for result in evidence.outcome),
-        free_runs=tuple(_free_runs(result) for result in evidence.divergence),
+        free_runs=tuple(
+            _free_runs(result, figure)
+            for result, figure in zip(
+                evidence.divergence, figure_names(evidence.divergence), strict=True
+            )
+        ),
         feeding=tuple(_timed_table(result) for result in evidence.feeding),
         peers=tuple(_timed_table(result) for result in evidence.peers),
         targets=tuple(_targets(result) for result in evidence.targets),
     )
+
+
+def figure_names(results: Sequence[Result]) -> list[str]:
+    """A name for each result's chart: safe as a file's name, and no two alike.
+
+    Escaped text gives the same names: what an escape adds is not kept.
+    """
+    names: list[str] = []
+    for result in results:
+        slug = re.sub(r"[^A-Za-z0-9-]+", "-", experiment_name(result)).strip("-")[:40]
+        name = f"divergence-{slug or 'unnamed'}"
+        same = sum(
+            re.fullmatch(rf"{re.escape(name)}(-no-\d+)?", other) is not None for other in names
+        )
+        names.append(f"{name}-no-{same + 1}" if same else name)
+    return names
 
 
 def _outcomes(result: Result) -> Outcomes:
@@ -151,20 +179,22 @@ def _sample(sample: Result) -> SeedSample:
     return SeedSample(
         engine=sample["engine"],
         seeds=len(sample["values"]),
+        lost=len(sample["values"]) - len(values),
         mean=fmean(values) if values else None,
         spread=stdev(values) if len(values) > 1 else None,
     )
 
 
-def _free_runs(result: Result) -> FreeRuns:
+def _free_runs(result: Result, figure: str) -> FreeRuns:
     floors = {
         engine: max(lasts)
         for engine in unique(curve["left"] for curve in _curves(result, "noise floor"))
-        if (lasts := _lasts(result, engine))
+        if (lasts := _lasts(result, engine)) and None not in lasts
     }
     between = [*_curves(result, "from float64"), *_curves(result, "between engines")]
     return FreeRuns(
         experiment=experiment_name(result),
+        figure=figure,
         steps=result["steps"][-1],
         threshold=result["parted_above"],
         runs=tuple(
@@ -174,7 +204,7 @@ def _free_runs(result: Result) -> FreeRuns:
                 first=curve["distance"][0],
                 last=curve["distance"][-1],
                 floor=floors.get(curve["left"]),
-                parted=_parted(curve["partings"]),
+                parted=_parted(curve, result["steps"]),
             )
             for curve in between
         ),
@@ -185,18 +215,25 @@ def _curves(result: Result, kind: str) -> list[Result]:
     return [curve for curve in result["curves"] if curve["kind"] == kind]
 
 
-def _lasts(result: Result, engine: str) -> list[float]:
+def _lasts(result: Result, engine: str) -> list[Any]:
+    """The last distance of each of an engine's noise floors; None where it is not finite."""
     curves = [curve for curve in _curves(result, "noise floor") if curve["left"] == engine]
-    return [last for curve in curves if (last := curve["distance"][-1]) is not None]
+    return [curve["distance"][-1] for curve in curves]
 
 
-def _parted(partings: Sequence[Result]) -> str:
-    """`layers.1.weight at step 288`: what went over the threshold first."""
-    if not partings:
-        return "none"
-    step = min(parting["step"] for parting in partings)
-    names = [parting["tensor"] for parting in partings if parting["step"] == step]
-    return f"{', '.join(names)} at step {step:,}"
+def _parted(curve: Result, steps: Sequence[int]) -> str:
+    """`layers.1.weight at step 288`: what went over the threshold first, or was not finite.
+
+    A distance that is not finite is stored as null; results of old do not count it as a parting.
+    """
+    lost = [s for s, distance in zip(steps, curve["distance"], strict=True) if distance is None]
+    said = [f"not finite at step {lost[0]:,}"] if lost else []
+    partings = [p for p in curve["partings"] if not lost or p["step"] < lost[0]]
+    if partings:
+        step = min(parting["step"] for parting in partings)
+        names = [parting["tensor"] for parting in partings if parting["step"] == step]
+        said.insert(0, f"{', '.join(names)} at step {step:,}")
+    return "; ".join(said) or "none"
 
 
 def _timed_table(result: Result) -> TimedTable:
@@ -207,13 +244,13 @@ def _timed_table(result: Result) -> TimedTable:
         for timing in result["timings"]
     ]
     subjects.sort(key=lambda subject: (subject.step is None, subject.step or 0.0))
-    return TimedTable(result["environment"]["threads"], result["reference"], tuple(subjects))
+    return TimedTable(result["environment"].get("threads"), result["reference"], tuple(subjects))
 
 
 def _timed(timing: Result, ratio: Result | None, unlike: str) -> Timed:
     step = timing["step_s"] or {"median": None, "low": None, "high": None}
     comparison = None
-    if ratio is not None and ratio["median"] is not None:
+    if ratio is not None and None not in (ratio["median"], ratio["low"], ratio["high"]):
         fields = ("engine", "reference", "median", "low", "high", "outcome")
         comparison = Comparison(**{field: ratio[field] for field in fields})
     return Timed(
@@ -222,14 +259,14 @@ def _timed(timing: Result, ratio: Result | None, unlike: str) -> Timed:
         low=step["low"],
         high=step["high"],
         comparison=comparison,
-        reason=timing["reason"],
+        reason=timing["reason"] or "",
         unlike=unlike,
     )
 
 
 def _targets(result: Result) -> SpeedTargets:
     targets = tuple(_target(target) for target in result["targets"])
-    return SpeedTargets(result["environment"]["threads"], targets)
+    return SpeedTargets(result["environment"].get("threads"), targets)
 
 
 def _target(target: Result) -> SpeedTarget:

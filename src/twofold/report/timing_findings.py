@@ -1,55 +1,16 @@
-"""How fast is each engine, and after how many steps does one overtake another?
-
-The time to a result of n steps is cold start + (n - 1) x step time: the cold start goes
-from nothing to the end of the first step. The engines that are first for some n form the lower
-envelope of these lines.
-"""
+"""How fast is each engine's step, and how long does each take to a result?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar, Final
 
+from twofold.report.contenders import lacking
 from twofold.report.evidence import Result, experiment_name
+from twofold.report.time_to_result import BreakEven, Cache, Lines, MeasuredEngine, Start, lines_with
 
 PARTS: Final = ("import_s", "opening_s", "trace_s", "compile_s", "first_run_s")
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where the seconds of one start went; `cache`: the compile cache was `empty` or `full`.
-
-    `opening` and `first_run` are without the tracing and compiling that happened there.
-    """
-
-    cache: str
-    importing: float
-    opening: float
-    tracing: float
-    compiling: float
-    first_run: float
-
-
-@dataclass(frozen=True)
-class MeasuredEngine:
-    """One engine's figures on one experiment, in seconds; `low` and `high` belong to `step`.
-
-    `starts`: those whose parts were stored, none in results of older versions.
-    """
-
-    engine: str
-    cold_start: float
-    step: float
-    low: float
-    high: float
-    starts: tuple[Start, ...] = ()
-    measured: ClassVar[bool] = True
-
-    def time_to(self, steps: float) -> float:
-        """Seconds from nothing to the end of a number of steps."""
-        return self.cold_start + (steps - 1) * self.step
 
 
 @dataclass(frozen=True)
@@ -75,23 +36,11 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class BreakEven:
-    """The number of steps from which `overtaker` is sooner than `starter`.
-
-    `low` and `high` come from the intervals of both step times; `high` is None when the intervals
-    overlap, so that the overtaker may never be sooner.
-    """
-
-    starter: str
-    overtaker: str
-    steps: float
-    low: float
-    high: float | None
-
-
-@dataclass(frozen=True)
 class ExperimentTiming:
-    """All engines on one experiment; `envelope` holds the engines that are first for some n."""
+    """All engines on one experiment; `steps` are the experiment's own, None where not stored.
+
+    `on_processor`: no engine says that it ran elsewhere.
+    """
 
     experiment: str
     checked: bool
@@ -99,8 +48,39 @@ class ExperimentTiming:
     warnings: tuple[str, ...]
     engines: tuple[MeasuredEngine | UnmeasuredEngine, ...]
     comparisons: tuple[Comparison, ...]
-    envelope: tuple[str, ...]
-    break_evens: tuple[BreakEven, ...]
+    empty_cache: Lines
+    full_cache: Lines
+    steps: int | None = None
+    on_processor: bool = True
+
+    @property
+    def caches(self) -> tuple[Lines, Lines]:
+        """The times to a result with an empty and with a full compile cache."""
+        return self.empty_cache, self.full_cache
+
+    def with_cache(self, cache: Cache) -> Lines:
+        """The times to a result with one state of the compile cache."""
+        return self.empty_cache if cache == "empty" else self.full_cache
+
+    @property
+    def envelope(self) -> tuple[str, ...]:
+        """The engines that are first for some number of steps, with an empty compile cache."""
+        return tuple(line.engine for line in self.empty_cache.envelope)
+
+    @property
+    def break_evens(self) -> tuple[BreakEven, ...]:
+        """Where one engine of the envelope overtakes the one before, with an empty cache."""
+        return self.empty_cache.break_evens
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The engines that have been a framework's fastest somewhere and have no figures here."""
+        return lacking(engine.engine for engine in self.measured)
+
+    @property
+    def at_best(self) -> bool:
+        """Whether every engine that has been its framework's fastest somewhere was measured."""
+        return self.on_processor and not self.lacking
 
     @property
     def measured(self) -> tuple[MeasuredEngine, ...]:
@@ -135,22 +115,42 @@ class ExperimentTiming:
                 return _turned(item)
         return None
 
-    def distinguishable(self, one: MeasuredEngine, other: MeasuredEngine) -> bool:
-        """Whether the step times differ: by the stored comparison, else by disjoint intervals."""
+    def ahead(self, one: MeasuredEngine, other: MeasuredEngine) -> bool:
+        """Whether a step is known to be shorter: by the stored comparison, else by the intervals.
+
+        A comparison that was withheld is no evidence, and so not "ahead".
+        """
         stored = self.against(one.engine, other.engine)
         if stored is not None:
-            return stored.outcome in ("faster", "slower")
-        return one.high < other.low or other.high < one.low
+            return stored.outcome == "faster"
+        return one.high < other.low
+
+    def distinguishable(self, one: MeasuredEngine, other: MeasuredEngine) -> bool:
+        """Whether one of the two is known to have the shorter step."""
+        return self.ahead(one, other) or self.ahead(other, one)
+
+    @property
+    def leaders(self) -> tuple[MeasuredEngine, ...]:
+        """The engines that no other is known to be ahead of, the shortest step first."""
+        behind = [
+            item
+            for item in self.measured
+            if any(self.ahead(other, item) for other in self.measured if other != item)
+        ]
+        first = [item for item in self.measured if item not in behind] or list(self.measured)
+        return tuple(sorted(first, key=lambda engine: engine.step))
 
     @property
     def leader(self) -> MeasuredEngine | None:
-        """The fastest engine, if it can be told apart from every other."""
-        first = self.fastest
-        if first is None or not all(
-            self.distinguishable(first, other) for other in self.measured if other != first
-        ):
-            return None
-        return first
+        """The engine known to be ahead of every other."""
+        return next(
+            (
+                item
+                for item in self.measured
+                if all(self.ahead(item, other) for other in self.measured if other != item)
+            ),
+            None,
+        )
 
     def fastest_of(self, backend: str) -> MeasuredEngine | None:
         """The backend's engine with the shortest step."""
@@ -161,8 +161,7 @@ class ExperimentTiming:
 def find_timing(result: Result) -> ExperimentTiming:
     """The findings of one timing result."""
     engines = tuple(_engine(entry) for entry in result["engines"])
-    lines = [engine for engine in engines if isinstance(engine, MeasuredEngine)]
-    envelope = lower_envelope(lines)
+    measured = [engine for engine in engines if isinstance(engine, MeasuredEngine)]
     return ExperimentTiming(
         experiment=experiment_name(result),
         checked=not result.get("unchecked", False),
@@ -175,39 +174,18 @@ def find_timing(result: Result) -> ExperimentTiming:
             )
             for item in result["ratios"]
         ),
-        envelope=tuple(engine.engine for engine in envelope),
-        break_evens=tuple(break_even(a, b) for a, b in pairwise(envelope)),
+        empty_cache=lines_with("empty", measured),
+        full_cache=lines_with("full", measured),
+        steps=result.get("steps"),
+        on_processor=all(_on_processor(entry) for entry in result["engines"]),
     )
 
 
-def lower_envelope(lines: list[MeasuredEngine]) -> list[MeasuredEngine]:
-    """The engines that are first for some number of steps, in that order."""
-    if not lines:
-        return []
-    current = min(lines, key=lambda line: (line.time_to(1), line.step))
-    envelope = [current]
-    while rivals := [line for line in lines if line.step < current.step]:
-        current = min(rivals, key=lambda line: (crossing(envelope[-1], line), line.step))
-        envelope.append(current)
-    return envelope
-
-
-def crossing(starter: MeasuredEngine, overtaker: MeasuredEngine) -> float:
-    """The number of steps at which both have taken the same time."""
-    return 1 + (overtaker.time_to(1) - starter.time_to(1)) / (starter.step - overtaker.step)
-
-
-def break_even(starter: MeasuredEngine, overtaker: MeasuredEngine) -> BreakEven:
-    """The crossing of two lines, with the ends that the step times' intervals allow."""
-    delay = overtaker.time_to(1) - starter.time_to(1)
-    largest_gain, smallest_gain = starter.high - overtaker.low, starter.low - overtaker.high
-    return BreakEven(
-        starter=starter.engine,
-        overtaker=overtaker.engine,
-        steps=crossing(starter, overtaker),
-        low=1 + delay / largest_gain,
-        high=1 + delay / smallest_gain if smallest_gain > 0 else None,
-    )
+def _on_processor(entry: Result) -> bool:
+    """What the backend said of its device; results of older versions do not say it."""
+    framework = entry.get("framework")
+    device = framework.get("default_device") if isinstance(framework, dict) else None
+    return device is None or str(device).partition(":")[0] == "cpu"
 
 
 def _engine(entry: Result) -> MeasuredEngine | UnmeasuredEngine:
@@ -221,6 +199,7 @@ def _engine(entry: Result) -> MeasuredEngine | UnmeasuredEngine:
         low=step["low"],
         high=step["high"],
         starts=tuple(_starts(entry)),
+        warm_start=entry.get("warm_start_s"),
     )
 
 

@@ -58,7 +58,8 @@ def find_training(
 
 
 def _experiment(name: str, members: list[Result]) -> ExperimentTraining:
-    scores = [member["score"] for member in members if member["score"] is not None]
+    found = (member["score"] for member in members)
+    scores = [score for score in found if score is not None and score["value"] is not None]
     values = [score["value"] for score in scores]
     spread = max(values) - min(values) if len(values) > 1 else None
     metric, rows = (scores[0]["name"], scores[0]["rows"]) if scores else (None, 0)
@@ -81,7 +82,7 @@ def _engine(member: Result) -> TrainedEngine:
         engine=member["engine"],
         outcome=member["outcome"],
         value=None if score is None else score["value"],
-        last_loss=member["epochs"][-1]["loss"],
+        last_loss=member["epochs"][-1]["loss"] if member["epochs"] else None,
         steps=member["steps"],
         training_seconds=member["training_seconds"],
     )

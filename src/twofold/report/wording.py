@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
+from typing import Final
+
+BARE_BAR: Final = re.compile(r"(?<!\\)((?:\\\\)*)\|")
+"""A bar after an even number of backslashes: nothing escapes it."""
 
 
 def duration(seconds: float | None) -> str:
@@ -53,6 +58,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def threads(number: int | None) -> str:
+    """`1 thread`, `2 threads`; results of older versions may not say it."""
+    return "threads unknown" if number is None else counted(number, "thread")
+
+
 def sentence(text: str) -> str:
     """The text with one full stop at its end."""
     return text.rstrip(". ") + "."
@@ -60,4 +70,4 @@ def sentence(text: str) -> str:
 
 def cell(text: str) -> str:
     """Text that cannot break a Markdown table: one line, no bare bars."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return BARE_BAR.sub(r"\1\\|", " ".join(text.split()))

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twofold.backends import backend_of
 from twofold.errors import BadInput, EngineFailed
 from twofold.experiment import Experiment
-from twofold.parity.verdict import ParityReport
+from twofold.parity.verdict import Outcome, ParityReport, conclusion
 from twofold.timing.harness import Status
 from twofold.timing.protocol import OnProgress, Progress
 from twofold.timing.result import EngineTiming
@@ -111,34 +111,36 @@ def gate_of_report(report: ParityReport, experiment: Experiment, engines: Sequen
     passed: list[str] = []
     refused: list[EngineTiming] = []
     for engine in engines:
-        rungs = tuple(
-            rung
-            for rung in report.rungs
-            if rung.engine == engine and rung.precision == experiment.precision
-        )
-        own = ParityReport(experiment, report.environment, rungs)
-        if own.engine_passed(engine):
+        own = report.of_engine(engine, experiment.precision)
+        if own.passed:
             passed.append(engine)
         else:
-            refused.append(EngineTiming(engine, status_of(own), reason_against(own, engine)))
+            refused.append(EngineTiming(engine, status_of(own), reason_against(own)))
     return Gate(tuple(passed), tuple(refused))
 
 
+STATUSES: Final[dict[Outcome, Status]] = {
+    "does not hold": "diverges",
+    "could not be judged": "failed",
+    "out of range": "out of range",
+    "vacuous": "vacuous",
+}
+
+
 def status_of(report: ParityReport) -> Status:
-    """What an engine that did not pass is: `diverges`, or `failed` if it could not be judged."""
-    return "diverges" if any(rung.verdict == "diverges" for rung in report.rungs) else "failed"
+    """What the engine of a report is; `measured`, as it may be, where parity holds."""
+    return STATUSES.get(report.outcome, "measured")
 
 
-def reason_against(report: ParityReport, engine: str) -> str:
-    """The first rung that an engine did not pass, in a sentence; empty if it passed all."""
-    own = [rung for rung in report.rungs if rung.engine == engine]
-    if not own:
+def reason_against(report: ParityReport) -> str:
+    """Why the engine of a report is not timed, in a sentence; empty if parity holds."""
+    if not report.rungs:
         return "parity: no rung was judged"
     for verdict in ("diverges", "not run"):
-        for rung in own:
+        for rung in report.rungs:
             if rung.verdict == verdict:
                 return f"parity {rung.verdict} at {rung.rung}: {rung.note}"
-    return ""
+    return "" if report.passed else conclusion(report)
 
 
 def _refusal(certifier: Certifier) -> EngineTiming | None:

@@ -18,7 +18,8 @@ from twofold.timing.quiet import Watch
 from twofold.timing.steady import WARM_UP_LIMIT_S, WarmUp, longer, shortest_block, warm_up
 from twofold.timing.subject import Block
 
-Status = Literal["measured", "failed", "unavailable", "diverges"]
+Status = Literal["measured", "failed", "unavailable", "diverges", "out of range", "vacuous"]
+"""`diverges` and those after it: parity was judged and not shown; see `twofold.parity.verdict`."""
 Restart = Callable[[str], EngineWorker]
 
 FEWEST_ROUNDS: Final = 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from twofold.errors import BadInput, EngineFailed, SpecError
 from twofold.experiment import Experiment
 from twofold.parity.verdict import ParityReport
 from twofold.problem import Problem
+from twofold.temporary import temporary_folder
 from twofold.timing import summary
 from twofold.timing.breakeven import all_break_evens
 from twofold.timing.certifiers import PooledCertifier, Processes
@@ -105,7 +105,7 @@ def measure(
     _check_numbers(seconds, seed, processes)
     problem = _checked_problem(experiment, unchecked)
     _check_batch_sizes(batch_sizes, problem)
-    with tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder() as folder:
         plan = _Plan(
             experiment,
             problem,
@@ -115,7 +115,7 @@ def measure(
             seed,
             unchecked,
             tuple(batch_sizes),
-            Path(folder) if warm_start or processes > 1 else None,
+            folder if warm_start or processes > 1 else None,
             on_progress or (lambda _: None),
             processes,
         )
@@ -211,10 +211,10 @@ def certified_engines(
 ) -> Gate:
     """Climb the ladder with each engine, in processes and with a compile cache for each backend."""
     spec = experiment.model_dump_json()
-    with tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder() as folder:
 
         def start(engine: str) -> ProcessWorker:
-            cache = str(Path(folder) / backends.backend_of(engine))
+            cache = str(folder / backends.backend_of(engine))
             return ProcessWorker(engine, spec, cpus, cache=cache)
 
         processes = Processes(start)

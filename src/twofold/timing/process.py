@@ -18,6 +18,7 @@ import psutil
 
 from twofold.build_time import BuildTime
 from twofold.errors import BadInput, DeviceUnavailable, EngineFailed, FrameworkMissing
+from twofold.temporary import clear_leftovers, temporary_folder
 from twofold.timing.protocol import Limits, Opened
 from twofold.timing.roofline import Roofline
 from twofold.timing.subject import Block
@@ -176,9 +177,7 @@ class ProcessWorker:
         self._process.stdin.flush()
 
     def _start(self) -> subprocess.Popen[str]:
-        cache = self._cache or self._resources.enter_context(
-            tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True)
-        )
+        cache = self._cache or str(self._resources.enter_context(temporary_folder()))
         self._errors = self._resources.enter_context(
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         )
@@ -210,6 +209,7 @@ class ProcessWorker:
                 self._process.stdin.close()
         if self._collector is not None:
             self._collector.join(CLOSING_S)
+        clear_leftovers(tempfile.gettempdir())  # what it was using when it was killed
 
     def _last_words(self, name: str) -> str:
         """How the process ended, with the last line of its standard error."""

@@ -89,6 +89,8 @@ def paired_ratio(
 
 def outcome_of(ratio: Interval, resolution: float = RESOLUTION) -> Outcome:
     """What an interval of the time ratio says: the whole of it must lie beyond the resolution."""
+    if not (math.isfinite(ratio.low) and math.isfinite(ratio.high)):
+        return "could not be measured"
     if ratio.high < 1 / (1 + resolution):
         return "faster"
     if ratio.low > 1 + resolution:

@@ -191,9 +191,9 @@ class Worker:
             given, engines=[engine], precisions=[given.precision], ladder=WITHOUT_EXPORT
         )
         return {
-            "passed": report.engine_passed(engine),
+            "passed": report.passed,
             "status": status_of(report),
-            "reason": reason_against(report, engine),
+            "reason": reason_against(report),
         }
 
     def _opened(self) -> Session:

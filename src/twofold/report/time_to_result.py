@@ -1,0 +1,169 @@
+"""Which engine is soonest to the result of so many steps?
+
+The time to a result of n steps is start + (n - 1) x step time: the start goes from nothing to the
+end of the first step, with an empty compile cache (a cold start) or a full one (a warm start). The
+engines that are first for some n form the lower envelope of these lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import ClassVar, Final, Literal
+
+Cache = Literal["empty", "full"]
+
+CLOSE: Final = 0.1
+"""Times to a result that differ by less than this share are not told apart.
+
+A start is measured once, and so has no interval.
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the seconds of one start went; `cache`: the compile cache was `empty` or `full`.
+
+    `opening` and `first_run` are without the tracing and compiling that happened there.
+    """
+
+    cache: str
+    importing: float
+    opening: float
+    tracing: float
+    compiling: float
+    first_run: float
+
+
+@dataclass(frozen=True)
+class MeasuredEngine:
+    """One engine's figures on one experiment, in seconds; `low` and `high` belong to `step`.
+
+    `warm_start`: None where it was not measured. `starts`: those whose parts were stored, none in
+    results of older versions.
+    """
+
+    engine: str
+    cold_start: float
+    step: float
+    low: float
+    high: float
+    starts: tuple[Start, ...] = ()
+    warm_start: float | None = None
+    measured: ClassVar[bool] = True
+
+    def time_to(self, steps: float) -> float:
+        """Seconds from nothing to the end of a number of steps, with an empty compile cache."""
+        return self.cold_start + (steps - 1) * self.step
+
+    def with_cache(self, cache: Cache) -> MeasuredEngine | None:
+        """The figures with that start in place of the cold one; None where it is not known."""
+        if cache == "empty":
+            return self
+        return None if self.warm_start is None else replace(self, cold_start=self.warm_start)
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """The number of steps from which `overtaker` is sooner than `starter`.
+
+    `low` and `high` come from the intervals of both step times; `high` is None when the intervals
+    overlap, so that the overtaker may never be sooner.
+    """
+
+    starter: str
+    overtaker: str
+    steps: float
+    low: float
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The times to a result with one state of the compile cache.
+
+    `lines`: the engines that have such a start, which `cold_start` is here; `without`: the measured
+    engines that have none. `envelope`: those that are first for some number of steps.
+    """
+
+    cache: Cache
+    lines: tuple[MeasuredEngine, ...]
+    without: tuple[str, ...]
+    envelope: tuple[MeasuredEngine, ...]
+    break_evens: tuple[BreakEven, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every measured engine has such a start."""
+        return bool(self.lines) and not self.without
+
+    def soonest(self, steps: int) -> tuple[MeasuredEngine, ...]:
+        """The engines first after so many steps, the soonest and those close behind it."""
+        ordered = sorted(self.lines, key=lambda line: line.time_to(steps))
+        limit = ordered[0].time_to(steps) * (1 + CLOSE) if ordered else 0.0
+        return tuple(line for line in ordered if line.time_to(steps) <= limit)
+
+    @property
+    def never_soonest(self) -> tuple[str, ...]:
+        """The engines that are behind after any number of steps, whatever the intervals allow."""
+        return tuple(line.engine for line in self.lines if self._always_behind(line))
+
+    def _always_behind(self, line: MeasuredEngine) -> bool:
+        """Whether the others at their slowest are ahead of the line at its quickest, for all n.
+
+        The smallest of the others' times is concave in n, so that its corners and its end decide.
+        """
+        at_best = replace(line, cold_start=line.cold_start * (1 - CLOSE), step=line.low)
+        others = [replace(one, step=one.high) for one in self.lines if one != line]
+        envelope = lower_envelope(others)
+        if not envelope:
+            return False
+        corners = (1.0, *(max(1.0, crossing(a, b)) for a, b in pairwise(envelope)))
+        ahead = all(min(o.time_to(n) for o in others) < at_best.time_to(n) for n in corners)
+        return ahead and envelope[-1].step < at_best.step
+
+
+def lines_with(cache: Cache, measured: list[MeasuredEngine]) -> Lines:
+    """The times to a result of the engines that were started with that compile cache."""
+    lines = [line for engine in measured if (line := engine.with_cache(cache)) is not None]
+    known = {line.engine for line in lines}
+    envelope = lower_envelope(lines)
+    return Lines(
+        cache=cache,
+        lines=tuple(lines),
+        without=tuple(engine.engine for engine in measured if engine.engine not in known),
+        envelope=tuple(envelope),
+        break_evens=tuple(break_even(a, b) for a, b in pairwise(envelope)),
+    )
+
+
+def lower_envelope(lines: list[MeasuredEngine]) -> list[MeasuredEngine]:
+    """The engines that are first for some number of steps, in that order."""
+    if not lines:
+        return []
+    current = min(lines, key=lambda line: (line.time_to(1), line.step))
+    envelope = [current]
+    while rivals := [line for line in lines if line.step < current.step]:
+        current = min(rivals, key=lambda line: (crossing(envelope[-1], line), line.step))
+        envelope.append(current)
+    return envelope
+
+
+def crossing(starter: MeasuredEngine, overtaker: MeasuredEngine) -> float:
+    """The number of steps at which both have taken the same time."""
+    return 1 + (overtaker.time_to(1) - starter.time_to(1)) / (starter.step - overtaker.step)
+
+
+def break_even(starter: MeasuredEngine, overtaker: MeasuredEngine) -> BreakEven:
+    """The crossing of two lines, with the ends that the step times' intervals allow."""
+    delay = overtaker.time_to(1) - starter.time_to(1)
+    gain = starter.step - overtaker.step
+    largest_gain = max(gain, starter.high - overtaker.low)
+    smallest_gain = min(gain, starter.low - overtaker.high)
+    return BreakEven(
+        starter=starter.engine,
+        overtaker=overtaker.engine,
+        steps=crossing(starter, overtaker),
+        low=1 + delay / largest_gain,
+        high=1 + delay / smallest_gain if smallest_gain > 0 else None,
+    )

@@ -1,0 +1,155 @@
+"""Real commands that are told to end: no child, no temporary folder and no traceback stay."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+PROJECT = Path(__file__).parents[2]
+PATIENCE_S = 120.0
+TIMES = (
+    *("-m", "twofold.cli.main", "time", "lesson", "--engines", "torch:eager", "--threads", "1"),
+    *("--unchecked", "--seconds", "100"),
+)
+SEARCHES = ("-m", "comparisons.false_alarms", "--seeds", "1266:100000", "--whole", "100000")
+# A job in the background ignores SIGINT; Python then leaves it ignored.
+LISTENING = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+
+
+def start(arguments: tuple[str, ...], folder: Path) -> subprocess.Popen[str]:
+    """A module's command whose temporary things are in a folder of their own."""
+    _, module, *rest = arguments
+    code = f"{LISTENING} sys.argv = sys.argv[:1] + {rest}; runpy._run_module_as_main({module!r}, 0)"
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(seen: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not seen():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ours(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir() if "twofold-" in entry.name]
+
+
+def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still live after a while: who lost its parent needs a moment to see it."""
+    return psutil.wait_procs(processes, timeout=30)[1]
+
+
+def start_timing(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A command that is timing, with the processes that it has started."""
+    process = start(TIMES, folder)
+    found: list[psutil.Process] = []
+
+    def works() -> bool:
+        found[:] = psutil.Process(process.pid).children(recursive=True)
+        return bool(found and ours(folder))
+
+    wait_until(works, process)
+    return process, found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_timing_that_is_told_to_end_leaves_nothing(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    process, children = start_timing(tmp_path)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert living(children) == []
+    assert ours(tmp_path) == []
+
+
+def test_what_a_killed_timing_left_is_cleared_by_the_next_command(tmp_path: Path) -> None:
+    process, children = start_timing(tmp_path)
+    process.kill()
+    process.communicate(timeout=60)
+    assert living(children) == []
+    assert ours(tmp_path) != []
+    following = start(("-m", "twofold.cli.main", "experiments"), tmp_path)
+    following.communicate(timeout=60)
+    assert following.returncode == 0
+    assert ours(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_search_that_is_ended_has_stored_every_finished_problem(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """Seen by the file alone: two problems and more, long before a multiple of ten."""
+    out = tmp_path / "out"
+    process = start((*SEARCHES, "--engines", "torch:eager", "--out", str(out)), tmp_path)
+    path = out / "torch-eager-float32-wide-1266.json"
+
+    def stored() -> int:
+        return int(json.loads(path.read_text())["experiments"]) if path.exists() else 0
+
+    wait_until(lambda: stored() >= 2, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert stored() >= 2
+    assert "Traceback" not in errors
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 130
+        assert "interrupted; every finished problem is stored" in errors
+        assert sorted(entry.name for entry in out.iterdir()) == [path.name]
+
+
+STUDIES = """
+import os, sys, time
+from comparisons.claims import studies
+
+def endless(name, quick):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    from twofold.commands import run_command
+    studies.run_here = endless
+    run_command(lambda: studies.run_apart("any", True))
+"""
+
+
+def test_a_study_in_its_own_process_ends_with_its_command(tmp_path: Path) -> None:
+    script = tmp_path / "studies.py"
+    script.write_text(STUDIES)
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        study = psutil.Process(int(process.stdout.readline()))
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "interrupted\n"
+    assert living([study]) == []
