@@ -48,9 +48,8 @@ def check(
     """
     from rich.console import Console
 
-    from twofold.cli.options import require_writable
     from twofold.cli.port_view import print_report
-    from twofold.files import write_atomically
+    from twofold.files import require_writable, write_text
     from twofold.port.child import judge_file
     from twofold.results import write_json
 
@@ -69,7 +68,7 @@ def check(
         write_json(json, report.to_json())
         typer.echo(f"written: {json}", err=True)
     if markdown is not None:
-        write_atomically(markdown, report.to_markdown().encode())
+        write_text(markdown, report.to_markdown())
         typer.echo(f"written: {markdown}", err=True)
     raise typer.Exit(_exit_code(report))
 

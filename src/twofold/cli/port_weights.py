@@ -23,8 +23,7 @@ def map_weights(
     Read it, edit it, commit it, and give it to the pair: Pair(..., weights="weights.toml").
     Exit code 3 if something is left open.
     """
-    from twofold.cli.options import require_writable
-    from twofold.files import write_atomically
+    from twofold.files import require_writable, write_text
     from twofold.port.child import map_file
 
     require_writable("--output", output)
@@ -32,7 +31,7 @@ def map_weights(
     if output is None:
         typer.echo(found["toml"], nl=False)
     else:
-        write_atomically(output, found["toml"].encode())
+        write_text(output, found["toml"])
         typer.echo(f"written: {output}", err=True)
     typer.echo(f"{found['links']} links", err=True)
     for side, names in zip(("original", "port"), found["left_over"], strict=True):
@@ -56,7 +55,7 @@ def convert(
 
     Exit code 3 if something is left open in the mapping.
     """
-    from twofold.cli.options import require_writable
+    from twofold.files import require_writable
     from twofold.port.child import convert_file
 
     require_writable("--output", output)

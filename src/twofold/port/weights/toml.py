@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twofold.errors import BadInput
-from twofold.files import write_atomically
+from twofold.files import write_text
 from twofold.port.weights import axes as axes_text
 from twofold.port.weights import pieces as pieces_text
 from twofold.port.weights.axes import Axes, Axis
@@ -40,12 +40,9 @@ _HEAD: Final = """\
 
 
 def save(weights: Weights, path: str | os.PathLike[str]) -> Path:
-    """Write a mapping, whole or not at all. Raises BadInput."""
+    """Write a mapping, whole or not at all. Raises ResultError."""
     target = Path(path)
-    try:
-        write_atomically(target, dump(weights).encode())
-    except OSError as error:
-        raise BadInput(f"{target}: cannot be written: {error.strerror or error}") from error
+    write_text(target, dump(weights))
     return target
 
 

@@ -123,7 +123,7 @@ class Weights:
         return self.to_original(self._whole(state, self.port, self.loose_port))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the mapping as TOML, to be read, committed and edited. Raises BadInput."""
+        """Write the mapping as TOML, to be read, committed and edited. Raises ResultError."""
         from twofold.port.weights.toml import save
 
         return save(self, path)
