@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from comparisons.advice_verdict import scores_of, table
-from comparisons.compare import default_folder
+from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
 from twofold.advice import store
 from twofold.advice.calibrate import Calibration
@@ -36,7 +36,7 @@ from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import read_json, write_json
-from twofold.timing.measure import checked_cpus
+from twofold.timing.conditions import checked_cpus
 
 SCHEMA: Final = "twofold.advice-score/1"
 NAME: Final = "advice-score"
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
     narrator = Narrator()
     try:
-        folder = given.out or default_folder(False)
+        folder = chosen_folder(given)
         calibration = calibrated(given, folder, narrator)
         stored = folder / named(NAME, calibration.environment["threads"])
         if given.again:
@@ -88,7 +88,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=900.0, help="seconds for all workloads")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--out", type=Path, help="folder for the result")
+    add_folder_options(parser)
     parser.add_argument(
         "--again", action="store_true", help="score what was measured before; measure nothing"
     )

@@ -17,10 +17,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-from comparisons.compare import default_folder
+from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
 from twofold import environment
 from twofold.commands import run_command
@@ -28,10 +27,11 @@ from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.results import write_json
 from twofold.timing.clock import SystemClock
+from twofold.timing.conditions import checked_cpus
 from twofold.timing.fleet import Fleet
 from twofold.timing.harness import Measurement, Rounds, Run
 from twofold.timing.load import busy_seconds
-from twofold.timing.measure import checked_cpus, checked_engines
+from twofold.timing.measure import checked_engines
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import EngineWorker, Opened
 from twofold.timing.result import Ratio
@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         "levels": [level(trials, share) for share in SLOW_DOWNS],
         "trials": [vars(trial) for trial in trials],
     }
-    folder = given.out or default_folder(False)
+    folder = chosen_folder(given)
     threads = result["environment"]["threads"]
     path = write_json(folder / f"{NAME}-{threads}-threads.json", result)
     narrator.heading("calibration of the harness")
@@ -134,7 +134,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.8, help="of rounds in each run")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder for the result")
+    add_folder_options(parser)
     given = parser.parse_args(arguments)
     for name in ("processes", "runs", "slowed_runs"):
         if getattr(given, name) < 1:

@@ -1,6 +1,6 @@
 """The main job: parity, timing and training of four experiments, and the guide that follows.
 
-    python -m comparisons.compare [--quick] [--best] [--engines LIST] [--out FOLDER]
+    python -m comparisons.compare [--quick] [--engines LIST] [--out FOLDER | --store]
 
 Exit codes: 0 all well, 1 parity diverges, 2 bad input or parity not shown, 3 an engine could not
 run.
@@ -9,37 +9,45 @@ run.
 from __future__ import annotations
 
 import argparse
-import re
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
-from twofold import Experiment, environment, open_session, prepare
+from twofold import Experiment, backends, open_session, prepare
 from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
-from twofold.parity.certify import certify
+from twofold.experiment import Precision
+from twofold.parity.certify import PRECISIONS
+from twofold.parity.rungs import LADDER
 from twofold.parity.verdict import EXIT_CODES, ParityReport, Rung, conclusion
 from twofold.report import advice, guide
 from twofold.report.evidence import file_name, load
 from twofold.report.wording import duration, interval
 from twofold.results import write_json
+from twofold.timing.conditions import Conditions
 from twofold.timing.measure import checked_engines, measure
+from twofold.timing.protocol import Certification, Progress
+from twofold.timing.result import TimingResult
 from twofold.training import Epoch, TrainingResult, train
 
 EXPERIMENTS: Final = ("digits", "breast-cancer", "diabetes", "lesson")
 TRAINED: Final = ("digits", "breast-cancer", "diabetes")
-# Each framework as most people run it. All engines, which takes many minutes: --engines all
-ENGINES: Final = ("torch:eager", "torch:compile", "flax:op-by-op", "flax:jit")
-# And each at its best, on one experiment, with --best: they take two minutes more to compile.
-BEST: Final = ("torch:compile-step", "flax:scan")
-BEST_ON: Final = "lesson"
-TRAINING_ENGINES: Final = ("torch:eager", "flax:jit")
-TIMING_SECONDS: Final = 12.0
+# Each framework as most people run it: torch:eager, flax:jit.
+USUAL: Final = ("torch:eager", "flax:jit")
+# And at its best.
+BEST: Final = ("torch:compile-epoch", "flax:scan")
+# The one line that many PyTorch programs add. It takes longest to compile and is never among the
+# quickest, so it runs on one experiment. All engines, which takes many minutes: --engines all
+ONE_LINE: Final = "torch:compile"
+ONE_LINE_ON: Final = "lesson"
+TRAINING_ENGINES: Final = USUAL
+TIMING_SECONDS: Final = 10.0
 QUICK_TIMING_SECONDS: Final = 3.0
 LOCKED_STEPS: Final = 8  # of step-locked training; `twofold parity SPEC --steps 500` goes further
-RESULTS: Final = Path("comparisons") / "results"
 
 
 @dataclass(frozen=True)
@@ -51,13 +59,21 @@ class Plan:
     engines: tuple[str, ...] | None
     seconds: float
     folder: Path
-    best: bool = False
 
     def engines_on(self, experiment: str) -> tuple[str, ...]:
         """The engines that run an experiment."""
         if self.engines is not None:
             return self.engines
-        return (*ENGINES, *BEST) if self.best and experiment == BEST_ON else ENGINES
+        wanted = {*USUAL, *BEST} | ({ONE_LINE} if experiment == ONE_LINE_ON else set())
+        return tuple(name for name in backends.engine_names() if name in wanted)
+
+    def precisions_on(self, experiment: str) -> tuple[Precision, ...]:
+        """What engines are certified in: float32, in which they are timed.
+
+        On the last experiment float64 too, for every program is compiled once more for it. All
+        engines run there.
+        """
+        return PRECISIONS if experiment == self.experiments[-1] else ("float32",)
 
 
 @dataclass(frozen=True)
@@ -99,23 +115,19 @@ def make_plan(arguments: list[str] | None) -> Plan:
     )
     parser.add_argument(
         "--engines",
-        help=f"comma-separated, or all; default: {','.join(ENGINES)}",
+        help=f"comma-separated, or all; default: {','.join((*USUAL, *BEST))}, on {ONE_LINE_ON} "
+        f"also {ONE_LINE}",
         metavar="LIST",
     )
-    parser.add_argument(
-        "--best",
-        action="store_true",
-        help=f"on {BEST_ON} also {' and '.join(BEST)}: two minutes more",
-    )
-    parser.add_argument("--out", type=Path, help="folder for results and guide")
+    add_folder_options(parser)
     given = parser.parse_args(arguments)
     engines = chosen_engines(given.engines)
-    folder = given.out or default_folder(given.quick)
+    folder = chosen_folder(given, quick=given.quick)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"--out: {folder} given, which is a file; allowed is a folder")
     if given.quick:
         return Plan(EXPERIMENTS[:1], TRAINED[:1], engines, QUICK_TIMING_SECONDS, folder)
-    return Plan(EXPERIMENTS, TRAINED, engines, TIMING_SECONDS, folder, given.best)
+    return Plan(EXPERIMENTS, TRAINED, engines, TIMING_SECONDS, folder)
 
 
 def chosen_engines(given: str | None) -> tuple[str, ...] | None:
@@ -125,20 +137,13 @@ def chosen_engines(given: str | None) -> tuple[str, ...] | None:
     return tuple(checked_engines(None if given == "all" else given.split(",")))
 
 
-def default_folder(quick: bool) -> Path:
-    """One folder for each kind of processor; quick runs apart, so that they replace nothing."""
-    processor = str(environment.describe()["processor"])
-    slug = re.sub(r"[^a-z0-9]+", "-", processor.lower()).strip("-") or "unknown"
-    return RESULTS / (f"{slug}-quick" if quick else slug)
-
-
 def compare(plan: Plan, narrator: Narrator) -> list[Trouble]:
     """Run the plan and write the guide; returns what went wrong on the way."""
-    reports = {name: run_parity(name, plan, narrator) for name in plan.experiments}
+    for engine in {engine for name in plan.experiments for engine in plan.engines_on(name)}:
+        backends.require_framework(backends.find_engine(engine)[0])
     troubles: list[Trouble] = []
-    for name, report in reports.items():
-        troubles += parity_troubles(name, report)
-        troubles += run_timing(name, report, plan, narrator)
+    for name in plan.experiments:
+        troubles += run_experiment(name, plan, narrator)
     for name in plan.trained:
         for engine in TRAINING_ENGINES:
             troubles += run_training(name, engine, plan, narrator)
@@ -150,27 +155,64 @@ def compare(plan: Plan, narrator: Narrator) -> list[Trouble]:
     return troubles
 
 
-def run_parity(name: str, plan: Plan, narrator: Narrator) -> ParityReport:
-    """Climb the ladder with every engine in both precisions, and store the report."""
-    narrator.heading(f"parity: {name}")
-    path = fresh_file(plan.folder, "parity", name)
-    pairs: dict[tuple[str, str], list[Rung]] = {}
+def run_experiment(name: str, plan: Plan, narrator: Narrator) -> list[Trouble]:
+    """Cold starts, parity, rounds and warm starts of every engine; both results are stored.
 
-    def on_rung(rung: Rung) -> None:
-        pairs.setdefault((rung.engine, rung.precision), []).append(rung)
-        narrator.update(f"{rung.engine}, {rung.precision}", rung.rung)
+    What the timed processes compile, certification and warm starts find compiled. An engine that
+    does not pass has no part in the rounds.
+    """
+    narrator.heading(f"parity and timing: {name}")
+    paths = {kind: fresh_file(plan.folder, kind, name) for kind in ("parity", "timing")}
 
-    narrator.update("preparing the oracle")
-    report = certify(
-        Experiment.load(name), engines=plan.engines_on(name), steps=LOCKED_STEPS, on_rung=on_rung
+    def on_progress(at: Progress) -> None:
+        narrator.update(f"{at.phase} {at.engine or ''}".strip(), fraction=at.fraction)
+
+    def on_report(report: ParityReport) -> None:
+        for line in parity_lines(report):
+            narrator.say(line)
+
+    result = measure(
+        Experiment.load(name),
+        engines=plan.engines_on(name),
+        conditions=Conditions(seconds=plan.seconds, warm_start=True),
+        certification=Certification(plan.precisions_on(name), LOCKED_STEPS, whole=True),
+        on_progress=on_progress,
+        on_report=on_report,
     )
-    write_json(path, report.to_json())
-    for (engine, precision), rungs in pairs.items():
-        narrator.say(f"{engine:18} {precision:8} {count_verdicts(rungs)}")
-    return report
+    report = parity_of(result, plan.precisions_on(name))
+    write_json(paths["timing"], result.to_json(), non_finite="refuse")
+    write_json(paths["parity"], report.to_json())
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return parity_troubles(name, report) + timing_troubles(name, result, narrator)
 
 
-def count_verdicts(rungs: list[Rung]) -> str:
+def parity_of(result: TimingResult, precisions: Sequence[Precision]) -> ParityReport:
+    """What parity says of every engine; where one could not be asked, its rungs are not run."""
+    asked = result.parity or ParityReport(result.experiment, result.environment, ())
+    judged = {(rung.engine, rung.precision) for rung in asked.rungs}
+    missing = [
+        Rung(name, entry.engine, precision, "not run", None, None, entry.reason)
+        for precision in precisions
+        for entry in result.engines
+        if (entry.engine, precision) not in judged
+        for name, _ in LADDER
+    ]
+    return replace(asked, rungs=(*asked.rungs, *missing))
+
+
+def parity_lines(report: ParityReport) -> list[str]:
+    """`torch:eager   float32  16 certified, 2 explained` for each engine and precision."""
+    pairs: dict[tuple[str, str], list[Rung]] = {}
+    for rung in report.rungs:
+        pairs.setdefault((rung.engine, rung.precision), []).append(rung)
+    return [
+        f"{engine:19} {precision:8} {count_verdicts(rungs)}"
+        for (engine, precision), rungs in pairs.items()
+    ]
+
+
+def count_verdicts(rungs: Sequence[Rung]) -> str:
     """`16 certified, 2 explained`."""
     verdicts = [rung.verdict for rung in rungs]
     return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
@@ -195,43 +237,31 @@ def parity_troubles(name: str, report: ParityReport) -> list[Trouble]:
     return troubles
 
 
-def run_timing(name: str, report: ParityReport, plan: Plan, narrator: Narrator) -> list[Trouble]:
-    """Time every engine that passed, each in a process of its own, and store the samples."""
-    narrator.heading(f"timing: {name}")
-    path = fresh_file(plan.folder, "timing", name)
-    result = measure(
-        Experiment.load(name),
-        engines=plan.engines_on(name),
-        seconds=plan.seconds,
-        parity=report,
-        on_progress=lambda at: narrator.update(
-            f"{at.phase} {at.engine or ''}".strip(), fraction=at.fraction
-        ),
-    ).to_json()
-    write_json(path, result)
-    if result["interrupted"]:
-        raise KeyboardInterrupt
+def timing_troubles(name: str, result: TimingResult, narrator: Narrator) -> list[Trouble]:
+    """Say what was timed; a sentence for each engine that could not be."""
     troubles = []
-    for entry in result["engines"]:
+    for entry in result.to_json()["engines"]:
         narrator.say(timing_line(entry))
         if entry["status"] != "measured":
             code = {"diverges": 1, "out of range": 2, "vacuous": 2}.get(entry["status"], 3)
             troubles.append(
                 Trouble(f"not timed: {name}, {entry['engine']}: {entry['reason']}", code)
             )
-    for warning in result["warnings"]:
+    for warning in result.warnings:
         narrator.say(f"note: {warning}")
     return troubles
 
 
 def timing_line(entry: dict[str, Any]) -> str:
-    """`torch:eager   step 912 µs (905 µs to 920 µs), cold start 120 ms`."""
+    """`torch:eager   step 912 µs (905 µs to 920 µs), cold start 2.1 s, warm 1.9 s`."""
     if entry["status"] != "measured":
-        return f"{entry['engine']:18} could not be measured: {entry['status']}: {entry['reason']}"
-    step = entry["step_s"]
+        return f"{entry['engine']:19} could not be measured: {entry['status']}: {entry['reason']}"
+    step, warm = entry["step_s"], entry["warm_start_s"]
+    again = "" if warm is None else f", warm {duration(warm)}"
     return (
-        f"{entry['engine']:18} step {duration(step['median'])} "
-        f"({interval(step['low'], step['high'])}), cold start {duration(entry['cold_start_s'])}"
+        f"{entry['engine']:19} step {duration(step['median'])} "
+        f"({interval(step['low'], step['high'])}), "
+        f"cold start {duration(entry['cold_start_s'])}{again}"
     )
 
 

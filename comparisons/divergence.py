@@ -14,7 +14,7 @@ from typing import Final
 
 from rich.console import Console
 
-from comparisons.compare import default_folder
+from comparisons.folders import add_folder_options, chosen_folder
 from twofold import Experiment
 from twofold.cli.diverge import print_result
 from twofold.commands import run_command
@@ -36,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("specs", nargs="*", default=SPECS, help="experiments", metavar="SPEC")
     parser.add_argument("--steps", type=int, default=STEPS, help="training steps")
     parser.add_argument("--engines", default=ENGINES, help="engines, comma-separated")
-    parser.add_argument("--out", type=Path, help="folder for the results")
+    add_folder_options(parser)
     given = parser.parse_args(arguments)
-    folder = given.out or default_folder(quick=False)
+    folder = chosen_folder(given)
     try:
         for spec in given.specs:
             compare_runs(spec, given.steps, given.engines.split(","), folder)

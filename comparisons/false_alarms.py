@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
 
-from comparisons.compare import default_folder
 from comparisons.false_alarm_page import page
 from comparisons.false_alarm_tally import FOLDER, Tally
+from comparisons.folders import RUNS, add_folder_options, processor_slug
 from comparisons.random_problems import Draws, RandomCase, draw
 from twofold.backends import find_engine, open_session
 from twofold.commands import INTERRUPTED, run_command
@@ -74,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.table:
         write_text(PAGE, page(options.out or FOLDER))
         return 0
-    options.out = options.out or FOLDER / default_folder(quick=False).name
+    tallies_of_all = FOLDER if options.store else RUNS / FOLDER.name
+    options.out = options.out or tallies_of_all / processor_slug()
     first, end = _seed_range(parser, options.seeds)
     if options.whole < 1:
         parser.error(f"--whole: {options.whole} given; allowed is 1 or more")
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "--whole", type=int, help="every so many seeds the whole ladder", default=WHOLE_EVERY
     )
     parser.add_argument("--minutes", type=float, help="stop after so many", default=None)
-    parser.add_argument("--out", type=Path, help=f"default: {FOLDER}, a folder for each processor")
+    add_folder_options(parser)
     parser.add_argument("--table", action="store_true", help=f"write {PAGE} from stored results")
     return parser
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
-from comparisons.compare import default_folder
+from comparisons.folders import add_folder_options, chosen_folder
 from twofold import Experiment
 from twofold.cli.outcome import print_result
 from twofold.commands import run_command
@@ -32,9 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m comparisons.outcome")
     parser.add_argument("specs", nargs="*", default=SPECS, help="experiments", metavar="SPEC")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="seeds for each engine")
-    parser.add_argument("--out", type=Path, help="folder for the results")
+    add_folder_options(parser)
     given = parser.parse_args(arguments)
-    folder = given.out or default_folder(quick=False)
+    folder = chosen_folder(given)
     console = Console(highlight=False, width=110)
     try:
         for spec in given.specs:

@@ -21,7 +21,8 @@ from urllib.parse import quote
 from comparisons.claims.page import page as claims_page
 from comparisons.claims.store import FILE as CLAIMS_FILE
 from comparisons.claims.store import load as load_claims
-from comparisons.compare import RESULTS, timing_line
+from comparisons.compare import timing_line
+from comparisons.folders import STORED
 from comparisons.machines.page import page as machines_page
 from comparisons.machines.stored import load_machines
 from comparisons.narrator import Narrator
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m comparisons.pages", description="Every page of the stored results again."
     )
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
+    parser.add_argument("--results", type=Path, default=STORED, metavar="FOLDER")
     parser.add_argument(
         "--shown", default=SHOWN, metavar="NAME", help=f"the machine shown (default: {SHOWN})"
     )

@@ -14,13 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import numpy as np
 
-from comparisons.compare import default_folder
+from comparisons.folders import add_folder_options, chosen_folder
 from twofold import Experiment, environment, open_session, prepare
 from twofold.commands import run_command
 from twofold.errors import TwofoldError
@@ -45,9 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("specs", nargs="*", default=SPECS, help="experiments", metavar="SPEC")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="how many at once")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--out", type=Path, help="folder for the result")
+    add_folder_options(parser)
     given = parser.parse_args(arguments)
-    folder = given.out or default_folder(quick=False)
+    folder = chosen_folder(given)
     try:
         cases = [
             measure(spec, seeds, given.rounds) for spec in given.specs for seeds in given.seeds

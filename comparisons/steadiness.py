@@ -15,11 +15,10 @@ import itertools
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from comparisons.calibration import bring_up
-from comparisons.compare import default_folder
+from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
 from twofold import environment
 from twofold.commands import run_command
@@ -27,7 +26,8 @@ from twofold.errors import TwofoldError
 from twofold.experiment import Experiment
 from twofold.report.wording import duration
 from twofold.results import write_json
-from twofold.timing.measure import checked_cpus, checked_engines
+from twofold.timing.conditions import checked_cpus
+from twofold.timing.measure import checked_engines
 from twofold.timing.process import ProcessWorker
 
 SCHEMA: Final = "twofold.steadiness/1"
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             "experiment": given.experiment,
             "engines": {name: {**figures(own), "blocks_s": own} for name, own in series.items()},
         }
-        folder = given.out or default_folder(False)
+        folder = chosen_folder(given)
         path = write_json(folder / f"{NAME}-{len(cpus)}-threads.json", result)
     except TwofoldError as error:
         narrator.fail(f"error: {error}")
@@ -71,7 +71,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--experiment", default="digits")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each engine")
-    parser.add_argument("--out", type=Path, help="folder for the result")
+    add_folder_options(parser)
     given = parser.parse_args(arguments)
     if not given.seconds >= max(STRETCHES_S):
         parser.error(f"--seconds: {given.seconds} given; allowed is {max(STRETCHES_S):g} or more")

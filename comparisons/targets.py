@@ -20,6 +20,7 @@ from twofold.commands import run_command
 from twofold.experiment import Experiment
 from twofold.report.wording import significant
 from twofold.timing import summary
+from twofold.timing.conditions import Conditions
 from twofold.timing.measure import measure
 from twofold.timing.result import EngineTiming, Ratio, TimingResult
 
@@ -119,10 +120,8 @@ def measure_large(
     return measure(
         wide(lesson),
         engines=LARGE,
-        cpus=cpus,
-        seconds=seconds,
-        unchecked=True,  # speed alone is asked here; parity has its own run
-        seed=SEED,
+        conditions=Conditions(cpus=tuple(cpus), seconds=seconds, seed=SEED),
+        certification=None,  # speed alone is asked here; parity has its own run
         on_progress=partial(show, narrator),
     )
 

@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Answer one command; returns the exit code."""
     given = parser().parse_args(arguments)
     console = Console()
-    results = given.results or default_results(given.quick)
     try:
+        results = given.results or default_results(given)
         if given.measure:
             return measure(results, given.only, given.quick, console)
         if given.page:
@@ -60,17 +60,28 @@ def parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="short runs at few sizes, stored apart"
     )
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the page")
-    parser.add_argument(
+    results = parser.add_mutually_exclusive_group()
+    results.add_argument(
         "--results", type=Path, metavar="FILE", help="result file (default: this processor's)"
+    )
+    results.add_argument(
+        "--store", action="store_true", help="the committed result file of this processor"
     )
     return parser
 
 
-def default_results(quick: bool) -> Path:
-    """Beside the results of the main job on the same kind of processor."""
-    from comparisons.compare import default_folder
+def default_results(given: argparse.Namespace) -> Path:
+    """Beside the results of the main job on the same kind of processor.
 
-    return default_folder(quick) / FILE
+    What is only read is the committed file where nothing was measured since.
+    """
+    from comparisons.folders import results_folder
+
+    own = results_folder(quick=given.quick) / FILE
+    stored = results_folder(store=True, quick=given.quick) / FILE
+    if given.store or not (given.measure or own.exists()):
+        return stored
+    return own
 
 
 def measure(results: Path, only: str | None, quick: bool, console: Console) -> int:

@@ -6,10 +6,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-from comparisons.compare import default_folder
+from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.loops.worker import COMMAND, LOOPS
 from comparisons.narrator import Narrator
 from twofold import environment
@@ -19,9 +18,9 @@ from twofold.report.wording import duration
 from twofold.results import write_json
 from twofold.timing import summary
 from twofold.timing.clock import SystemClock
+from twofold.timing.conditions import checked_cpus
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.load import busy_seconds
-from twofold.timing.measure import checked_cpus
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import Progress
 from twofold.timing.result import EngineTiming
@@ -37,7 +36,7 @@ def parse(arguments: list[str] | None, program: str, description: str) -> argpar
     parser.add_argument("--quick", action="store_true", help="a few seconds, to try it out")
     parser.add_argument("--threads", type=int, help="processors and threads for each")
     parser.add_argument("--seconds", type=float, help="how long the rounds of a run take")
-    parser.add_argument("--out", type=Path, help="folder for the result")
+    add_folder_options(parser)
     given = parser.parse_args(arguments)
     given.seconds = given.seconds or (QUICK_SECONDS if given.quick else SECONDS)
     return given
@@ -109,7 +108,7 @@ def run_script(
     try:
         given = parse(arguments, f"python -m comparisons.{name}", description)
         cpus = checked_cpus(given.threads)
-        folder: Path = given.out or default_folder(given.quick)
+        folder = chosen_folder(given, quick=given.quick)
         result = report(cpus, given.seconds, narrator)
         path = write_json(folder / f"{name}-{len(cpus)}-threads.json", result)
     except TwofoldError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from comparisons.compare import RESULTS
+from comparisons.folders import STORED
 from comparisons.machines.page import page
 from comparisons.machines.stored import load_machines
 from comparisons.narrator import Narrator
@@ -43,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
         "--results",
         type=Path,
         metavar="FOLDER",
-        default=RESULTS,
-        help=f"the folder with a folder of results for each machine (default: {RESULTS})",
+        default=STORED,
+        help=f"the folder with a folder of results for each machine (default: {STORED})",
     )
     parser.add_argument("--page", type=Path, metavar="FILE", default=PAGE, help=f"default: {PAGE}")
     return parser

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
+from comparisons.folders import RUNS, STORED, add_folder_options
 from comparisons.mutants import catalogue
 from comparisons.mutants.hosts import HOSTS
 from comparisons.mutants.mutant import Mutant
@@ -17,7 +18,7 @@ from twofold.files import write_text
 from twofold.results import read_json, write_json
 
 SCHEMA: Final = "twofold.mutants/1"
-FOLDER: Final = Path("comparisons") / "results" / "mutants"
+FOLDER: Final = STORED / "mutants"
 PAGE: Final = Path("comparisons") / "MUTANTS.md"
 
 
@@ -26,14 +27,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m comparisons.mutants")
     parser.add_argument("--only", help="mutants whose name or theme contains this", default="")
     parser.add_argument("--hosts", help="comma-separated", default="torch,flax")
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--table", action="store_true", help="write the table of stored results")
+    add_folder_options(parser)
+    parser.add_argument("--page", type=Path, help=f"default: {PAGE}, or beside results not stored")
+    parser.add_argument(
+        "--table", action="store_true", help="write the table of stored results, run nothing"
+    )
     options = parser.parse_args(arguments)
+    stored_ones = options.store or (options.table and options.out is None)
+    options.out = options.out or (FOLDER if stored_ones else RUNS / FOLDER.name)
+    options.page = options.page or (PAGE if stored_ones else options.out / PAGE.name)
     if not options.table:
         for name in options.hosts.split(","):
             _run_host(name, catalogue.find(options.only), options.out)
     stored = [read_json(path, SCHEMA) for path in sorted(options.out.glob("*.json"))]
+    options.page.parent.mkdir(parents=True, exist_ok=True)
     write_text(options.page, page(stored))
     rows = [row for result in stored for row in result["mutants"]]
     missed = [row for row in rows if row["theme"] != "control" and not row["caught"]]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hand_made_results import ENVIRONMENT, measured, parity_result, rung, timing_result, unmeasured
 
-from comparisons.compare import RESULTS
+from comparisons.folders import STORED
 from comparisons.machines.__main__ import PAGE, main, write_page
 from comparisons.machines.orders import altered_fields
 from comparisons.machines.page import page
@@ -332,12 +332,12 @@ def test_nothing_stored_and_no_folder_are_refused(tmp_path: Path) -> None:
 
 def test_the_committed_page_is_what_the_stored_results_give(committed: Path) -> None:
     written = (committed / PAGE).read_text(encoding="utf-8")
-    assert page(load_machines(committed / RESULTS), "results") == written
+    assert page(load_machines(committed / STORED), "results") == written
 
 
 def test_a_copy_of_a_stored_machine_keeps_every_order(tmp_path: Path) -> None:
-    first = load_machines(ROOT / RESULTS)[0]
-    for path in (ROOT / RESULTS / first.folder).glob("t[ia][mr]*-*.json"):  # timing and targets
+    first = load_machines(ROOT / STORED)[0]
+    for path in (ROOT / STORED / first.folder).glob("t[ia][mr]*-*.json"):  # timing and targets
         stored = json.loads(path.read_text(encoding="utf-8"))
         write_json(tmp_path / "results" / "first" / path.name, stored)
         copy = stored | {"environment": stored["environment"] | {"processor": INTEL}}
@@ -351,8 +351,8 @@ def test_a_copy_of_a_stored_machine_keeps_every_order(tmp_path: Path) -> None:
 
 def test_every_stored_step_time_is_on_the_page(committed: Path) -> None:
     written = (committed / PAGE).read_text(encoding="utf-8")
-    for machine in load_machines(committed / RESULTS):
-        for path in (committed / RESULTS / machine.folder).glob("timing-*.json"):
+    for machine in load_machines(committed / STORED):
+        for path in (committed / STORED / machine.folder).glob("timing-*.json"):
             result = read_json(path, "twofold.timing/1")
             assert f"### {result['experiment']['name']}\n" in written
             assert all(f"\n| {item['engine']} | " in written for item in result["engines"])

@@ -12,6 +12,7 @@ from timing_fakes import FakeClock, FakeSession, FakeWorker
 from twofold.errors import BadInput
 from twofold.experiment import Experiment
 from twofold.timing import summary
+from twofold.timing.conditions import Conditions
 from twofold.timing.fleet import Fleet
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.measure import measure
@@ -146,4 +147,4 @@ def test_the_interval_is_students_of_the_processes_centres() -> None:
 @pytest.mark.parametrize("processes", [0, 65])
 def test_a_number_of_processes_that_makes_no_sense_is_refused(processes: int) -> None:
     with pytest.raises(BadInput, match=r"processes: \d+ given; allowed is 1 to 64"):
-        measure(Experiment.load("digits"), engines=["torch:eager"], processes=processes)
+        measure(Experiment.load("digits"), conditions=Conditions(processes=processes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from timing_fakes import FakeClock, FakeSession, FakeWorker, crash_at
@@ -429,6 +429,52 @@ def test_a_warm_start_that_fails_costs_nothing_but_itself() -> None:
     found = timings(rounds)["a"]
     assert (found.status, found.warm_start) == ("measured", None)
     assert broken.closed
+
+
+def test_only_engines_that_are_admitted_take_part_in_the_rounds() -> None:
+    clock, asked, before = FakeClock(), list[list[str]](), dict[str, int]()
+    workers = {name: FakeWorker(name, clock, session(clock)) for name in "abc"}
+    workers["d"] = FakeWorker("d", clock, session(clock), open_error=EngineFailed("burst"))
+
+    def admit(engines: Sequence[str]) -> list[str]:
+        asked.append(list(engines))
+        before.update({name: worker.blocks for name, worker in workers.items()})
+        return ["a", "c"]
+
+    rounds = measure_rounds(list(workers.values()), seconds=1.0, seed=0, clock=clock, admit=admit)
+    assert asked == [["a", "b", "c"]]
+    assert [(run.engine, run.status) for run in rounds.runs] == [
+        ("a", "measured"),
+        ("c", "measured"),
+        ("d", "failed"),
+    ]
+    assert (workers["b"].blocks, workers["b"].closed) == (before["b"], 1)
+    for name in "ac":
+        assert workers[name].blocks - before[name] == len(rounds.quiet) > 0
+
+
+def test_nobody_is_asked_to_admit_where_nothing_starts() -> None:
+    clock = FakeClock()
+    broken = FakeWorker("a", clock, session(clock), open_error=EngineFailed("burst"))
+
+    def admit(engines: Sequence[str]) -> list[str]:
+        raise AssertionError(engines)
+
+    rounds = measure_rounds([broken], seconds=1.0, seed=0, clock=clock, admit=admit)
+    assert [run.reason for run in rounds.runs] == ["burst"]
+
+
+def test_ctrl_c_while_admitting_ends_all_processes() -> None:
+    clock = FakeClock()
+    workers = [FakeWorker(name, clock, session(clock)) for name in "ab"]
+
+    def admit(_: Sequence[str]) -> list[str]:
+        raise KeyboardInterrupt
+
+    rounds = measure_rounds(workers, seconds=1.0, seed=0, clock=clock, admit=admit)
+    assert rounds.interrupted
+    assert {run.reason for run in rounds.runs} == {INTERRUPTED}
+    assert all(worker.closed for worker in workers)
 
 
 def test_programs_compiled_after_the_first_step_are_counted() -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,19 @@ from twofold.cli import time as command
 from twofold.cli.time_view import print_result
 from twofold.errors import BadInput, EngineFailed, FrameworkMissing, SpecError, UnknownEngine
 from twofold.experiment import Experiment
+from twofold.parity.rungs import LADDER
 from twofold.parity.verdict import ParityReport, Rung, Verdict
 from twofold.results import read_json, write_json
 from twofold.timing.certifiers import PooledCertifier, Processes
-from twofold.timing.gate import gate_of_report, open_gate
+from twofold.timing.conditions import Conditions
+from twofold.timing.gate import open_gate, together
 from twofold.timing.measure import measure
-from twofold.timing.protocol import Progress
+from twofold.timing.protocol import Certification, Progress
 from twofold.timing.result import SCHEMA, TimingResult
 
 ENGINES = ("torch:eager", "flax:jit")
+ASKED = Certification(("float32",))
+SHORT = Conditions(seconds=0.5)
 frameworks = pytest.mark.skipif(
     any(backends.find_engine(engine)[0].missing_frameworks() for engine in ENGINES),
     reason="PyTorch or JAX is not installed",
@@ -45,14 +49,32 @@ def small(**values: object) -> Experiment:
     return Experiment.load("lesson").with_values(**(defaults | values))
 
 
+def rung(engine: str, verdict: Verdict, precision: Any = "float32") -> Rung:
+    return Rung("update (fresh)", engine, precision, verdict, None, None, "a note")
+
+
+def passing(engine: str, precision: Any = "float32") -> list[Rung]:
+    """The rungs that a pass rests on."""
+    names = ("forward", "loss", "gradients", "update (fresh)")
+    return [Rung(name, engine, precision, "certified", 0.5, None, "") for name in names]
+
+
+def report(engine: str, verdict: Verdict = "certified") -> ParityReport:
+    return ParityReport(small(), {}, (*passing(engine)[:3], rung(engine, verdict)))
+
+
 class Certifier:
-    def __init__(self, engine: str, answer: Mapping[str, Any] | Exception) -> None:
+    """Answers with a verdict, with rungs, or with an error."""
+
+    def __init__(self, engine: str, answer: Verdict | Sequence[Rung] | Exception) -> None:
         self.engine, self.answer, self.closed = engine, answer, False
 
-    def certify(self) -> Mapping[str, Any]:
+    def certify(self) -> ParityReport:
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        if isinstance(self.answer, str):
+            return report(self.engine, self.answer)
+        return ParityReport(small(), {}, tuple(self.answer))
 
     def close(self) -> None:
         self.closed = True
@@ -60,8 +82,8 @@ class Certifier:
 
 def test_only_engines_that_pass_parity_go_through_the_gate() -> None:
     certifiers = [
-        Certifier("a", {"passed": True}),
-        Certifier("b", {"passed": False, "status": "diverges", "reason": "at update"}),
+        Certifier("a", "certified"),
+        Certifier("b", "diverges"),
         Certifier("c", EngineFailed("it burst")),
         Certifier("d", FrameworkMissing("jax not installed")),
     ]
@@ -72,7 +94,9 @@ def test_only_engines_that_pass_parity_go_through_the_gate() -> None:
         ("c", "failed"),
         ("d", "unavailable"),
     ]
-    assert gate.refused[0].reason == "at update"
+    assert gate.refused[0].reason == "parity diverges at update (fresh): a note"
+    assert gate.report is not None
+    assert [rung.engine for rung in gate.report.rungs] == [*"aaaabbbb"]
     assert all(certifier.closed for certifier in certifiers)
 
 
@@ -82,7 +106,7 @@ class Waiting:
     def __init__(self, engine: str) -> None:
         self.engine, self.ended = engine, threading.Event()
 
-    def certify(self) -> Mapping[str, Any]:
+    def certify(self) -> ParityReport:
         assert self.ended.wait(20)
         raise EngineFailed("ended")
 
@@ -98,7 +122,7 @@ def test_engines_are_certified_side_by_side_and_kept_in_their_order() -> None:
         if at.fraction > 0:
             slow.close()
 
-    gate = open_gate([slow, Certifier("b", {"passed": True})], tell, at_once=2)
+    gate = open_gate([slow, Certifier("b", "certified")], tell, at_once=2)
     assert (gate.passed, gate.refused[0].engine) == (("b",), "slow")
     assert [(at.engine, at.fraction) for at in said] == [("slow, b", 0.0), ("slow", 0.5)]
 
@@ -106,7 +130,7 @@ def test_engines_are_certified_side_by_side_and_kept_in_their_order() -> None:
 def test_a_lane_that_is_done_takes_the_last_engine_of_the_other() -> None:
     """The one engine of `y` is done while the first of `x` still works."""
     slow, said = Waiting("x:slow"), list[str]()
-    others = [Certifier(name, {"passed": True}) for name in ("x:next", "x:last", "y:only")]
+    others = [Certifier(name, "certified") for name in ("x:next", "x:last", "y:only")]
 
     def tell(at: Progress) -> None:
         said.append(at.engine or "")
@@ -122,11 +146,12 @@ class FakeProcess:
     def __init__(self, engine: str) -> None:
         self.engine, self.certified, self.closed = engine, list[str](), 0
 
-    def certify(self) -> Mapping[str, Any]:
+    def certify(self, asked: Certification) -> ParityReport:
+        assert asked is ASKED
         self.certified.append(self.engine)
         if self.engine == "x:bursts":
             raise EngineFailed("it burst")
-        return {"passed": True}
+        return report(self.engine)
 
     def close(self) -> None:
         self.closed += 1
@@ -141,7 +166,7 @@ def test_a_process_certifies_all_engines_of_its_backend_until_it_breaks() -> Non
 
     processes = Processes(start)
     names = ("x:a", "x:bursts", "x:b", "y:c", "x:d")
-    gate = open_gate([PooledCertifier(name, processes) for name in names], lambda _: None)
+    gate = open_gate([PooledCertifier(name, processes, ASKED) for name in names], lambda _: None)
     assert gate.passed == ("x:a", "x:b", "y:c", "x:d")
     assert [process.certified for process in started] == [
         ["x:a", "x:bursts"],
@@ -156,7 +181,7 @@ def test_a_process_certifies_all_engines_of_its_backend_until_it_breaks() -> Non
 def test_what_is_ended_before_it_began_certifies_nothing() -> None:
     started: list[FakeProcess] = []
     processes = Processes(lambda engine: started.append(FakeProcess(engine)) or started[-1])
-    certifier = PooledCertifier("x:a", processes)
+    certifier = PooledCertifier("x:a", processes, ASKED)
     certifier.close()
     with pytest.raises(EngineFailed, match="ended before"):
         certifier.certify()
@@ -175,70 +200,103 @@ def test_ctrl_c_at_the_gate_ends_every_process() -> None:
     assert all(each.ended.is_set() for each in waiting)
 
 
-def rung(engine: str, verdict: Verdict, precision: Any = "float32") -> Rung:
-    return Rung("update", engine, precision, verdict, None, None, "a note")
-
-
-def passing(engine: str, precision: Any = "float32") -> tuple[Rung, ...]:
-    """The rungs that a pass rests on."""
-    names = ("forward", "loss", "gradients", "update (fresh)")
-    return tuple(Rung(name, engine, precision, "certified", 0.5, None, "") for name in names)
-
-
-def test_a_report_at_hand_opens_the_gate_in_its_own_precision_only() -> None:
-    experiment = small()
-    report = ParityReport(
-        experiment,
-        {},
-        (
-            *passing("a"),
-            rung("a", "explained"),
-            rung("a", "diverges", "float64"),
-            rung("b", "diverges"),
-            *passing("c", "float64"),
-            rung("d", "not run"),
-            *passing("e"),
-            replace(rung("e", "out of range"), beyond_step=6),
-            *passing("f")[1:],
-        ),
-    )
-    gate = gate_of_report(report, experiment, ["a", "b", "c", "d", "e", "f"])
+def test_the_gate_judges_in_the_experiments_own_precision_and_keeps_the_others() -> None:
+    rungs = {
+        "a": [*passing("a"), rung("a", "explained"), rung("a", "diverges", "float64")],
+        "b": [rung("b", "diverges"), *passing("b", "float64")],
+        "c": passing("c", "float64"),
+        "d": [rung("d", "not run")],
+        "e": [],
+        "f": [*passing("f"), replace(rung("f", "out of range"), beyond_step=6)],
+        "g": passing("g")[1:],
+    }
+    told: list[ParityReport] = []
+    certifiers = [Certifier(name, own) for name, own in rungs.items()]
+    gate = open_gate(certifiers, lambda _: None, on_report=told.append)
     assert gate.passed == ("a",)
-    assert [entry.status for entry in gate.refused] == [
-        "diverges",
-        "failed",
-        "failed",
-        "out of range",
-        "vacuous",
+    assert [(entry.engine, entry.status) for entry in gate.refused] == [
+        ("b", "diverges"),
+        ("c", "failed"),
+        ("d", "failed"),
+        ("e", "failed"),
+        ("f", "out of range"),
+        ("g", "vacuous"),
     ]
-    reasons = [entry.reason for entry in gate.refused]
-    assert reasons[0] == "parity diverges at update: a note"
-    assert reasons[2] == "parity not run at update: a note"
-    assert reasons[3].startswith(
+    reasons = {entry.engine: entry.reason for entry in gate.refused}
+    assert reasons["b"] == "parity diverges at update (fresh): a note"
+    assert reasons["c"] == "parity: no rung was judged"
+    assert reasons["d"] == "parity not run at update (fresh): a note"
+    assert reasons["f"].startswith(
         "the training itself leaves the range of float32 at step 6; parity holds up to there; lower"
     )
-    assert "no evidence for forward: forward not judged (f float32)" in reasons[4]
-    with pytest.raises(BadInput, match="very experiment"):
-        gate_of_report(report, small(seed=1), ["a"])
+    assert "no evidence for forward: forward not judged (g float32)" in reasons["g"]
+    assert gate.report is not None
+    precisions = [each.precision for each in gate.report.rungs]
+    assert precisions == sorted(precisions)  # float32, then float64
+    assert [each.rungs for each in told] == [tuple(own) for own in rungs.values()]
+
+
+def test_an_engine_certified_in_parts_passes_if_its_own_precision_does_and_nothing_breaks() -> None:
+    parts = [
+        Certifier("a", passing("a")),
+        Certifier("b", passing("b")),
+        Certifier("a", [rung("a", "diverges", "float64")]),
+        Certifier("b", EngineFailed("it burst")),
+    ]
+    said: list[str | None] = []
+    gate = open_gate(parts, lambda at: said.append(at.engine), at_once=2)
+    assert gate.passed == ("a",)
+    assert [(entry.engine, entry.reason) for entry in gate.refused] == [
+        ("b", "parity could not be judged: it burst")
+    ]
+    assert gate.report is not None
+    assert [each.verdict for each in gate.report.rungs] == [*["certified"] * 8, "diverges"]
+    assert set(said) <= {"a", "b", "a, b", "b, a"}  # an engine is named once
+
+
+def test_reports_of_several_processes_are_one_with_all_their_backends() -> None:
+    def of(name: str, load: float, *idle: str) -> ParityReport:
+        surroundings = {"load": load, "backends": {name: {"v": 1}}}
+        return replace(report(name), environment=surroundings, not_exercised=idle)
+
+    assert together([]) is None
+    found = together([of("x", 0.5, "clipping"), of("y", 0.75, "clipping", "decay")])
+    assert found is not None
+    assert found.environment == {"load": 0.5, "backends": {"x": {"v": 1}, "y": {"v": 1}}}
+    assert found.not_exercised == ("clipping", "decay")
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "message"),
+    ("options", "message"),
     [
-        ({"engines": ["torch:eagre"]}, UnknownEngine, "did you mean torch:eager"),
-        ({"engines": []}, BadInput, "engines: none given"),
-        ({"threads": 0}, BadInput, "threads: 0 given"),
-        ({"threads": 10_000}, BadInput, "threads: 10000 given"),
-        ({"seconds": 0.0}, BadInput, "seconds: 0.0 given"),
-        ({"seconds": float("nan")}, BadInput, "seconds: nan given"),
-        ({"seed": -1}, BadInput, "seed: -1 given"),
+        ({"threads": 0}, "threads: 0 given"),
+        ({"threads": 10_000}, "threads: 10000 given"),
+        ({"seconds": 0.0}, "seconds: 0.0 given"),
+        ({"seconds": float("nan")}, "seconds: nan given"),
+        ({"seed": -1}, "seed: -1 given"),
+        ({"batch_sizes": (8,)}, "allowed are two or more of 1 to 100"),
+        ({"batch_sizes": (8, 101)}, "batch sizes: 8, 101 given"),
     ],
 )
-def test_bad_input_is_refused_before_anything_starts(
-    options: dict[str, Any], kind: type[Exception], message: str
+def test_conditions_that_make_no_sense_are_refused_before_anything_starts(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        measure(small(), conditions=Conditions(**options))
+
+
+@pytest.mark.parametrize(
+    ("engines", "kind", "message"),
+    [
+        (["torch:eagre"], UnknownEngine, "did you mean torch:eager"),
+        ([], BadInput, "engines: none given"),
+    ],
+)
+def test_unknown_engines_are_refused_before_anything_starts(
+    engines: list[str], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
-        measure(small(), **options)
+        measure(small(), engines=engines)
 
 
 def test_draws_that_parity_cannot_judge_are_refused() -> None:
@@ -248,7 +306,12 @@ def test_draws_that_parity_cannot_judge_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def result() -> TimingResult:
-    return measure(small(), engines=list(reversed(ENGINES)), threads=1, seconds=0.5, unchecked=True)
+    return measure(
+        small(),
+        engines=list(reversed(ENGINES)),
+        conditions=Conditions(threads=1, seconds=0.5),
+        certification=None,
+    )
 
 
 @frameworks
@@ -334,6 +397,39 @@ def test_the_longest_names_and_figures_are_not_cut_short(result: TimingResult, w
 def test_an_engine_nobody_can_run_here_leaves_a_reason(result: TimingResult) -> None:
     assert command.exit_code(result) == 0
     device = "cuda" if sys.platform == "darwin" else "mps"
-    absent = measure(small(device=device), engines=ENGINES, seconds=0.5, unchecked=True)
+    absent = measure(small(device=device), engines=ENGINES, conditions=SHORT, certification=None)
     assert {engine.status for engine in absent.engines} == {"unavailable"}
     assert all(device in engine.reason for engine in absent.engines)
+
+
+@frameworks
+def test_certified_engines_are_timed_and_their_report_is_kept() -> None:
+    told: list[ParityReport] = []
+    found = measure(
+        small(training__epochs=1),
+        engines=ENGINES,
+        conditions=replace(SHORT, warm_start=True),
+        certification=Certification(("float64",), steps=1, whole=True),
+        on_report=told.append,
+    )
+    assert [(engine.engine, engine.status) for engine in found.engines] == [
+        ("torch:eager", "measured"),
+        ("flax:jit", "measured"),
+    ]
+    assert found.parity is not None
+    assert found.parity.passed
+    pairs = list(dict.fromkeys((each.engine, each.precision) for each in found.parity.rungs))
+    assert sorted(pairs) == [(name, p) for name in sorted(ENGINES) for p in ("float32", "float64")]
+    assert {rung.rung for rung in found.parity.rungs if rung.engine == "flax:jit"} >= {
+        name for name, _ in LADDER if not name.startswith("update")
+    }
+    assert {each.rungs[0].engine for each in told} == set(ENGINES)
+    assert set(found.parity.environment["backends"]) == {"torch", "flax"}
+    starts = {engine.engine: (engine.cold_start, engine.warm_start) for engine in found.engines}
+    for cold, warm in starts.values():
+        assert cold is not None
+        assert warm is not None
+        assert cold.compilations == warm.compilations
+    entry = found.to_json()["engines"][1]
+    assert entry["result_s"] > entry["cold_start_s"] > 0
+    assert entry["warm_result_s"] > entry["warm_start_s"] > 0

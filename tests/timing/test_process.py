@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,14 +18,18 @@ import pytest
 
 from twofold.environment import usable_cpus
 from twofold.errors import DeviceUnavailable, EngineFailed, FrameworkMissing
+from twofold.experiment import Experiment
+from twofold.parity.verdict import Explanation, Worst
 from twofold.timing import worker
 from twofold.timing.process import ProcessWorker, worker_environment
-from twofold.timing.protocol import Limits, Opened
+from twofold.timing.protocol import Certification, Limits, Opened
 
 CPU = usable_cpus()[0]  # not always 0: a container may have been given others
 
 SCRIPT = """
-import json, os, signal, sys, time
+import json, math, os, signal, sys, time
+from twofold.experiment import Experiment
+from twofold.parity.verdict import Explanation, ParityReport, Rung, Worst
 from twofold.errors import DeviceUnavailable, FrameworkMissing
 from twofold.timing import worker
 
@@ -45,7 +51,11 @@ class Fake:
         threads = os.environ["OMP_NUM_THREADS"]
         return dict(affinity=sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
                     else None, threads=threads, stdin=sys.stdin.read())
-    def certify(self, experiment, engine): return dict(passed=True, status="failed", reason="")
+    def certify(self, experiment, engine, precisions, steps, whole):
+        rung = Rung("update", engine, precisions[0], "diverges", math.inf,
+                    Worst("loss", (0, 1), math.nan, 1.0, 0.5), f"{{steps}} {{whole}}",
+                    Explanation("a", "b", "c", "d", 2.0), ("said", "more"))
+        return ParityReport(Experiment(), {{"backends": {{}}}}, (rung,)).to_json()
 
 worker.confine(os.environ[worker.CPUS_VARIABLE])
 worker.serve(Fake(), *worker.protected_streams())
@@ -78,7 +88,21 @@ def test_answers_come_through_whatever_libraries_print(start: Start) -> None:
     assert process.open() == Opened(0.1, 0.2, 8, False, 1e-7)
     assert process.first_step().seconds == 0.5
     assert process.block(20).step_s == pytest.approx(1e-3)
-    assert process.certify()["passed"] is True
+
+
+def test_a_report_comes_through_whole_with_numbers_that_are_not_finite(start: Start) -> None:
+    asked = Certification(("float64",), steps=7, whole=True)
+    report = start().certify(asked)
+    (rung,) = report.rungs
+    assert report.experiment == Experiment()
+    assert (rung.engine, rung.precision, rung.note) == ("torch:eager", "float64", "7 True")
+    assert rung.worst_ratio == math.inf
+    assert rung.worst is not None
+    assert math.isnan(rung.worst.computed)
+    assert replace(rung.worst, computed=0.0) == Worst("loss", (0, 1), 0.0, 1.0, 0.5)
+    assert rung.explanation == Explanation("a", "b", "c", "d", 2.0)
+    assert rung.diagnosis == ("said", "more")
+    assert not report.engine_passed("torch:eager")
 
 
 def test_the_worker_is_confined_and_reads_nothing_but_commands(start: Start) -> None:

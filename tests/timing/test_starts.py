@@ -17,6 +17,7 @@ from twofold.timing import summary
 from twofold.timing.harness import measure_rounds
 from twofold.timing.process import with_built
 from twofold.timing.result import ColdStart, EngineTiming, Noise, TimingResult
+from twofold.timing.statistics import Interval
 
 UNKNOWN = ColdStart(1.0, 2.0, 3.0, 1)
 KNOWN = ColdStart(1.23, 0.456, 17.8, 1, trace_s=0.0612, compile_s=17.1, built_in_open_s=0.1)
@@ -63,6 +64,8 @@ def test_an_engine_that_builds_nothing_runs_at_once() -> None:
 def test_later_building_is_not_the_starts() -> None:
     start = start_of(compiles=lambda call: call < 3, trace_s=0.1)
     assert (start.trace_s, start.compile_s) == pytest.approx((0.1, 0.4))
+    assert start.later_build_s == pytest.approx(1.0)
+    assert sum(parts_of(start)) == pytest.approx(start.total_s)
 
 
 def test_parts_that_come_out_longer_than_their_whole_are_cut_to_it() -> None:
@@ -85,8 +88,8 @@ def test_an_answer_carries_its_building_or_leaves_it_out(built: Any) -> None:
     assert with_built(answer).get("built") == expected
 
 
-def shown(width: int, *engines: EngineTiming) -> str:
-    result = TimingResult(
+def result_of(*engines: EngineTiming, steps: int | None = None) -> TimingResult:
+    return TimingResult(
         experiment=Experiment(),
         environment={},
         unchecked=False,
@@ -98,7 +101,12 @@ def shown(width: int, *engines: EngineTiming) -> str:
         ratios=(),
         noise=Noise(None, None),
         warnings=(),
+        steps=steps,
     )
+
+
+def shown(width: int, *engines: EngineTiming) -> str:
+    result = result_of(*engines)
     stream = io.StringIO()
     narrow = width < 100
     print_starts(result, Console(file=stream, width=width, highlight=False), narrow=narrow)
@@ -112,6 +120,28 @@ def test_both_starts_are_shown_and_add_up_to_the_total() -> None:
     assert "flax:jit empty 1.23 s 356 ms 61.2 ms 17.1 s 739 ms 19.5 s" in rows
     assert "full 1.23 s 356 ms 61.2 ms 2.1 s 739 ms 4.49 s" in rows
     assert "not known" not in text
+
+
+def test_the_time_to_a_result_stands_apart_for_both_caches() -> None:
+    """1.25 s or 0.5 s to the end of the first step, 0.25 s or nothing for another program, then 99
+    steps of 10 ms: 2.49 s or 1.49 s.
+    """
+    cold = ColdStart(0.75, 0.25, 0.25, 1, 0.0, 0.125, 0.0, later_build_s=0.25)
+    warm = ColdStart(0.25, 0.125, 0.125, 1)
+    step = Interval(0.01, 0.009, 0.011)
+    engines = (
+        EngineTiming("a", "measured", cold_start=cold, warm_start=warm, step_s=step),
+        EngineTiming("b", "measured", cold_start=cold, step_s=step),
+        EngineTiming("c", "failed", cold_start=cold, warm_start=warm),
+    )
+    times = [
+        (entry["result_s"], entry["warm_result_s"])
+        for entry in result_of(*engines, steps=100).to_json()["engines"]
+    ]
+    to_result = pytest.approx(2.49)
+    assert times == [(to_result, pytest.approx(1.49)), (to_result, None), (None, None)]
+    varying = replace(result_of(*engines, steps=100), batch_sizes=(8, 16))
+    assert {entry["result_s"] for entry in varying.to_json()["engines"]} == {None}
 
 
 def test_what_is_not_known_is_a_dash_and_nothing_is_a_nought() -> None:

@@ -118,7 +118,10 @@ class FakeWorker:
         return timed_block(self.session, steps, self.clock)
 
     def describe(self) -> Mapping[str, Any]:
-        return {"peak_memory_bytes": 1_000_000, "compilations": self.session.compiled}
+        known = {"peak_memory_bytes": 1_000_000, "compilations": self.session.compiled}
+        if self.built_in_open is None:
+            return known
+        return {**known, "built": self.built_in_open + self.session.built}
 
     def processor_seconds(self) -> float:
         return 0.0

@@ -12,6 +12,7 @@ from typing import Any, Final
 from comparisons.claims.claim import Findings
 from twofold import Experiment
 from twofold.backends import engine_names
+from twofold.timing.conditions import Conditions
 from twofold.timing.measure import measure
 
 CANDIDATES: Final = (
@@ -66,7 +67,9 @@ def timing(size: Size, engines: Sequence[str], seconds: float) -> dict[str, Any]
         data__batch_size=size.batch,
         data__drop_last=True,
     )
-    result = measure(experiment, engines=engines, seconds=seconds, unchecked=True)
+    result = measure(
+        experiment, engines=engines, conditions=Conditions(seconds=seconds), certification=None
+    )
     return {"batch": size.batch, "width": size.width, "timing": slim(result.to_json())}
 
 

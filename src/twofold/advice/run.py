@@ -13,8 +13,9 @@ from twofold.advice.sweep import quick_engines
 from twofold.backends import default_engines
 from twofold.experiment import Device
 from twofold.timing.clock import SystemClock, seconds_since
+from twofold.timing.conditions import checked_cpus
 from twofold.timing.load import busy_seconds
-from twofold.timing.measure import REFERENCE, checked_cpus, checked_engines, missing_framework
+from twofold.timing.measure import REFERENCE, checked_engines, missing_framework
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import Limits
 

@@ -120,9 +120,10 @@ def _check(experiment: Experiment, advice: Advice, console: Console) -> None:
     """Time the best candidates and compare."""
     from twofold.cli.time import FAILED, watched
     from twofold.cli.time_details import seconds
+    from twofold.timing.conditions import Conditions
 
     candidates = [item.engine for item in advice.predictions[:MEASURED_ENGINES]]
-    result = watched(experiment, 10.0, engines=candidates)
+    result = watched(experiment, candidates, Conditions(seconds=10.0))
     times = {}
     for engine in result.engines:
         pace = engine.pace

@@ -12,6 +12,8 @@ from twofold.commands import INTERRUPTED
 if TYPE_CHECKING:
     from twofold.experiment import Experiment
 
+OUT = Path("results") / "sweep.json"
+
 
 def sweep(
     spec: Annotated[
@@ -36,7 +38,7 @@ def sweep(
     ] = False,
     out: Annotated[
         Path, typer.Option(help="Result file; a sweep in it is gone on with.", metavar="FILE")
-    ] = Path("sweep.json"),
+    ] = OUT,
     figures: Annotated[
         Path | None, typer.Option(help="Folder for the charts; default that of --out.")
     ] = None,
@@ -52,8 +54,10 @@ def sweep(
     from twofold.advice.sweep_charts import write_charts
     from twofold.cli.time import asked_engines, parse_numbers
     from twofold.files import require_writable
-    from twofold.timing.measure import checked_cpus
+    from twofold.timing.conditions import checked_cpus
 
+    if out == OUT:
+        out.parent.mkdir(exist_ok=True)
     require_writable("--out", out)
     names = list(asked_engines(engines) or quick_engines(backends.default_engines()))
     axes = Axes(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,7 @@ from twofold.commands import INTERRUPTED
 
 if TYPE_CHECKING:
     from twofold.experiment import Experiment
+    from twofold.timing.conditions import Conditions
     from twofold.timing.result import TimingResult
 
 DIVERGES, NOTHING_SHOWN, FAILED = 1, 2, 3
@@ -77,21 +79,20 @@ def time(
     from twofold import specfile
     from twofold.cli.time_view import print_result
     from twofold.files import require_writable
+    from twofold.timing.conditions import Conditions
 
     names = asked_engines(engines)
     experiment = specfile.load(spec, tuple(changes or ()))
     require_writable("--json", json)
-    result = watched(
-        experiment,
-        seconds,
-        engines=names,
+    conditions = Conditions(
         threads=threads,
         cpus=parse_numbers("--cpus", cpus) if cpus is not None else None,
-        unchecked=unchecked,
+        seconds=seconds,
         batch_sizes=parse_numbers("--batch-sizes", batch_sizes) if batch_sizes else (),
         warm_start=warm_cache,
         processes=processes,
     )
+    result = watched(experiment, names, conditions, checked=not unchecked)
     _refuse_if_nothing_can_run(result)
     if json is not None:
         from twofold.results import write_json
@@ -158,12 +159,24 @@ def _refuse_if_nothing_can_run(result: TimingResult) -> None:
         raise DeviceUnavailable("\n".join(reasons))
 
 
-def watched(experiment: Experiment, seconds: float, **options: Any) -> TimingResult:
-    """`twofold.timing.measure` with these options, and a line that shows how far it is."""
+def watched(
+    experiment: Experiment,
+    engines: Sequence[str] | None,
+    conditions: Conditions,
+    *,
+    checked: bool = True,
+) -> TimingResult:
+    """`twofold.timing.measure`, and a line that shows how far it is."""
     from rich.console import Console
 
     from twofold.cli.time_view import ProgressLine
-    from twofold.timing.measure import measure
+    from twofold.timing.measure import CERTIFIED, measure
 
     with ProgressLine(experiment.name, Console(stderr=True, highlight=False)) as line:
-        return measure(experiment, seconds=seconds, on_progress=line.show, **options)
+        return measure(
+            experiment,
+            engines=engines,
+            conditions=conditions,
+            certification=CERTIFIED if checked else None,
+            on_progress=line.show,
+        )

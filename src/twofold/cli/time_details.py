@@ -80,7 +80,9 @@ def _legend(result: TimingResult, steps: int) -> str:
             "memory)"
         )
     if not result.batch_sizes:
-        lines.append(f"result: seconds from nothing to the end of {steps:,} steps")
+        lines.append(
+            f"result: seconds from nothing to the end of {steps:,} steps, all compiling included"
+        )
     return "\n".join(lines)
 
 

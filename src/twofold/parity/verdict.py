@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -223,3 +224,24 @@ def range_advice(experiment: Experiment) -> str:
     if experiment.optimizer.clip_norm is None:
         ways.append("set optimizer.clip_norm")
     return f"{', '.join(ways[:-1])} or {ways[-1]}" if len(ways) > 1 else ways[0]
+
+
+def report_from_json(value: Mapping[str, Any]) -> ParityReport:
+    """The report whose `to_json` this is; numbers that are not finite must be numbers still."""
+    return ParityReport(
+        Experiment.model_validate_json(json.dumps(value["experiment"])),
+        dict(value["environment"]),
+        tuple(_rung_from_json(entry) for entry in value["rungs"]),
+        tuple(value["not_exercised"]),
+    )
+
+
+def _rung_from_json(entry: Mapping[str, Any]) -> Rung:
+    worst, explanation = entry["worst"], entry["explanation"]
+    parts = {
+        "worst": worst and Worst(**{**worst, "index": tuple(worst["index"])}),
+        "explanation": explanation and Explanation(**explanation),
+        "diagnosis": tuple(entry["diagnosis"]),
+        "silent": tuple(entry["silent"]),
+    }
+    return Rung(**{**entry, **parts})

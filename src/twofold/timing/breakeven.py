@@ -11,7 +11,10 @@ from twofold.timing.statistics import Interval
 
 @dataclass(frozen=True)
 class Pace:
-    """What an engine needs: seconds to the end of the first step, seconds for each step after."""
+    """What an engine needs: seconds to the end of the first step, seconds for each step after.
+
+    `cold_start_s` holds all building, that of programs which only later steps need, too.
+    """
 
     engine: str
     cold_start_s: float

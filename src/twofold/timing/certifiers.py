@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, final
+from collections.abc import Callable
+from typing import Protocol, final
 
 from twofold.backends import backend_of
 from twofold.errors import EngineFailed
+from twofold.parity.verdict import ParityReport
+from twofold.timing.protocol import Certification
 
 
 class CertifyingProcess(Protocol):
@@ -15,7 +17,7 @@ class CertifyingProcess(Protocol):
 
     engine: str
 
-    def certify(self) -> Mapping[str, Any]:
+    def certify(self, asked: Certification) -> ParityReport:
         """As `gate.Certifier`, of the engine that is set."""
 
     def close(self) -> None:
@@ -58,20 +60,23 @@ class Processes:
 
 @final
 class PooledCertifier:
-    """Certifies one engine in a process that others may have used before."""
+    """Certifies one engine in a process that others may have used before.
 
-    def __init__(self, engine: str, processes: Processes) -> None:
+    `asked` names every precision that it is certified in.
+    """
+
+    def __init__(self, engine: str, processes: Processes, asked: Certification) -> None:
         self.engine = engine
-        self._processes = processes
+        self._processes, self._asked = processes, asked
         self._at_work: CertifyingProcess | None = None
         self._closed = False
 
-    def certify(self) -> Mapping[str, Any]:
-        """`passed`, and if not, `status` and `reason`; raises as an `EngineWorker` does."""
+    def certify(self) -> ParityReport:
+        """What parity says of the engine; raises as an `EngineWorker` does."""
         process = self._at_work = self._processes.take(self.engine)
         if self._closed:
             raise EngineFailed("ended before it began")
-        answer = process.certify()
+        answer = process.certify(self._asked)
         self._processes.give_back(process)
         self._at_work = None
         return answer

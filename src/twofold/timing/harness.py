@@ -6,7 +6,7 @@ It knows workers and a clock only, and no process, so that tests can drive it wi
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -21,6 +21,7 @@ from twofold.timing.subject import Block
 Status = Literal["measured", "failed", "unavailable", "diverges", "out of range", "vacuous"]
 """`diverges` and those after it: parity was judged and not shown; see `twofold.parity.verdict`."""
 Restart = Callable[[str], EngineWorker]
+Admit = Callable[[Sequence[str]], Collection[str]]
 
 FEWEST_ROUNDS: Final = 10
 LONGEST_STRETCH: Final = LOOKS[-1]
@@ -33,7 +34,9 @@ INTERRUPTED: Final = "interrupted before it was measured"
 class Run:
     """What became of one engine; `blocks` holds the steady state, one block for each round.
 
-    `warm_opened` and `warm_first` are of a second process that found the first one's compile cache.
+    `description` is what the engine said of itself after them. `warm_opened`, `warm_first` and
+    `warm_description` are of a second process that found the first one's compile cache, the last
+    after a block that is not timed: a long run may need more programs than its first step.
     """
 
     engine: str
@@ -47,11 +50,12 @@ class Run:
     description: dict[str, Any] = field(default_factory=dict)
     warm_opened: Opened | None = None
     warm_first: Block | None = None
+    warm_description: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """All runs, in the order of the workers, and how the measurement went.
+    """The runs of all that were admitted, in the order of the workers, and how it went.
 
     `quiet`: for each round whether others left the machine alone. `other_cores`: processors kept
     busy by others during the rounds, on average; None if unknown.
@@ -89,8 +93,12 @@ class Measurement:
         """Those that have not broken."""
         return [pair for pair in self.pairs if pair[1].status == "measured"]
 
-    def bring_up(self) -> None:
-        """Cold start and warm-up of each engine, alone, while the others are absent or idle."""
+    def bring_up(self, admit: Admit | None = None) -> None:
+        """Cold start and warm-up of each engine, alone, while the others are absent or idle.
+
+        Then `admit` is told which engines are there and says which of them go on; the others end
+        and are left out of `pairs`.
+        """
         total = len(self.pairs)
         for index, (worker, run) in enumerate(self.pairs):
             self.on_progress(Progress("cold start", run.engine, index / total))
@@ -98,6 +106,8 @@ class Measurement:
             if run.status == "measured":
                 self.on_progress(Progress("warm-up", run.engine, (index + 0.5) / total))
                 self._attempt(worker, run, self._warm_up)
+        if admit is not None and self.alive:
+            self._let_in(admit([run.engine for _, run in self.alive]))
 
     def run_rounds(self, seconds: float, seed: int) -> None:
         """Rounds of one block for each engine, in random order, until the time is spent.
@@ -139,18 +149,32 @@ class Measurement:
             self.on_progress(Progress("warm cache", run.engine, index / len(self.pairs)))
             worker.close()
             again = restart(run.engine)
+            assert run.steps_per_block is not None  # set by the warm-up
             try:
                 opened, first = again.open(), again.first_step()
+                again.block(run.steps_per_block)
+                description = dict(again.describe())
             except (EngineFailed, BadInput):
                 continue  # it ran before: what it says now is not its speed, and is left out
             finally:
                 again.close()
             run.warm_opened, run.warm_first = opened, first
+            run.warm_description = description
 
     def close(self) -> None:
         """End all workers."""
         for worker, _ in self.pairs:
             worker.close()
+
+    def _let_in(self, admitted: Collection[str]) -> None:
+        for worker, run in self.alive:
+            if run.engine not in admitted:
+                worker.close()
+        self.pairs = [
+            (worker, run)
+            for worker, run in self.pairs
+            if run.engine in admitted or run.status != "measured"
+        ]
 
     def _attempt(self, worker: EngineWorker, run: Run, action: Action) -> None:
         """Do something with a worker; if it breaks, that is this run's end, not the others'."""
@@ -217,20 +241,22 @@ def measure_rounds(
     clock: Clock,
     busy_seconds: Callable[[], float | None] = lambda: None,
     cores: int = 1,
+    admit: Admit | None = None,
     restart: Restart | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> Rounds:
     """Measure every worker; all of them are closed in the end.
 
-    `seconds` is what the rounds may take, cold starts and warm-up come on top. `restart` starts an
-    engine's process again with the compile cache of the first; None leaves that out. Ctrl-C ends
-    the measurement and keeps all rounds that were complete.
+    `seconds` is what the rounds may take, cold starts and warm-up come on top. `admit` says before
+    the rounds which engines go on; None lets all go on. `restart` starts an engine's process
+    again with the compile cache of the first; None leaves that out. Ctrl-C ends the measurement and
+    keeps all rounds that were complete.
     """
     pairs = [(worker, Run(worker.engine)) for worker in workers]
     measurement = Measurement(pairs, clock, on_progress, busy_seconds, cores)
     interrupted = False
     try:
-        measurement.bring_up()
+        measurement.bring_up(admit)
         measurement.run_rounds(seconds, seed)
         measurement.describe()
         if restart is not None:
@@ -242,7 +268,7 @@ def measure_rounds(
     for _, run in measurement.alive:
         if not run.blocks:
             run.status, run.reason = "failed", INTERRUPTED
-    runs = tuple(run for _, run in pairs)
+    runs = tuple(run for _, run in measurement.pairs)
     return Rounds(
         runs, measurement.seconds, measurement.other_cores, interrupted, measurement.quiet
     )

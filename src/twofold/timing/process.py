@@ -18,8 +18,9 @@ import psutil
 
 from twofold.build_time import BuildTime
 from twofold.errors import BadInput, DeviceUnavailable, EngineFailed, FrameworkMissing
+from twofold.parity.verdict import ParityReport, report_from_json
 from twofold.temporary import clear_leftovers, temporary_folder
-from twofold.timing.protocol import Limits, Opened
+from twofold.timing.protocol import Certification, Limits, Opened
 from twofold.timing.roofline import Roofline
 from twofold.timing.subject import Block
 from twofold.timing.worker import CPUS_VARIABLE
@@ -118,12 +119,15 @@ class ProcessWorker:
         return Block(**self._ask("block", self._limits.block_s, steps=steps, **slower))
 
     def describe(self) -> Mapping[str, Any]:
-        """`peak_memory_bytes`, `compilations` so far and `framework`."""
-        return self._ask("describe", self._limits.block_s)
+        """`peak_memory_bytes`, `compilations` and `built` so far and `framework`."""
+        return with_built(self._ask("describe", self._limits.block_s))
 
-    def certify(self) -> Mapping[str, Any]:
-        """`passed`, `status` and `reason` of the parity ladder, climbed in the process."""
-        return self._ask("certify", self._limits.parity_s, **self._subject())
+    def certify(self, asked: Certification) -> ParityReport:
+        """The report of the parity ladder, climbed in the process."""
+        how = {"precisions": asked.precisions, "steps": asked.steps, "whole": asked.whole}
+        return report_from_json(
+            self._ask("certify", self._limits.parity_s, **self._subject(), **how)
+        )
 
     def roofline(self, precision: str) -> Roofline:
         """What this machine can do at best, with the threads that engines get."""

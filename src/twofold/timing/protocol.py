@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from twofold.build_time import BuildTime
+from twofold.experiment import Precision
+from twofold.parity.subject import DEFAULT_STEPS
 from twofold.timing.subject import Block
 
 Phase = Literal["parity", "cold start", "warm-up", "rounds", "warm cache", "limits"]
@@ -37,6 +39,20 @@ class Limits:
     cold_s: float = 600.0
     block_s: float = 120.0
     parity_s: float = 900.0
+
+
+@dataclass(frozen=True)
+class Certification:
+    """What parity asks of an engine before it is timed.
+
+    `precisions`: those that the ladder is climbed in, beside the experiment's own; `steps`: of
+    step-locked training in float32; `whole`: with the last rung, export and import, which asks
+    nothing of what is timed.
+    """
+
+    precisions: tuple[Precision, ...] = ()
+    steps: int = DEFAULT_STEPS
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,7 @@ class EngineWorker(Protocol):
         """Some steps timed together."""
 
     def describe(self) -> Mapping[str, Any]:
-        """`peak_memory_bytes`, `compilations` so far and `framework`."""
+        """`peak_memory_bytes`, `compilations` and `built` so far and `framework`."""
 
     def processor_seconds(self) -> float:
         """Processor time that the process has used so far."""

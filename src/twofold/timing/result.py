@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from twofold.experiment import Experiment
+from twofold.parity.verdict import ParityReport
 from twofold.results import to_plain
 from twofold.timing.breakeven import BreakEven, Pace
 from twofold.timing.harness import Status
@@ -26,6 +27,8 @@ class ColdStart:
     tracing and compiling: together `trace_s` (Python to a graph) and `compile_s` (the graph to a
     program, or to one found in the cache), of which `built_in_open_s` while opening; None where
     nobody looked. `compilations`: how many programs the first step compiled or found in the cache.
+    `later_build_s`: tracing and compiling after the first step, of further programs that a long run
+    needs, such as a graph of several steps; it is no part of the start.
     """
 
     import_s: float
@@ -35,6 +38,7 @@ class ColdStart:
     trace_s: float | None = None
     compile_s: float | None = None
     built_in_open_s: float | None = None
+    later_build_s: float | None = None
 
     @property
     def total_s(self) -> float:
@@ -102,13 +106,21 @@ class EngineTiming:
 
     @property
     def pace(self) -> Pace | None:
-        """What a result takes; None where it was not measured."""
-        if self.status != "measured" or self.cold_start is None or self.step_s is None:
+        """What a result takes with an empty compile cache; None where it was not measured."""
+        return self._pace_from(self.cold_start)
+
+    @property
+    def warm_pace(self) -> Pace | None:
+        """What a result takes with a full compile cache; None where it was not measured."""
+        return self._pace_from(self.warm_start)
+
+    def _pace_from(self, start: ColdStart | None) -> Pace | None:
+        if self.status != "measured" or start is None or self.step_s is None:
             return None
-        return Pace(self.engine, self.cold_start.total_s, self.step_s)
+        return Pace(self.engine, start.total_s + (start.later_build_s or 0.0), self.step_s)
 
     def to_json(self) -> dict[str, Any]:
-        """The engine's entry in the schema `twofold.timing/1`."""
+        """The engine's entry in the schema `twofold.timing/1`, but for its times to a result."""
         starts = {"cold_start": self.cold_start, "warm_start": self.warm_start}
         parts = {name: start and start.to_json() for name, start in starts.items()}
         totals = {f"{name}_s": start and start.total_s for name, start in starts.items()}
@@ -152,7 +164,16 @@ class TimingResult:
     the first that was measured. `seconds`: what the rounds took. `quiet`: for each round whether
     others left the machine alone; figures come from quiet rounds where these are enough.
     `batch_sizes`: sizes that batches took in turn, empty for the experiment's own. `steps`: how
-    many the experiment asks for. `roofline`: None where the device is not the processor.
+    many the experiment asks for. `roofline`: None where the device is not the processor. `parity`:
+    what the gate was told of each engine that was certified; stored apart, in `twofold.parity/1`.
+
+    Two answers stand apart in the stored result. `step_s` of an engine is what a step takes in a
+    long run, where starting counts for nothing. `result_s` is the time to a result of the
+    experiment's own length: from nothing, with an empty compile cache, through `steps` steps
+    (`cold_start_s`, the start's `later_build_s`, and all steps but the first). `warm_result_s` is
+    the same with a full compile cache (of `warm_start`). Both leave out evaluation, reading data
+    and the smaller last batch of an epoch; both are None where a part was not measured, or batch
+    sizes vary; results stored earlier lack them.
     """
 
     experiment: Experiment
@@ -172,6 +193,7 @@ class TimingResult:
     work: Work | None = None
     roofline: Roofline | None = None
     break_evens: tuple[BreakEven, ...] = ()
+    parity: ParityReport | None = None
 
     @property
     def rounds(self) -> int:
@@ -223,9 +245,19 @@ class TimingResult:
                 "roofline": asdict(self.roofline) if self.roofline else None,
                 "break_evens": [asdict(item) for item in self.break_evens],
                 "warnings": self.warnings,
-                "engines": [engine.to_json() for engine in self.engines],
+                "engines": [
+                    {**engine.to_json(), **self._times_to_result(engine)} for engine in self.engines
+                ],
                 "ratios": [asdict(ratio) for ratio in self.ratios],
             },
             non_finite="refuse",
         )
         return plain
+
+    def _times_to_result(self, engine: EngineTiming) -> dict[str, float | None]:
+        """`result_s` and `warm_result_s` of an engine."""
+        steps = None if self.batch_sizes else self.steps
+        paces = {"result_s": engine.pace, "warm_result_s": engine.warm_pace}
+        return {
+            name: pace.time_to(steps) if pace and steps else None for name, pace in paces.items()
+        }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from twofold.timing.harness import FEWEST_ROUNDS, Rounds, Run
 from twofold.timing.protocol import Opened
@@ -41,8 +41,8 @@ def engine_timing(run: Run, seed: int, quiet: Sequence[bool] = ()) -> EngineTimi
         engine=run.engine,
         status=run.status,
         reason=run.reason,
-        cold_start=_start(run.opened, first),
-        warm_start=_start(run.warm_opened, run.warm_first),
+        cold_start=_start(run.opened, first, description),
+        warm_start=_start(run.warm_opened, run.warm_first, run.warm_description),
         step_s=step,
         samples_s=samples,
         processes=processes if any(processes) else (),
@@ -59,16 +59,24 @@ def engine_timing(run: Run, seed: int, quiet: Sequence[bool] = ()) -> EngineTimi
     )
 
 
-def _start(opened: Opened | None, first: Block | None) -> ColdStart | None:
+def _start(
+    opened: Opened | None, first: Block | None, later: Mapping[str, Any]
+) -> ColdStart | None:
+    """The parts of a start; `later` is what the engine said of itself after more steps."""
     if opened is None or first is None:
         return None
     start = ColdStart(opened.import_s, opened.open_s, first.seconds, first.compilations)
     if opened.built is None or first.built is None:
         return start
     in_open, in_first = opened.built.within(opened.open_s), first.built.within(first.seconds)
-    both = in_open + in_first
+    both, built = in_open + in_first, later.get("built")
+    more = None if built is None else built - opened.built - first.built
     return replace(
-        start, trace_s=both.trace_s, compile_s=both.compile_s, built_in_open_s=in_open.total_s
+        start,
+        trace_s=both.trace_s,
+        compile_s=both.compile_s,
+        built_in_open_s=in_open.total_s,
+        later_build_s=None if more is None else max(0.0, more.total_s),
     )
 
 

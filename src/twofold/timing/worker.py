@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 if TYPE_CHECKING:
+    from twofold.experiment import Precision
     from twofold.session import Session
     from twofold.timing.subject import Steps, TrainingLength
 
@@ -163,7 +164,9 @@ class Worker:
         return asdict(roofline.measure_roofline(precision, threads, clock.SystemClock()))
 
     def describe(self) -> Answer:
-        """Peak memory, compilations so far, and what the backend says about its framework."""
+        """Peak memory, compilations and building so far, and what the backend says of itself."""
+        from dataclasses import asdict
+
         from twofold import backends
         from twofold.results import to_plain
         from twofold.timing import subject
@@ -173,28 +176,31 @@ class Worker:
         return {
             "peak_memory_bytes": subject.peak_memory_bytes(),
             "compilations": session.compilations(),
+            "built": asdict(session.build_time()),
             "framework": to_plain(backends.probe(owner)),
         }
 
-    def certify(self, experiment: str, engine: str) -> Answer:
-        """Climb the parity ladder in the experiment's precision; says why if it is not passed.
+    def certify(
+        self, experiment: str, engine: str, precisions: Sequence[Precision], steps: int, whole: bool
+    ) -> Answer:
+        """Climb the parity ladder; answers the report, as `ParityReport.to_json` has it.
 
-        Its last rung, export and import, asks nothing of what is timed and is left out.
+        Unless `whole`, its last rung, export and import, is left out: it asks nothing of what is
+        timed.
         """
         from twofold.experiment import Experiment
         from twofold.parity.certify import certify
-        from twofold.parity.rungs import WITHOUT_EXPORT
-        from twofold.timing.gate import reason_against, status_of
+        from twofold.parity.rungs import LADDER, WITHOUT_EXPORT
+        from twofold.results import to_plain
 
-        given = Experiment.model_validate_json(experiment)
         report = certify(
-            given, engines=[engine], precisions=[given.precision], ladder=WITHOUT_EXPORT
+            Experiment.model_validate_json(experiment),
+            engines=[engine],
+            precisions=precisions,
+            steps=steps,
+            ladder=LADDER if whole else WITHOUT_EXPORT,
         )
-        return {
-            "passed": report.passed,
-            "status": status_of(report),
-            "reason": reason_against(report),
-        }
+        return {**report.to_json(), "environment": to_plain(report.environment)}
 
     def _opened(self) -> Session:
         if self._session is None:
