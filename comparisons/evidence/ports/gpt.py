@@ -171,9 +171,7 @@ def torch_side(plan: Plan, seed: int) -> port.Torch:
     """The side of PyTorch."""
     torch.manual_seed(seed)
     module = Gpt(plan)
-    return port.Torch(
-        module, call=_call(plan), loss=torch_loss(plan), **torch_optimizer(plan)
-    )
+    return port.Torch(module, call=_call(plan), loss=torch_loss(plan), **torch_optimizer(plan))
 
 
 # Flax NNX

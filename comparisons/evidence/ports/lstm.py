@@ -226,7 +226,5 @@ def batches(plan: Plan, seed: int) -> list[dict[str, Any]]:
     for _ in range(2):
         tokens = numbers.integers(1, plan.get("words", 9), (rows, time))
         tokens[: rows // 2, -2:] = 0
-        made.append(
-            {"tokens": tokens, "labels": numbers.integers(0, plan.get("classes", 3), rows)}
-        )
+        made.append({"tokens": tokens, "labels": numbers.integers(0, plan.get("classes", 3), rows)})
     return made

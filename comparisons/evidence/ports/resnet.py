@@ -141,7 +141,11 @@ class ResNet(nn.Module):
             x = functional.avg_pool2d(x, 3, 2, 1, count_include_pad=how.pool == "average")
         x = self.block2(self.block1(x))
         size = x.shape[2] // 2
-        x = functional.avg_pool2d(x, size) if how.last == "average" else functional.max_pool2d(x, size)
+        x = (
+            functional.avg_pool2d(x, size)
+            if how.last == "average"
+            else functional.max_pool2d(x, size)
+        )
         if how.flatten == "hwc":
             x = x.permute(0, 2, 3, 1)
         elif how.flatten == "cwh":
