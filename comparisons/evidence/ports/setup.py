@@ -47,8 +47,8 @@ class Architecture(Protocol):
         """Batches as PyTorch takes them."""
 
 
-def pair_of(setup: Setup) -> port.Pair:
-    """The pair that a setup describes. Raises ValueError for settings that nobody reads."""
+def pair_of(setup: Setup) -> tuple[port.Pair, list[Plan]]:
+    """The pair that a setup describes, and the plans of both sides, which tell what was read."""
     architecture = find(setup.architecture)
     frameworks = setup.meeting.split("->")
     sides, plans = [], []
@@ -64,13 +64,14 @@ def pair_of(setup: Setup) -> port.Pair:
             batches = [{**b, "x": b["x"].transpose(0, 2, 3, 1)} for b in batches]
         if frameworks[0] != frameworks[1]:
             layouts = {"x": LAYOUT if frameworks[0] == "torch" else BACK}
-    return port.Pair(
+    pair = port.Pair(
         sides[0],
         sides[1],
         batches=batches,
         layouts=layouts,
         weights="auto" if setup.weights is None else setup.weights,
     )
+    return pair, plans
 
 
 def find(name: str) -> Architecture:
