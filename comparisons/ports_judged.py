@@ -54,7 +54,9 @@ def main(arguments: list[str] | None = None, by: Judge = judge) -> int:
         _run(folder / "bugs.json", ask, end, again=given.again)
     if given.correct and not given.score:
         first, last = (int(part) for part in given.correct.split(":"))
-        asked = [(str(s), lambda s=s: correct_row(random_ports.draw(s), by)) for s in range(first, last)]  # fmt: skip  # noqa: E501
+        asked = [
+            (str(s), lambda s=s: correct_row(random_ports.draw(s), by)) for s in range(first, last)
+        ]
         _run(folder / f"correct-{first:05d}.json", asked, end, again=given.again)
     return _score(folder)
 

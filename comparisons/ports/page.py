@@ -40,7 +40,11 @@ def _table(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
     lines += ["|---|---|---|---|---|---|---|"]
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2g}"
-        cause = row["cause"] or (row["note"] if not row["outcome"].startswith("the same function") or "explained" in row["outcome"] else "")  # fmt: skip  # noqa: E501
+        cause = row["cause"] or (
+            row["note"]
+            if not row["outcome"].startswith("the same function") or "explained" in row["outcome"]
+            else ""
+        )
         cells = (row["name"], row["arguments"], row["outcome"], ratio, row["rung"], row["place"])
         lines.append("| " + " | ".join(_cell(str(c)) for c in (*cells, cause)) + " |")
     lines.append("")

@@ -9,8 +9,15 @@ from typing import Any, Final, Literal, final
 from comparisons.evidence.ports.setup import Setup
 
 KINDS: Final = (
-    "weights", "constants", "modes", "shapes", "loss", "optimizer", "schedule", "data",
-)  # fmt: skip
+    "weights",
+    "constants",
+    "modes",
+    "shapes",
+    "loss",
+    "optimizer",
+    "schedule",
+    "data",
+)
 OUTSIDE: Final = ("loss", "steps", "inputs")
 """Places that are no module: the loss, the optimizer and its schedule, what feeds the model."""
 
