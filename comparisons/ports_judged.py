@@ -6,7 +6,8 @@
 
 The mistakes stand in `comparisons.evidence.ports.bugs`; correct ports are drawn at random by seed.
 Every answer is stored when it is there, and a run that was stopped goes on where it was; `--again`
-asks for all of them anew. Each form prints the score of what is stored. Exit codes: 0 the judge is
+asks for all of them anew. Compiling takes most of the time; JAX_DISABLE_MOST_OPTIMIZATIONS=1 makes
+it faster, and the result says so. Each form prints the score of what is stored. Exit codes: 0 the judge is
 as good as it should be, 1 it is not, 2 bad input.
 """
 
@@ -49,8 +50,11 @@ def main(arguments: list[str] | None = None, by: Judge = judge) -> int:
     folder = given.out or (STORED if given.store else RUNS) / NAME
     end = None if given.minutes is None else time.monotonic() + 60 * given.minutes
     if given.bugs and not given.score:
+        controls = {} if given.again else _controls(folder / "bugs.json")
         chosen = [bug for bug in catalogue() if given.only in f"{bug.kind} {bug.name}"]
-        ask = [(_bug_key(b.architecture, b.name), lambda b=b: bug_row(b, by)) for b in chosen]
+        ask = [
+            (_bug_key(b.architecture, b.name), lambda b=b: bug_row(b, by, controls)) for b in chosen
+        ]
         _run(folder / "bugs.json", ask, end, again=given.again)
     if given.correct and not given.score:
         first, last = (int(part) for part in given.correct.split(":"))
@@ -59,6 +63,19 @@ def main(arguments: list[str] | None = None, by: Judge = judge) -> int:
         ]
         _run(folder / f"correct-{first:05d}.json", asked, end, again=given.again)
     return _score(folder)
+
+
+def _controls(path: Path) -> dict[str, dict[str, Any]]:
+    """Stored answers for pairs without a mistake."""
+    rows = read_json(path, SCHEMA)["rows"].values() if path.exists() else ()
+    return {
+        row["control_of"]: {
+            "outcome": row["control"],
+            "ratio": row["control_ratio"],
+            "note": row["control_note"],
+        }
+        for row in rows
+    }
 
 
 def _bug_key(architecture: str, name: str) -> str:
@@ -84,11 +101,19 @@ def _run(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             rows[key] = trial()
-        write_json(path, {"schema": SCHEMA, "rows": rows, "environment": environment.describe()})
+        write_json(path, {"schema": SCHEMA, "rows": rows, "environment": _environment()})
         print(f"{key}: {_told(rows[key])}", flush=True)
         asked += 1
         if asked % FORGET_EVERY == 0:
             _forget()
+
+
+def _environment() -> dict[str, Any]:
+    """This machine, and whether XLA was told to compile fast rather than well."""
+    import jax
+
+    quick = bool(jax.config.jax_disable_most_optimizations)
+    return {**environment.describe(), "xla_optimizations": "few" if quick else "all"}
 
 
 def _told(row: dict[str, Any]) -> str:

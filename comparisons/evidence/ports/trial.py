@@ -35,6 +35,7 @@ class Answer:
     note: str = ""
 
 
+Row = dict[str, Any]
 Judge = Callable[[port.Pair, int], Answer]
 
 
@@ -59,7 +60,7 @@ def judge(pair: port.Pair, steps: int) -> Answer:
     )
 
 
-def ask(setup: Setup, by: Judge) -> dict[str, Any]:
+def ask(setup: Setup, by: Judge) -> Row:
     """What a judge answers for a setup, as a row; its refusal is an outcome too."""
     started = time.perf_counter()
     try:
@@ -84,13 +85,18 @@ def ask(setup: Setup, by: Judge) -> dict[str, Any]:
     }
 
 
-def bug_row(bug: Bug, by: Judge) -> dict[str, Any]:
+def bug_row(bug: Bug, by: Judge, controls: dict[str, Row] | None = None) -> Row:
     """The answer for a planted mistake and for the same pair without it, and what of it is right.
 
     A mistake is detected if the judge says that it differs, and says that the pair without it is
-    the same: who says "differs" to everything has detected nothing.
+    the same: who says "differs" to everything has detected nothing. `controls` keeps the answers
+    for pairs without a mistake, which many mistakes share.
     """
-    control = ask(bug.setup(planted=False), by)
+    controls = {} if controls is None else controls
+    without = bug.setup(planted=False)
+    if repr(without) not in controls:
+        controls[repr(without)] = ask(without, by)
+    control = controls[repr(without)]
     row = ask(bug.setup(), by)
     detected = row["outcome"] == "differs" and control["outcome"] == "same"
     return {
@@ -100,6 +106,7 @@ def bug_row(bug: Bug, by: Judge) -> dict[str, Any]:
         "side": bug.side,
         "meeting": bug.meeting,
         **row,
+        "control_of": repr(without),
         "control": control["outcome"],
         "control_ratio": control["ratio"],
         "control_note": control["note"],
@@ -111,7 +118,7 @@ def bug_row(bug: Bug, by: Judge) -> dict[str, Any]:
     }
 
 
-def right_place(bug: Bug, row: dict[str, Any]) -> bool:
+def right_place(bug: Bug, row: Row) -> bool:
     """Whether the place named is one in which a person would find the mistake.
 
     The loss and the steps are right if theirs is the first rung that differs. "inputs" and "" (the
@@ -132,7 +139,7 @@ def right_place(bug: Bug, row: dict[str, Any]) -> bool:
     return False
 
 
-def correct_row(setup: Setup, by: Judge) -> dict[str, Any]:
+def correct_row(setup: Setup, by: Judge) -> Row:
     """The answer for a correct port."""
     row = ask(setup, by)
     named = {"seed": setup.seed, "architecture": setup.architecture, "meeting": setup.meeting}
