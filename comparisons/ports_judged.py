@@ -7,8 +7,8 @@
 The mistakes stand in `comparisons.evidence.ports.bugs`; correct ports are drawn at random by seed.
 Every answer is stored when it is there, and a run that was stopped goes on where it was; `--again`
 asks for all of them anew. Compiling takes most of the time; JAX_DISABLE_MOST_OPTIMIZATIONS=1 makes
-it faster, and the result says so. Each form prints the score of what is stored. Exit codes: 0 the judge is
-as good as it should be, 1 it is not, 2 bad input.
+it faster, and the result says so. Each form prints the score of what is stored. Exit codes: 0 the
+judge is as good as it should be, 1 it is not, 2 bad input.
 """
 
 from __future__ import annotations
