@@ -53,7 +53,7 @@ BUGS: Final[tuple[Bug, ...]] = (
         "resnet",
         ("inputs",),
         {"data.mirrored": True},
-        "order of the columns",
+        "picture is mirrored",
         "mirror|flip|revers",
         "an augmentation was left on",
     ),
