@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from comparisons.narrator import Narrator
-from twofold import Experiment, environment, open_session, prepare
+from twofold import Experiment, open_session, prepare
+from twofold.engines.training import Epoch, TrainingResult, train
 from twofold.errors import BadInput, TwofoldError
 from twofold.parity.certify import certify
-from twofold.parity.verdict import ParityReport, Rung
-from twofold.report import advice, guide
+from twofold.parity.judging.verdict import ParityReport, Rung
+from twofold.report import advice, environment, guide
 from twofold.report.evidence import file_name, load
+from twofold.report.results import write_json
 from twofold.report.wording import duration, interval
-from twofold.results import write_json
 from twofold.timing.measure import checked_engines, measure
-from twofold.training import Epoch, TrainingResult, train
 
 EXPERIMENTS: Final = ("digits", "breast-cancer", "diabetes", "lesson")
 TRAINED: Final = ("digits", "breast-cancer", "diabetes")

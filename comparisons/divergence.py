@@ -17,12 +17,12 @@ from rich.console import Console
 from comparisons.compare import default_folder
 from twofold import Experiment
 from twofold.cli.diverge import print_result
-from twofold.divergence import measure
 from twofold.errors import TwofoldError
 from twofold.files import write_atomically
 from twofold.report.divergence_chart import chart
+from twofold.report.results import write_json
 from twofold.report.style import to_svg
-from twofold.results import write_json
+from twofold.studies.divergence import measure
 
 SPECS: Final = ("digits", "diabetes")
 STEPS: Final = 1000

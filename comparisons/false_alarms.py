@@ -5,9 +5,9 @@
     python -m comparisons.false_alarms --table
 
 The first form climbs the ladder for the experiments of a range of seeds (see
-`comparisons.random_problems`) and stores what it saw, a file for each engine, precision, draws and
-first seed; started again it goes on where it was stopped. Every `--whole`-th seed climbs to the
-last rung, export and import, the others to the evaluation metric. With `--variations` each
+`comparisons.evidence.random_problems`) and stores what it saw, a file for each engine, precision,
+draws and first seed; started again it goes on where it was stopped. Every `--whole`-th seed climbs
+to the last rung, export and import, the others to the evaluation metric. With `--variations` each
 experiment is followed by others that differ in their numbers alone, through the same compiled
 programs, on the rungs from the forward pass to the update and on multi-step execution. The last
 form writes all stored files as one page. Exit codes: 0 no alarm, 1 an alarm, 2 bad input.
@@ -27,16 +27,17 @@ from pathlib import Path
 from typing import Final, get_args
 
 from comparisons.compare import default_folder
-from comparisons.false_alarm_page import page
-from comparisons.false_alarm_tally import FOLDER, Tally
-from comparisons.random_problems import Draws, RandomCase, draw
-from twofold.backends import find_engine, open_session
+from comparisons.evidence.false_alarm_page import page
+from comparisons.evidence.false_alarm_tally import FOLDER, Tally
+from comparisons.evidence.random_problems import Draws, RandomCase, draw
+from twofold.engines.registry import find_engine, open_session
 from twofold.errors import TwofoldError
-from twofold.experiment import Precision
 from twofold.parity.certify import climb
-from twofold.parity.multistep import multi_step_rung_from
-from twofold.parity.reference import Moment
-from twofold.parity.rungs import (
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import Rung
+from twofold.parity.ladder.multistep import multi_step_rung_from
+from twofold.parity.ladder.reference import Moment
+from twofold.parity.ladder.rungs import (
     LADDER,
     WITHOUT_EXPORT,
     forward_rung,
@@ -44,8 +45,7 @@ from twofold.parity.rungs import (
     gradients_rung,
     loss_rung,
 )
-from twofold.parity.subject import Subject
-from twofold.parity.verdict import Rung
+from twofold.spec.experiment import Precision
 
 PAGE: Final = Path("comparisons") / "FALSE_ALARMS.md"
 LOCKED_STEPS: Final = 3

@@ -21,13 +21,14 @@ from typing import Any, Final
 import numpy as np
 
 from comparisons.compare import default_folder
-from twofold import Experiment, environment, open_session, prepare
+from twofold import Experiment, open_session, prepare
+from twofold.engines.seeds import open_seeds
 from twofold.errors import TwofoldError
-from twofold.problem import Problem
-from twofold.results import write_json
-from twofold.seeds import open_seeds
+from twofold.problem.problem import Problem
+from twofold.report import environment
+from twofold.report.results import write_json
 
-SCHEMA: Final = "twofold.seeds-together/1"
+SCHEMA: Final = "twofold.engines.seeds-together/1"
 SPECS: Final = ("diabetes", "digits")
 SEEDS: Final = (2, 20)
 ROUNDS: Final = 11

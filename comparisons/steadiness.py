@@ -22,11 +22,11 @@ from typing import Any, Final
 from comparisons.calibration import bring_up
 from comparisons.compare import default_folder
 from comparisons.narrator import Narrator
-from twofold import environment
 from twofold.errors import TwofoldError
-from twofold.experiment import Experiment
+from twofold.report import environment
+from twofold.report.results import write_json
 from twofold.report.wording import duration
-from twofold.results import write_json
+from twofold.spec.experiment import Experiment
 from twofold.timing.measure import checked_cpus, checked_engines
 from twofold.timing.process import ProcessWorker
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from twofold.experiment import Loss
+from twofold.spec.experiment import Loss
 
 LossFunction = Callable[[Array, Array], Array]
 

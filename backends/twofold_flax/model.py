@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from twofold.experiment import Activation, Experiment
+from twofold.spec.experiment import Activation, Experiment
 from twofold_flax.masks import SharedMasks
 
 Masks = tuple[Array, ...]

@@ -10,8 +10,8 @@ from typing import Any, Final
 import jax.numpy as jnp
 import optax
 
-from twofold.experiment import Optimizer
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from twofold.problem.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from twofold.spec.experiment import Optimizer
 
 SLOT_KEYS: Final = {
     MOMENTUM: "trace",

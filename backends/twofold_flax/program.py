@@ -13,7 +13,7 @@ import optax
 from flax import nnx
 from jax import Array
 
-from twofold.problem import Problem
+from twofold.problem.problem import Problem
 from twofold_flax.accumulation import MicroBatch, accumulated, cut
 from twofold_flax.feed import Rows, Steps
 from twofold_flax.loss import LossFunction, build_loss

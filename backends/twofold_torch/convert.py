@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold.state import Array, Parameters, TrainState, bias_name, weight_name
+from twofold.problem.state import Array, Parameters, TrainState, bias_name, weight_name
 from twofold_torch.model import Mlp
 from twofold_torch.optimizer import SLOT_KEYS
 

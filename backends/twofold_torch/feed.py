@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from twofold.problem import Batch, Problem, epoch_order
+from twofold.problem.problem import Batch, Problem, epoch_order
 from twofold_torch.convert import to_array, to_tensor
 from twofold_torch.masks import dropout_keys
 

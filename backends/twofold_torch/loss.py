@@ -9,7 +9,7 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor
 
-from twofold.experiment import Loss
+from twofold.spec.experiment import Loss
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twofold.experiment import Activation, Experiment
+from twofold.spec.experiment import Activation, Experiment
 from twofold_torch.masks import SharedMasks
 
 Masks = tuple[Tensor, ...]

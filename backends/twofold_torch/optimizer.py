@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from twofold.experiment import Optimizer
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from twofold.problem.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from twofold.spec.experiment import Optimizer
 
 SLOT_KEYS: Final = {
     MOMENTUM: "momentum_buffer",

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
-from twofold import threefry
-from twofold.problem import Problem, batch_indices, initial_parameters, slot_names
-from twofold.seeds import SeedsTogether
-from twofold.state import Array, TrainState, fresh_state
+from twofold.engines.seeds import SeedsTogether
+from twofold.problem import threefry
+from twofold.problem.problem import Problem, batch_indices, initial_parameters, slot_names
+from twofold.problem.state import Array, TrainState, fresh_state
 from twofold_torch import convert, device
 from twofold_torch.feed import Feed
 from twofold_torch.masks import dropout_keys

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from comparisons.claims.claim import Findings
-from twofold.results import read_json, write_json
+from twofold.report.results import read_json, write_json
 
 SCHEMA: Final = "twofold.claims/1"
 FILE: Final = "claims.json"

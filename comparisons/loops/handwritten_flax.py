@@ -16,9 +16,9 @@ import numpy as np
 import optax
 from flax import nnx
 
-from twofold import threefry
-from twofold.problem import Problem, epoch_order, initial_parameters
-from twofold.state import Array
+from twofold.problem import threefry
+from twofold.problem.problem import Problem, epoch_order, initial_parameters
+from twofold.problem.state import Array
 
 
 class Network(nnx.Module):

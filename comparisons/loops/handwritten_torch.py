@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from twofold_torch.masks import SharedMasks, dropout_keys
 
-from twofold.problem import Problem, epoch_order, initial_parameters
-from twofold.state import Array
+from twofold.problem.problem import Problem, epoch_order, initial_parameters
+from twofold.problem.state import Array
 
 CPU = torch.device("cpu")
 

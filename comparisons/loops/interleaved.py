@@ -12,11 +12,11 @@ from typing import Any, Final
 from comparisons.compare import default_folder
 from comparisons.loops.worker import COMMAND, LOOPS
 from comparisons.narrator import Narrator
-from twofold import environment
 from twofold.errors import TwofoldError
-from twofold.experiment import Experiment
+from twofold.report import environment
+from twofold.report.results import write_json
 from twofold.report.wording import duration
-from twofold.results import write_json
+from twofold.spec.experiment import Experiment
 from twofold.timing import summary
 from twofold.timing.clock import SystemClock
 from twofold.timing.harness import Rounds, measure_rounds

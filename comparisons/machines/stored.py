@@ -15,12 +15,12 @@ from comparisons.calibration import NAME as CALIBRATION
 from comparisons.calibration import SCHEMA as CALIBRATION_SCHEMA
 from comparisons.steadiness import NAME as STEADINESS
 from comparisons.steadiness import SCHEMA as STEADINESS_SCHEMA
-from twofold.advice.calibrate import SCHEMA as ADVICE_CALIBRATION_SCHEMA
 from twofold.errors import BadInput
 from twofold.report.evidence import SCHEMAS, Evidence, Result, load
 from twofold.report.parity_findings import unique
+from twofold.report.results import read_json
 from twofold.report.wording import listing
-from twofold.results import read_json
+from twofold.studies.advice.calibrate import SCHEMA as ADVICE_CALIBRATION_SCHEMA
 
 NOT_MACHINES: Final = ("false-alarms", "mutants")
 QUICK: Final = "-quick"

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from comparisons import compare
 from comparisons.narrator import Narrator
+from twofold.engines.training import Epoch, Score, TrainingResult
 from twofold.errors import DataError, FrameworkMissing
-from twofold.experiment import Experiment
-from twofold.parity.verdict import ParityReport, Rung
-from twofold.training import Epoch, Score, TrainingResult
+from twofold.parity.judging.verdict import ParityReport, Rung
+from twofold.spec.experiment import Experiment
 
 ENGINE = "torch:eager"
 

@@ -1,10 +1,12 @@
-"""Small problems of random numbers, made without `twofold.data`."""
+"""Small problems of random numbers, made without `twofold.problem.data`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from twofold.experiment import (
+from twofold.problem.problem import Batch, Problem, initial_state
+from twofold.problem.state import Array, TrainState
+from twofold.spec.experiment import (
     AdamW,
     CrossEntropy,
     Data,
@@ -16,8 +18,6 @@ from twofold.experiment import (
     Rng,
     Training,
 )
-from twofold.problem import Batch, Problem, initial_state
-from twofold.state import Array, TrainState
 
 
 def make_problem(

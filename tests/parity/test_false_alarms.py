@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from comparisons.false_alarm_page import clean_rerun, page
-from comparisons.false_alarm_tally import FOLDER, SCHEMA, Tally
+from comparisons.evidence.false_alarm_page import clean_rerun, page
+from comparisons.evidence.false_alarm_tally import FOLDER, SCHEMA, Tally
+from comparisons.evidence.random_problems import Draws, draw
 from comparisons.false_alarms import Search, main, search
-from comparisons.random_problems import Draws, draw
 from twofold.errors import ResultError
-from twofold.experiment import Precision
 from twofold.parity.certify import climb
-from twofold.parity.rungs import WITHOUT_EXPORT
-from twofold.results import read_json
+from twofold.parity.ladder.rungs import WITHOUT_EXPORT
+from twofold.report.results import read_json
+from twofold.spec.experiment import Precision
 
 SMALL = 24  # largest width of the fast tests
 PASSES = ("certified", "explained")

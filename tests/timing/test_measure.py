@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from twofold import backends
 from twofold.cli import time as command
 from twofold.cli.time_view import print_result
+from twofold.engines import registry
 from twofold.errors import BadInput, EngineFailed, FrameworkMissing, SpecError, UnknownEngine
-from twofold.experiment import Experiment
-from twofold.parity.verdict import ParityReport, Rung, Verdict
-from twofold.results import read_json, write_json
+from twofold.parity.judging.verdict import ParityReport, Rung, Verdict
+from twofold.report.results import read_json, write_json
+from twofold.spec.experiment import Experiment
 from twofold.timing.certifiers import PooledCertifier, Processes
 from twofold.timing.gate import gate_of_report, open_gate
 from twofold.timing.measure import measure
@@ -29,7 +29,7 @@ from twofold.timing.result import SCHEMA, TimingResult
 
 ENGINES = ("torch:eager", "flax:jit")
 frameworks = pytest.mark.skipif(
-    any(backends.find_engine(engine)[0].missing_frameworks() for engine in ENGINES),
+    any(registry.find_engine(engine)[0].missing_frameworks() for engine in ENGINES),
     reason="PyTorch or JAX is not installed",
 )
 

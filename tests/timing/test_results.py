@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twofold import environment, results
 from twofold.errors import ResultError
+from twofold.report import environment, results
 
 SCHEMA = "twofold.test/1"
 

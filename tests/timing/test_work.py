@@ -6,9 +6,9 @@ import pytest
 from timing_fakes import FakeClock
 
 from twofold.timing.breakeven import Pace, all_break_evens, break_even, soonest
+from twofold.timing.operations import Work, count_work
 from twofold.timing.roofline import Roofline, best_seconds, measure_roofline
 from twofold.timing.statistics import Interval
-from twofold.timing.work import Work, count_work
 
 
 def test_the_products_of_a_step_are_those_counted_by_hand() -> None:

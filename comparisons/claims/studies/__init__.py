@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from comparisons.claims.claim import Findings
 from comparisons.claims.store import Record
-from twofold import environment
+from twofold.report import environment
 
 HOME: Final = "comparisons.claims.studies"
 STUDIES: Final[Mapping[str, str]] = {

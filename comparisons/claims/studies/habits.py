@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from comparisons.claims.claim import Findings
 from comparisons.claims.paired import in_turns
 from comparisons.claims.studies.engines import SIZES
-from twofold.environment import usable_cpus
+from twofold.report.environment import usable_cpus
 from twofold.report.wording import counted
 
 LENGTHS: Final = (100, 10_000, 1_000_000)

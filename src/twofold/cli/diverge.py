@@ -12,8 +12,8 @@ from twofold.cli.options import listed, require_writable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from twofold.divergence import Curve, DivergenceResult
-    from twofold.experiment import Experiment
+    from twofold.spec.experiment import Experiment
+    from twofold.studies.divergence import Curve, DivergenceResult
 
 
 def diverge(
@@ -42,10 +42,10 @@ def diverge(
     """
     from rich.console import Console
 
-    from twofold import specfile
-    from twofold.results import write_json
+    from twofold.report.results import write_json
+    from twofold.spec import toml
 
-    experiment = specfile.load(spec, tuple(changes or ()))
+    experiment = toml.load(spec, tuple(changes or ()))
     require_writable("--json", json)
     require_writable("--chart", chart)
     if chart is not None:
@@ -78,7 +78,7 @@ def _measure(
 ) -> DivergenceResult:
     from rich.console import Console
 
-    from twofold.divergence import measure
+    from twofold.studies.divergence import measure
 
     progress = Console(stderr=True, highlight=False)
     with progress.status(f"{experiment.name}: preparing the data") as status:
@@ -108,7 +108,7 @@ def print_result(result: DivergenceResult, console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from twofold.divergence import PARTED
+    from twofold.studies.divergence import PARTED
 
     places = decades(result.steps)
     table = Table(

@@ -12,8 +12,8 @@ from twofold.cli.options import listed, require_writable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from twofold.experiment import Experiment
-    from twofold.outcome import OutcomeResult
+    from twofold.spec.experiment import Experiment
+    from twofold.studies.outcome import OutcomeResult
 
 
 def outcome(
@@ -53,11 +53,11 @@ def outcome(
     """
     from rich.console import Console
 
-    from twofold import specfile
-    from twofold.outcome import ENGINES
-    from twofold.results import write_json
+    from twofold.report.results import write_json
+    from twofold.spec import toml
+    from twofold.studies.outcome import ENGINES
 
-    experiment = specfile.load(spec, tuple(changes or ()))
+    experiment = toml.load(spec, tuple(changes or ()))
     require_writable("--json", json)
     asked = listed(engines)
     result = _measure(experiment, seeds, margin, ENGINES if asked is None else asked, together)
@@ -76,7 +76,7 @@ def _measure(
 ) -> OutcomeResult:
     from rich.console import Console
 
-    from twofold.outcome import measure
+    from twofold.studies.outcome import measure
 
     progress = Console(stderr=True, highlight=False)
     with progress.status(f"{experiment.name}: preparing the data") as status:

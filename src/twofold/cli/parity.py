@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from twofold.experiment import Experiment, Precision
-    from twofold.parity.verdict import ParityReport
+    from twofold.parity.judging.verdict import ParityReport
+    from twofold.spec.experiment import Experiment, Precision
 
 NOT_RUN = 3
 
@@ -48,12 +48,13 @@ def parity(
 
     Prints every rung, or the first place where an engine and the oracle part.
     """
-    from twofold import backends, specfile
     from twofold.cli.time import asked_engines
+    from twofold.engines import registry
+    from twofold.spec import toml
 
-    names = asked_engines(engines) or backends.default_engines()
+    names = asked_engines(engines) or registry.default_engines()
     precisions = _precisions(precision)
-    experiments = [specfile.load(spec, tuple(changes or ())) for spec in specs]
+    experiments = [toml.load(spec, tuple(changes or ())) for spec in specs]
     if json is not None:
         _require_writable(json)
     reports = [_certify(experiment, names, precisions, steps) for experiment in experiments]
@@ -68,7 +69,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _precisions(text: str | None) -> tuple[Precision, ...] | None:
     from twofold.errors import SpecError
-    from twofold.experiment import PARAMETER_DTYPES
+    from twofold.spec.experiment import PARAMETER_DTYPES
 
     if text is None:
         return None
@@ -97,7 +98,7 @@ def _certify(
 
     from twofold.cli.parity_view import print_report
     from twofold.parity.certify import certify
-    from twofold.parity.subject import DEFAULT_STEPS
+    from twofold.parity.judging.subject import DEFAULT_STEPS
 
     console = Console(highlight=False)
     progress = Console(stderr=True, highlight=False)
@@ -116,7 +117,7 @@ def _certify(
 
 
 def _write(path: Path, reports: list[ParityReport]) -> None:
-    from twofold.results import write_json
+    from twofold.report.results import write_json
 
     plain = [report.to_json() for report in reports]
     if len(plain) == 1:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from twofold.parity.assertions import rung_story
-from twofold.parity.verdict import ParityReport, Rung
+from twofold.parity.judging.verdict import ParityReport, Rung
 
 STYLES = {"certified": "green", "explained": "yellow", "diverges": "bold red", "not run": "red"}
 

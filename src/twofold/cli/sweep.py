@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from twofold.experiment import Experiment
+    from twofold.spec.experiment import Experiment
 
 INTERRUPTED = 130
 
@@ -46,22 +46,24 @@ def sweep(
     Parity is asked for once, at the smallest point. Exit codes: 0 all well, 1 an engine diverges,
     2 bad input, 3 an engine could not run, 130 interrupted.
     """
-    from twofold import backends, environment, specfile
-    from twofold.advice.run import fleet_on
-    from twofold.advice.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
-    from twofold.advice.sweep_charts import write_charts
     from twofold.cli.time import asked_engines, parse_numbers, require_writable
+    from twofold.engines import registry
+    from twofold.report import environment
+    from twofold.spec import toml
+    from twofold.studies.advice.calibrating import fleet_on
+    from twofold.studies.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
+    from twofold.studies.sweep_charts import write_charts
     from twofold.timing.measure import checked_cpus
 
     require_writable("--out", out)
-    names = list(asked_engines(engines) or quick_engines(backends.default_engines()))
+    names = list(asked_engines(engines) or quick_engines(registry.default_engines()))
     axes = Axes(
         parse_numbers("--batch", batch),
         parse_numbers("--width", width),
         parse_numbers("--depth", depth),
     )
     places, cpus = axes.places, checked_cpus(threads)
-    experiment = specfile.load(spec)
+    experiment = toml.load(spec)
     header = {
         "environment": {**environment.describe(), "threads": len(cpus)},
         "experiment": experiment.model_dump(mode="json"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from twofold.experiment import Experiment
+    from twofold.spec.experiment import Experiment
     from twofold.timing.result import TimingResult
 
 DIVERGES, FAILED, INTERRUPTED = 1, 3, 130
@@ -71,11 +71,11 @@ def time(
     """
     from rich.console import Console
 
-    from twofold import specfile
     from twofold.cli.time_view import print_result
+    from twofold.spec import toml
 
     names = asked_engines(engines)
-    experiment = specfile.load(spec, tuple(changes or ()))
+    experiment = toml.load(spec, tuple(changes or ()))
     if json is not None:
         require_writable("--json", json)
     result = watched(
@@ -91,7 +91,7 @@ def time(
     )
     _refuse_if_nothing_can_run(result)
     if json is not None:
-        from twofold.results import write_json
+        from twofold.report.results import write_json
 
         write_json(json, result.to_json(), non_finite="refuse")
     print_result(result, Console(highlight=False), steps=steps)
@@ -115,20 +115,20 @@ def asked_engines(text: str | None) -> tuple[str, ...] | None:
 
     Raises BadInput.
     """
-    from twofold import backends
+    from twofold.engines import registry
     from twofold.errors import BadInput
 
     if text is None:
         return None
     if text.strip() == "all":
-        return tuple(backends.default_engines())
+        return tuple(registry.default_engines())
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
         raise BadInput(
             f"--engines: {text!r} given; allowed is all, or a list such as torch:eager,flax:jit"
         )
     for name in names:
-        backends.require_framework(backends.find_engine(name)[0])
+        registry.require_framework(registry.find_engine(name)[0])
     return names
 
 

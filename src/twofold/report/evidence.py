@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twofold.errors import ResultError
-from twofold.results import read_json
+from twofold.report.results import read_json
 
 Result = dict[str, Any]
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, final
 
-from twofold.backends import backend_of
+from twofold.engines.registry import backend_of
 from twofold.errors import EngineFailed
 
 

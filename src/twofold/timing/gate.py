@@ -8,10 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from twofold.backends import backend_of
+from twofold.engines.registry import backend_of
 from twofold.errors import BadInput, EngineFailed
-from twofold.experiment import Experiment
-from twofold.parity.verdict import ParityReport
+from twofold.parity.judging.verdict import ParityReport
+from twofold.spec.experiment import Experiment
 from twofold.timing.harness import Status
 from twofold.timing.protocol import OnProgress, Progress
 from twofold.timing.result import EngineTiming

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twofold import backends, environment
-from twofold.data import prepare
+from twofold.engines import registry
 from twofold.errors import BadInput, EngineFailed, SpecError
-from twofold.experiment import Experiment
-from twofold.parity.verdict import ParityReport
-from twofold.problem import Problem
+from twofold.parity.judging.verdict import ParityReport
+from twofold.problem.data import prepare
+from twofold.problem.problem import Problem
+from twofold.report import environment
+from twofold.spec.experiment import Experiment
 from twofold.timing import summary
 from twofold.timing.breakeven import all_break_evens
 from twofold.timing.certifiers import PooledCertifier, Processes
@@ -24,12 +25,12 @@ from twofold.timing.fleet import Fleet
 from twofold.timing.gate import Gate, gate_of_report, open_gate
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.load import busy_seconds
+from twofold.timing.operations import work_of
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import EngineWorker, OnProgress, Progress
 from twofold.timing.result import EngineTiming, TimingResult
 from twofold.timing.roofline import Roofline
-from twofold.timing.subject import rows_per_step, whole_batches
-from twofold.timing.work import work_of
+from twofold.timing.timed_engine import rows_per_step, whole_batches
 
 REFERENCE = "torch:eager"
 LARGEST_SEED = 2**32 - 1
@@ -214,7 +215,7 @@ def certified_engines(
     with tempfile.TemporaryDirectory(prefix="twofold-", ignore_cleanup_errors=True) as folder:
 
         def start(engine: str) -> ProcessWorker:
-            cache = str(Path(folder) / backends.backend_of(engine))
+            cache = str(Path(folder) / registry.backend_of(engine))
             return ProcessWorker(engine, spec, cpus, cache=cache)
 
         processes = Processes(start)
@@ -227,11 +228,11 @@ def certified_engines(
 
 def checked_engines(engines: Sequence[str] | None) -> list[str]:
     """Known engines, each once, the reference first. Raises BadInput."""
-    names = list(dict.fromkeys(backends.default_engines() if engines is None else engines))
+    names = list(dict.fromkeys(registry.default_engines() if engines is None else engines))
     if not names:
         raise BadInput("engines: none given; allowed is one or more")
     for name in names:
-        backends.find_engine(name)
+        registry.find_engine(name)
     return sorted(names, key=lambda name: name != REFERENCE)
 
 
@@ -252,9 +253,9 @@ def checked_cpus(threads: int | None, cpus: Sequence[int] | None = None) -> tupl
 
 def missing_framework(engine: str) -> str:
     """Why an engine's framework is not there; empty if it is."""
-    owner, _ = backends.find_engine(engine)
+    owner, _ = registry.find_engine(engine)
     try:
-        backends.require_framework(owner)
+        registry.require_framework(owner)
     except BadInput as error:
         return str(error)
     return ""

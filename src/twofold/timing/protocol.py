@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from twofold.build_time import BuildTime
-from twofold.timing.subject import Block
+from twofold.engines.build_time import BuildTime
+from twofold.timing.timed_engine import Block
 
 Phase = Literal["parity", "cold start", "warm-up", "rounds", "warm cache", "limits"]
 

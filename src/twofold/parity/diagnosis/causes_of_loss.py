@@ -1,0 +1,75 @@
+"""Known differences of the loss: what is summed, what is averaged, what is applied twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from twofold.parity.diagnosis.cause import Cause, ChangeMoment, moments, settings
+from twofold.parity.ladder.reference import Moment
+from twofold.parity.oracle.arithmetic import Arithmetic
+from twofold.parity.oracle.bounded import Bounded, scale
+from twofold.parity.oracle.losses import evaluate_loss
+from twofold.problem.problem import Problem
+from twofold.spec.experiment import Experiment
+
+
+def of_loss(experiment: Experiment) -> Iterator[Cause]:
+    """Differences of the loss that leave the logits alone."""
+    kind = experiment.loss.kind
+    if kind == "mse":
+        yield moments("a factor one half in the squared error", _loss_times(lambda *_: 0.5))
+    yield moments("a sum over the batch for the mean", _loss_times(lambda rows, _: float(rows)))
+    if kind == "cross_entropy":
+        yield moments("softmax applied twice", _softmax_twice)
+        yield moments("labels shifted by one", _labels_shifted)
+        if experiment.loss.kind == "cross_entropy":
+            for smoothing in {0.0, 0.01, 0.1} - {experiment.loss.label_smoothing}:
+                yield settings(f"label smoothing {smoothing}", loss__label_smoothing=smoothing)
+        words = "a mean over batch and classes"
+        yield moments(words, _loss_times(lambda _, outputs: 1.0 / outputs))
+    else:
+        yield moments(
+            "a sum over batch and outputs for the mean",
+            _loss_times(lambda rows, outputs: float(rows * outputs)),
+        )
+        yield moments("a mean over the batch alone", _loss_times(lambda _, outputs: float(outputs)))
+    if experiment.model.dropout > 0:
+        yield settings("training runs in evaluation mode (no dropout)", model__dropout=0.0)
+
+
+def _loss_times(factor_of: Callable[[int, int], float]) -> ChangeMoment:
+    def change(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
+        factor = factor_of(given.batch.rows, problem.layer_sizes[-1])
+        loss = scale(given.training.loss, factor, 1, arithmetic)
+        evaluation = scale(given.evaluation_loss, factor, 1, arithmetic)
+        return replace(
+            given, evaluation_loss=evaluation, training=replace(given.training, loss=loss)
+        )
+
+    return change
+
+
+def _softmax_twice(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
+    def loss_of(logits: Bounded) -> Bounded:
+        shifted = logits.value - logits.value.max(axis=1, keepdims=True)
+        p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+        spread = 2.0 * logits.bound.max() + arithmetic.gamma(2.0 * p.shape[1] + 40.0)
+        taken = Bounded(p, np.full(p.shape, spread))
+        targets = given.batch.targets
+        return evaluate_loss(problem.experiment.loss, taken, targets, arithmetic).loss
+
+    training = replace(given.training, loss=loss_of(given.training.logits))
+    return replace(given, evaluation_loss=loss_of(given.evaluation_logits), training=training)
+
+
+def _labels_shifted(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
+    shifted = (given.batch.targets + 1) % problem.layer_sizes[-1]
+
+    def loss_of(logits: Bounded) -> Bounded:
+        return evaluate_loss(problem.experiment.loss, logits, shifted, arithmetic).loss
+
+    training = replace(given.training, loss=loss_of(given.training.logits))
+    return replace(given, evaluation_loss=loss_of(given.evaluation_logits), training=training)
