@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.errors import SpecError
-from twofold.studies import student_t
 from twofold.studies.equivalence import compare, samples_to_decide
+from twofold.timing import student_t
 
 DEGREES = [0.5, 1.0, 2.0, 3.7, 9.0, 30.0, 200.0, 5e4, 1e7]
 

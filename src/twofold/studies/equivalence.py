@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from twofold.errors import SpecError
-from twofold.studies import student_t
+from twofold.timing import student_t
 
 ALPHA: Final = 0.05
 MOST_SEEDS: Final = 1_000_000
