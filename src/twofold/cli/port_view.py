@@ -20,11 +20,13 @@ STYLES = {
     "differs": "bold red",
 }
 SHOWN = 5
+BESIDE = len("not exercised") + len("1.2e+10") + len("tensors") + 14
+"""Columns of the table between the rung and its worst tensor, with the space between them."""
 
 
 def print_report(report: PortReport, console: Console) -> None:
     """The rungs in a table, the first difference, then everything that is not plainly the same."""
-    console.print(_table(report))
+    console.print(_table(report, console.width))
     console.print(
         f"[dim]ratio: largest |A - B| over the noise of rounding: same up to {SAME:.0f}, differs "
         f"from {DIFFERS:.0f}[/]\n"
@@ -45,7 +47,7 @@ def print_report(report: PortReport, console: Console) -> None:
     console.print()
 
 
-def _table(report: PortReport) -> Table:
+def _table(report: PortReport, width: int) -> Table:
     table = Table(
         title=f"{report.original}  ->  {report.port}",
         title_justify="left",
@@ -58,14 +60,20 @@ def _table(report: PortReport) -> Table:
     table.add_column("verdict", no_wrap=True, min_width=len("not exercised"))
     table.add_column("ratio", justify="right", no_wrap=True, min_width=len("1.2e+10"))
     table.add_column("tensors", justify="right", no_wrap=True, min_width=len("tensors"))
-    table.add_column("worst tensor", overflow="ellipsis", no_wrap=True, ratio=1)
+    table.add_column("worst tensor", no_wrap=True)
+    room = max(12, width - longest - BESIDE)
     for rung in report.rungs:
         ratio = "" if rung.ratio is None else f"{rung.ratio:.2g}"
         count = str(len(rung.findings)) if rung.findings else ""
         name = f"{rung.rung}{_of(rung)}"
         words = f"[{STYLES[rung.verdict]}]{rung.verdict}[/]"
-        table.add_row(name, words, ratio, count, escape(rung.tensor))
+        table.add_row(name, words, ratio, count, escape(_ended(rung.tensor, room)))
     return table
+
+
+def _ended(name: str, room: int) -> str:
+    """A name that fits: its end, which tells more than its beginning."""
+    return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
 def _of(rung: PortRung) -> str:
