@@ -34,6 +34,12 @@ UNSEEN: Final = frozenset(
         "no-label-smoothing",
         "log-with-eps",
         "temperature",
+        "elu-alpha-off",
+        "smoothed-row-weighted-by-label",
+        "divided-by-smoothed-weights",
+        "smoothing-not-weighted",
+        "class-weight-off",
+        "huber-delta-off",
         # smaller than the bound of a gradient behind two hidden layers
         "weight-without-gradient",
         "detached-layer",
