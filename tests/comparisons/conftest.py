@@ -25,13 +25,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last commit's `comparisons` and README: its pages go with its results.
+    """The last commit's `comparisons`, `docs` and README: its pages go with its results.
 
     `make compare` writes this machine's results over those stored for the same processor. Where
     there is no commit (a source distribution), what is there.
     """
     archive = subprocess.run(
-        ["git", "archive", "HEAD", "comparisons", "README.md"],
+        ["git", "archive", "HEAD", "comparisons", "docs", "README.md"],
         cwd=ROOT,
         capture_output=True,
         check=False,

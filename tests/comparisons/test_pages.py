@@ -110,14 +110,14 @@ def test_the_committed_guides_and_claims_are_what_the_stored_results_give(commit
     assert claims == (committed / "comparisons" / "CLAIMS.md").read_text(encoding="utf-8")
 
 
-def test_the_readmes_figures_on_the_advice_are_stored(committed: Path) -> None:
-    readme = (committed / "README.md").read_text(encoding="utf-8")
+def test_the_tours_figures_on_the_advice_are_stored(committed: Path) -> None:
+    tour = (committed / "docs" / "tour.md").read_text(encoding="utf-8")
     folder = committed / "comparisons" / "results" / "intel-r-xeon-r-processor"
     score = stored(folder, "advice-score-2-threads.json")
     used = next(one for one in score["scores"] if one["name"] == score["way"])
     sure = score["sureness"]["sure"]
     assert sure["right"] == sure["of"]
-    flat = " ".join(readme.split())
+    flat = " ".join(tour.split())
     assert f"Among {score['workloads']} random workloads" in flat
     assert f"named {used['right']} of the {used['clear']} clear winners" in flat
     assert f"right in all {sure['of']} where it said to be sure" in flat

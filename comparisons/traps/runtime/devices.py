@@ -93,7 +93,10 @@ def xla_threads() -> int:
 
 
 def threads_pytorch() -> Any:
-    return torch.get_num_threads() == len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
+    # Set here as well: with OMP_NUM_THREADS alone, MKL may cut the number down to the cores.
+    torch.set_num_threads(cores + 1)
+    return torch.get_num_threads() == cores
 
 
 def threads_jax() -> Any:
