@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -56,18 +56,19 @@ def fake_measure(
         *,
         engines: Sequence[str],
         conditions: Conditions,
-        certification: Certification,
+        certification: Mapping[str, Certification],
         on_progress: Callable[[Progress], None],
         on_report: Callable[[ParityReport], None],
     ) -> TimingResult:
         assert conditions.warm_start
-        assert certification.whole
-        assert certification.steps == compare.LOCKED_STEPS
+        assert all(asked.whole for asked in certification.values())
+        assert {asked.steps for asked in certification.values()} == {compare.LOCKED_STEPS}
         names = ("forward", "loss", "gradients", "update (fresh)")
         rungs = tuple(
             Rung(name, engine, precision, verdict, 0.5, None, "noted")
-            for precision in certification.precisions
+            for precision in ("float32", "float64")
             for engine in engines
+            if precision in certification[engine].precisions
             for name, verdict in zip_longest(names, verdicts, fillvalue="certified")
         )
         report = ParityReport(experiment, ENVIRONMENT, rungs)
@@ -222,10 +223,11 @@ def test_every_engine_is_certified_in_what_it_is_timed_in_and_once_in_float64(
     plan = compare.make_plan([*options, "--out", str(tmp_path)])
     in_float64: set[str] = set()
     for name in plan.experiments:
-        precisions = plan.precisions_on(name)
-        assert Experiment.load(name).precision in precisions
-        if "float64" in precisions:
-            in_float64 |= set(plan.engines_on(name))
+        for engine in plan.engines_on(name):
+            precisions = plan.precisions_on(name, engine)
+            assert Experiment.load(name).precision in precisions
+            if "float64" in precisions:
+                in_float64.add(engine)
     assert in_float64 == {each for name in plan.experiments for each in plan.engines_on(name)}
 
 
@@ -252,7 +254,7 @@ def test_stored_timing_and_parity_agree_on_engines(
         parity = read_json(tmp_path / f"parity-{name}.json", "twofold.parity/1")
         assert not parity["passed"]
         own = [rung for rung in parity["rungs"] if rung["engine"] == "flax:scan"]
-        precisions = ["float32", "float64"] if name == "lesson" else ["float32"]
+        precisions = ["float32", "float64"] if name == "diabetes" else ["float32"]
         assert [(rung["precision"], rung["rung"]) for rung in own] == [
             (precision, rung) for precision in precisions for rung, _ in LADDER
         ]

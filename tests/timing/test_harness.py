@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import pytest
 from timing_fakes import FakeClock, FakeSession, FakeWorker, crash_at
@@ -14,6 +14,7 @@ from twofold.timing.harness import INTERRUPTED, Rounds, measure_rounds
 from twofold.timing.protocol import Progress
 from twofold.timing.result import EngineTiming, Ratio
 from twofold.timing.statistics import outcome_of, paired_ratio
+from twofold.timing.steady import WARM_UP_LIMIT_S
 from twofold.timing.subject import Block, lead_in_of, timed_block
 
 # All calibration runs, A/A and slow-downs alike, get what two engines of four get of the default
@@ -156,6 +157,22 @@ def test_the_steady_state_begins_after_compiling_and_trending_are_over() -> None
     assert found.compilations == 0
     assert found.step_s is not None
     assert found.step_s.median == pytest.approx(1e-3, rel=0.01)
+
+
+def test_what_is_compiled_while_blocks_are_sized_takes_nothing_of_the_warm_ups_limit() -> None:
+    """An epoch's program may take longer to compile than the limit; it is steady at once then."""
+    clock = FakeClock()
+    steps = session(
+        clock,
+        noise=0.01,
+        compiles=lambda call: call in (0, 1),
+        compile_s=2 * WARM_UP_LIMIT_S,
+        warming=lambda call: 1.0 + 4.0 * 0.8**call,
+    )
+    found = timings(measure(clock, FakeWorker("a", clock, steps)))["a"]
+    assert found.warm_up is not None
+    assert found.warm_up.seconds > 2 * WARM_UP_LIMIT_S
+    assert found.warm_up.steady
 
 
 def test_an_engine_that_never_becomes_steady_is_timed_and_said_to_be_so() -> None:
@@ -433,16 +450,24 @@ def test_a_warm_start_that_fails_costs_nothing_but_itself() -> None:
 
 def test_only_engines_that_are_admitted_take_part_in_the_rounds() -> None:
     clock, asked, before = FakeClock(), list[list[str]](), dict[str, int]()
+    took: dict[str, float] = {}
     workers = {name: FakeWorker(name, clock, session(clock)) for name in "abc"}
     workers["d"] = FakeWorker("d", clock, session(clock), open_error=EngineFailed("burst"))
 
-    def admit(engines: Sequence[str]) -> list[str]:
+    def admit(engines: Mapping[str, float]) -> list[str]:
         asked.append(list(engines))
+        took.update(engines)
         before.update({name: worker.blocks for name, worker in workers.items()})
         return ["a", "c"]
 
     rounds = measure_rounds(list(workers.values()), seconds=1.0, seed=0, clock=clock, admit=admit)
     assert asked == [["a", "b", "c"]]
+    for run in rounds.runs[:2]:
+        assert run.opened is not None
+        assert run.first is not None
+        assert run.warm_up is not None
+        cold = run.opened.import_s + run.opened.open_s + run.first.seconds
+        assert took[run.engine] == pytest.approx(cold + run.warm_up.seconds)
     assert [(run.engine, run.status) for run in rounds.runs] == [
         ("a", "measured"),
         ("c", "measured"),
@@ -457,7 +482,7 @@ def test_nobody_is_asked_to_admit_where_nothing_starts() -> None:
     clock = FakeClock()
     broken = FakeWorker("a", clock, session(clock), open_error=EngineFailed("burst"))
 
-    def admit(engines: Sequence[str]) -> list[str]:
+    def admit(engines: Mapping[str, float]) -> list[str]:
         raise AssertionError(engines)
 
     rounds = measure_rounds([broken], seconds=1.0, seed=0, clock=clock, admit=admit)
@@ -468,7 +493,7 @@ def test_ctrl_c_while_admitting_ends_all_processes() -> None:
     clock = FakeClock()
     workers = [FakeWorker(name, clock, session(clock)) for name in "ab"]
 
-    def admit(_: Sequence[str]) -> list[str]:
+    def admit(_: Mapping[str, float]) -> list[str]:
         raise KeyboardInterrupt
 
     rounds = measure_rounds(workers, seconds=1.0, seed=0, clock=clock, admit=admit)

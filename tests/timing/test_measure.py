@@ -142,6 +142,19 @@ def test_a_lane_that_is_done_takes_the_last_engine_of_the_other() -> None:
     assert said == ["x:slow, y:only", "x:slow, x:last", "x:slow, x:next", "x:slow"]
 
 
+def test_of_a_backend_those_that_took_longest_to_start_are_certified_first() -> None:
+    told: list[str] = []
+    names = ("x:a", "x:b", "x:unknown", "x:c")
+    gate = open_gate(
+        [Certifier(name, "certified") for name in names],
+        lambda _: None,
+        seconds={"x:a": 1.0, "x:b": 3.0, "x:c": 2.0},
+        on_report=lambda report: told.append(report.rungs[0].engine),
+    )
+    assert told == ["x:b", "x:c", "x:a", "x:unknown"]
+    assert gate.passed == names
+
+
 class FakeProcess:
     def __init__(self, engine: str) -> None:
         self.engine, self.certified, self.closed = engine, list[str](), 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from twofold.backends import backend_of
@@ -50,6 +51,7 @@ def open_gate(
     on_progress: OnProgress,
     *,
     at_once: int = 1,
+    seconds: Mapping[str, float] = MappingProxyType({}),
     on_report: OnReport = lambda _: None,
 ) -> Gate:
     """Certify each engine, those of a backend one after the other.
@@ -58,10 +60,15 @@ def open_gate(
     `at_once` backends go side by side: nothing is timed meanwhile, so they may share the
     processors. Engines of one backend have programs in common, which the next one may find in
     their compile cache; a lane that has none left takes the last one of the longest other.
+    `seconds`: how long each engine took to start; those of a backend go longest first, so that no
+    long one is left when the other lanes are done.
     `on_report` is called with each report as soon as it is there. Ctrl-C ends all processes.
     """
     answers: dict[int, ParityReport | EngineTiming] = {}
-    lanes = [deque(lane) for lane in _lanes(certifiers, at_once)]
+    lanes = [
+        deque(sorted(lane, key=lambda index: -seconds.get(certifiers[index].engine, 0.0)))
+        for lane in _lanes(certifiers, at_once)
+    ]
     running: dict[Future[ParityReport | EngineTiming], tuple[int, int]] = {}
 
     def begin(lane: int) -> None:

@@ -6,7 +6,7 @@ It knows workers and a clock only, and no process, so that tests can drive it wi
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -21,7 +21,7 @@ from twofold.timing.subject import Block
 Status = Literal["measured", "failed", "unavailable", "diverges", "out of range", "vacuous"]
 """`diverges` and those after it: parity was judged and not shown; see `twofold.parity.verdict`."""
 Restart = Callable[[str], EngineWorker]
-Admit = Callable[[Sequence[str]], Collection[str]]
+Admit = Callable[[Mapping[str, float]], Collection[str]]
 
 FEWEST_ROUNDS: Final = 10
 LONGEST_STRETCH: Final = LOOKS[-1]
@@ -51,6 +51,12 @@ class Run:
     warm_opened: Opened | None = None
     warm_first: Block | None = None
     warm_description: dict[str, Any] = field(default_factory=dict)
+
+    def seconds_to_steady(self) -> float:
+        """Seconds of the cold start and the warm-up, as far as they went."""
+        opened = self.opened.import_s + self.opened.open_s if self.opened else 0.0
+        first = self.first.seconds if self.first else 0.0
+        return opened + first + (self.warm_up.seconds if self.warm_up else 0.0)
 
 
 @dataclass(frozen=True)
@@ -96,8 +102,8 @@ class Measurement:
     def bring_up(self, admit: Admit | None = None) -> None:
         """Cold start and warm-up of each engine, alone, while the others are absent or idle.
 
-        Then `admit` is told which engines are there and says which of them go on; the others end
-        and are left out of `pairs`.
+        Then `admit` is told which engines are there, with the seconds that each took so
+        far, and says which of them go on; the others end and are left out of `pairs`.
         """
         total = len(self.pairs)
         for index, (worker, run) in enumerate(self.pairs):
@@ -107,7 +113,7 @@ class Measurement:
                 self.on_progress(Progress("warm-up", run.engine, (index + 0.5) / total))
                 self._attempt(worker, run, self._warm_up)
         if admit is not None and self.alive:
-            self._let_in(admit([run.engine for _, run in self.alive]))
+            self._let_in(admit({run.engine: run.seconds_to_steady() for _, run in self.alive}))
 
     def run_rounds(self, seconds: float, seed: int) -> None:
         """Rounds of one block for each engine, in random order, until the time is spent.

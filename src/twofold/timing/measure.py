@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, final
 
 from twofold import backends, environment
@@ -44,7 +45,7 @@ class _Plan:
     engines: tuple[str, ...]
     conditions: Conditions
     cpus: tuple[int, ...]
-    certification: Certification | None
+    asked: Mapping[str, Certification] | None
     caches: CompileCaches | None
     progress: OnProgress
     on_report: OnReport
@@ -72,18 +73,18 @@ def measure(
     *,
     engines: Sequence[str] | None = None,
     conditions: Conditions = BY_DEFAULT,
-    certification: Certification | None = CERTIFIED,
+    certification: Certification | Mapping[str, Certification] | None = CERTIFIED,
     on_progress: OnProgress | None = None,
     on_report: OnReport | None = None,
 ) -> TimingResult:
     """Time an experiment in some engines (default: all), each in processes of its own.
 
     Engines are certified after cold starts and warm-up, which leave them what they compiled, and
-    before the rounds. `certification`: what is asked of them, the experiment's own precision
-    in any case; `on_report` is called with each engine's report when it is there. One that has not
-    passed in the experiment's precision is not timed; without certification (None) all are. An
-    engine that breaks has its reason in the result, and the others go on. Raises BadInput before
-    anything is started.
+    before the rounds. `certification`: what is asked of all or of each, the experiment's own
+    precision in any case; `on_report` is called with each engine's report when it is there. One
+    that has not passed in the experiment's precision is not timed; without certification (None) all
+    are. An engine that breaks has its reason in the result, and the others go on. Raises BadInput
+    before anything is started.
     """
     names = checked_engines(engines)
     cpus = checked_cpus(conditions.threads, conditions.cpus)
@@ -98,7 +99,7 @@ def measure(
                 tuple(names),
                 conditions,
                 cpus,
-                certification,
+                None if certification is None else _of_each(names, certification),
                 CompileCaches(folder) if kept else None,
                 on_progress or (lambda _: None),
                 on_report or (lambda _: None),
@@ -145,17 +146,18 @@ class _Gatekeeper:
         self._plan = plan
         self.gate = Gate((), ())
 
-    def admit(self, engines: Sequence[str]) -> tuple[str, ...]:
-        """The engines that may be timed, of those that have started."""
+    def admit(self, engines: Mapping[str, float]) -> tuple[str, ...]:
+        """The engines that may be timed, of those that have started; seconds that each took."""
         plan = self._plan
-        if plan.certification is None:
+        if plan.asked is None:
             return tuple(engines)
         self.gate = certified_engines(
             plan.experiment,
-            engines,
+            list(engines),
             plan.cpus,
             plan.progress,
-            asked=plan.certification,
+            asked=plan.asked,
+            seconds=engines,
             caches=plan.caches,
             on_report=plan.on_report,
         )
@@ -177,7 +179,7 @@ def _result(
     return TimingResult(
         experiment=plan.experiment,
         environment={**surroundings, "load_average_after": environment.load_average()},
-        unchecked=plan.certification is None,
+        unchecked=plan.asked is None,
         seed=conditions.seed,
         seconds=rounds.seconds,
         interrupted=rounds.interrupted,
@@ -217,14 +219,16 @@ def certified_engines(
     cpus: Sequence[int],
     on_progress: OnProgress,
     *,
-    asked: Certification = CERTIFIED,
+    asked: Certification | Mapping[str, Certification] = CERTIFIED,
     caches: CompileCaches | None = None,
+    seconds: Mapping[str, float] = MappingProxyType({}),
     on_report: OnReport = lambda _: None,
 ) -> Gate:
     """Climb the ladder with each engine in each precision, the experiment's own first.
 
-    That happens in processes apart, with a compile cache for each backend. `caches`: those of the
-    engines' timed processes, whose programs are then found compiled.
+    That happens in processes apart, with a compile cache for each backend. `asked`: of all, or of
+    each. `caches`: those of the engines' timed processes, whose programs are then found compiled.
+    `seconds`: how long each took to start; see `open_gate`.
     """
     spec = experiment.model_dump_json()
     with temporary_folder() as folder:
@@ -235,15 +239,28 @@ def certified_engines(
             return ProcessWorker(engine, spec, cpus, cache=cache)
 
         processes = Processes(start)
+        of_each = _of_each(engines, asked)
+        own = experiment.precision
+        wanted = [own, *(more for engine in engines for more in of_each[engine].precisions)]
         certifiers = [
-            PooledCertifier(engine, processes, replace(asked, precisions=(precision,)))
-            for precision in dict.fromkeys((experiment.precision, *asked.precisions))
+            PooledCertifier(engine, processes, replace(of_each[engine], precisions=(precision,)))
+            for precision in dict.fromkeys(wanted)
             for engine in engines
+            if precision in (own, *of_each[engine].precisions)
         ]
         try:
-            return open_gate(certifiers, on_progress, at_once=len(cpus), on_report=on_report)
+            return open_gate(
+                certifiers, on_progress, at_once=len(cpus), seconds=seconds, on_report=on_report
+            )
         finally:
             processes.close()
+
+
+def _of_each(
+    engines: Sequence[str], asked: Certification | Mapping[str, Certification]
+) -> Mapping[str, Certification]:
+    """What is asked of each engine, where it may be said of all at once."""
+    return dict.fromkeys(engines, asked) if isinstance(asked, Certification) else asked
 
 
 def checked_engines(engines: Sequence[str] | None) -> list[str]:
@@ -266,7 +283,9 @@ def missing_framework(engine: str) -> str:
     return ""
 
 
-def _checked_problem(experiment: Experiment, asked: Certification | None) -> Problem:
+def _checked_problem(
+    experiment: Experiment, asked: Certification | Mapping[str, Certification] | None
+) -> Problem:
     """Refuse what no engine could run, and what parity cannot judge."""
     problem = prepare(experiment)
     if experiment.rng == "native" and asked is not None:

@@ -41,20 +41,22 @@ def warm_up(
 ) -> tuple[int, WarmUp]:
     """Run blocks until their times stop trending; returns steps per block, and how it went.
 
-    An engine that still speeds up while its block is sized ends with blocks that are too short:
-    then they are sized again. With a limit of 0 blocks are sized and nothing else, for medians of
+    The limit counts from the first sizing of blocks, in which programs may still be compiled. An
+    engine that still speeds up while its block is sized ends with blocks that are too short: then
+    they are sized again. With a limit of 0 blocks are sized and nothing else, for medians of
     many rounds, which the first few do not move.
     """
     start, blocks_run, steps = clock.nanoseconds(), 0, 1
     if limit_s == 0:
         steps, blocks_run = steps_per_block(worker, steps, shortest_s)
         return steps, WarmUp(blocks_run, seconds_since(clock, start), False)
-    steady, recent = False, list[Block]()
+    steady, recent, sized = False, list[Block](), 0
     for _ in range(ATTEMPTS):
         steps, needed = steps_per_block(worker, steps, shortest_s)
+        sized = sized or clock.nanoseconds()
         recent = []
         while not (steady := is_steady(recent)) and (
-            len(recent) < 2 * WINDOW or seconds_since(clock, start) < limit_s
+            len(recent) < 2 * WINDOW or seconds_since(clock, sized) < limit_s
         ):
             recent.append(worker.block(steps))
         blocks_run += needed + len(recent)
