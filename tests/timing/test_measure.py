@@ -127,7 +127,7 @@ def test_engines_are_certified_side_by_side_and_kept_in_their_order() -> None:
     assert [(at.engine, at.fraction) for at in said] == [("slow, b", 0.0), ("slow", 0.5)]
 
 
-def test_a_lane_that_is_done_takes_the_last_engine_of_the_other() -> None:
+def test_a_lane_that_is_done_takes_the_next_engine_of_the_other() -> None:
     """The one engine of `y` is done while the first of `x` still works."""
     slow, said = Waiting("x:slow"), list[str]()
     others = [Certifier(name, "certified") for name in ("x:next", "x:last", "y:only")]
@@ -139,7 +139,7 @@ def test_a_lane_that_is_done_takes_the_last_engine_of_the_other() -> None:
 
     gate = open_gate([slow, *others], tell, at_once=2)
     assert gate.passed == ("x:next", "x:last", "y:only")
-    assert said == ["x:slow, y:only", "x:slow, x:last", "x:slow, x:next", "x:slow"]
+    assert said == ["x:slow, y:only", "x:slow, x:next", "x:slow, x:last", "x:slow"]
 
 
 def test_of_a_backend_those_that_took_longest_to_start_are_certified_first() -> None:

@@ -59,7 +59,7 @@ def open_gate(
     Several certifiers may be of one engine, each with a part of what is asked of it. Up to
     `at_once` backends go side by side: nothing is timed meanwhile, so they may share the
     processors. Engines of one backend have programs in common, which the next one may find in
-    their compile cache; a lane that has none left takes the last one of the longest other.
+    their compile cache; a lane that has none left takes the next one of the longest other.
     `seconds`: how long each engine took to start; those of a backend go longest first, so that no
     long one is left when the other lanes are done.
     `on_report` is called with each report as soon as it is there. Ctrl-C ends all processes.
@@ -131,11 +131,11 @@ def together(reports: Sequence[ParityReport]) -> ParityReport | None:
 
 
 def _next_for(lanes: Sequence[deque[int]], lane: int) -> int | None:
-    """The next of a lane, else the last of the longest; None where nobody waits."""
+    """The next of a lane, else of the longest; None where nobody waits."""
     own, longest = lanes[lane], max(lanes, key=len)
     if own:
         return own.popleft()
-    return longest.pop() if longest else None
+    return longest.popleft() if longest else None
 
 
 def _lanes(certifiers: Sequence[Certifier], at_once: int) -> list[list[int]]:
