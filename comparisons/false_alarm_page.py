@@ -31,7 +31,9 @@ are clipped (two of five of these within a tenth of the first gradient's own nor
 with cross-entropy are smoothed; the warm state claims up to 10,000 steps. There every ladder goes
 through three steps of step-locked training and nine steps in one call to the evaluation metric.
 `parts` has the experiments of `wide`, every batch of two rows or more cut into 2 to 16
-micro-batches.
+micro-batches. `layers` has those of `wide` with another model: one to four blocks of a linear
+layer, perhaps layer norm or batch norm, an activation and dropout at a rate of its own, two of five
+followed by a residual block.
 
 *Multi-step*: whether the ladder had the rung of nine steps in one call; runs without are older.
 

@@ -7,7 +7,9 @@ The *plain* draws are the first generator, kept so that its stored results can b
 clipping, label smoothing and a late warm step. The draws in *parts* are the wide ones, each batch
 of two rows or more computed in micro-batches. The *full* draws are the wide ones, some of them in
 parts, with every other option of the spec: activations, initial values, weights of the loss,
-schedules, weight decay without biases.
+schedules, weight decay without biases. The draws of
+*layers* are the wide ones with another model (`comparisons.random_layers`): norms, residual blocks,
+a dropout rate for each layer.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from comparisons.random_layers import with_layers
 from comparisons.random_numbers import count, real
 from comparisons.random_options import every_option, late_step, options_of
 from twofold.experiment import (
@@ -34,12 +37,13 @@ from twofold.experiment import (
     Precision,
     Sgd,
 )
+from twofold.model import numbered
 from twofold.oracle.arithmetic import arithmetic_for
 from twofold.parity.reference import Reference, build_reference, moment, rounded_state
 from twofold.problem import Batch, Problem, initial_state
-from twofold.state import Array, Parameters, TrainState, weight_name
+from twofold.state import Array, Parameters, TrainState
 
-Draws = Literal["plain", "wide", "parts", "full"]
+Draws = Literal["plain", "wide", "parts", "full", "layers"]
 
 # Those that there were when the plain draws were made; the full draws have the others.
 ACTIVATIONS: Final = ("relu", "tanh", "gelu", "gelu_tanh", "silu", "sigmoid", "identity")
@@ -55,6 +59,7 @@ SCALED: Final = 0.3  # share of experiments whose warm state has its last layer 
 OPTIONS_STREAM: Final = 2**32 - 1  # no variation has these numbers
 PARTS_STREAM: Final = 2**32 - 2
 FULL_STREAM: Final = 2**32 - 3
+LAYERS_STREAM: Final = 2**32 - 4
 MAX_PARTS: Final = 16
 IN_PARTS: Final = 0.3  # share of the full draws that are cut into micro-batches
 
@@ -82,15 +87,15 @@ class RandomCase:
         if self.warm_step is not None:
             arithmetic = arithmetic_for(self.problem.experiment.precision)
             fresh = moment("fresh", self.problem, initial_state(self.problem), arithmetic)
-            last = len(self.problem.experiment.model.hidden)
-            state = rounded_state(fresh.after, self.warm_step, arithmetic)
+            last = len(numbered(self.problem.experiment.model)) - 1
+            state = rounded_state(fresh, self.warm_step, arithmetic)
             state = _scaled_layer(state, last, self.logit_scale)
             warm = moment("warm", self.problem, state, arithmetic)
             return Reference(self.problem, arithmetic, fresh, warm)
         built = build_reference(self.problem)
         if self.logit_scale == 1.0:
             return built
-        last = len(self.problem.experiment.model.hidden)
+        last = len(numbered(self.problem.experiment.model)) - 1
         state = _scaled_layer(built.warm.state, last, self.logit_scale)
         warm = moment("warm", self.problem, state, built.arithmetic)
         return replace(built, warm=warm)
@@ -107,11 +112,12 @@ class RandomCase:
         problem = replace(self.problem, train=train)
         built = arithmetic_for(experiment.precision)
         state = initial_state(problem)
-        for layer in range(len(experiment.model.hidden) + 1):
-            state = _scaled_layer(state, layer, real(random, *LAYER_SCALES))
+        for each in numbered(experiment.model):
+            assert each.number is not None
+            state = _scaled_layer(state, each.number, real(random, *LAYER_SCALES))
         steps = (0, 1) if self.draws == "plain" else (late_step(random), late_step(random))
-        fresh = moment("fresh", problem, TrainState(state.parameters, state.slots, steps[0]), built)
-        after = rounded_state(fresh.after, steps[1], built)
+        fresh = moment("fresh", problem, replace(state, step=steps[0]), built)
+        after = rounded_state(fresh, steps[1], built)
         return Reference(problem, built, fresh, moment("warm", problem, after, built))
 
 
@@ -122,6 +128,10 @@ def draw(
     plain = _draw_plain(seed, precision, max_size)
     if draws == "plain":
         return plain
+    if draws == "layers":
+        random = np.random.default_rng([seed, LAYERS_STREAM])
+        problem = with_layers(random, plain.problem, max_size // 2)
+        return replace(_with_options(replace(plain, problem=problem)), draws="layers")
     wide = _with_options(plain)
     if draws == "wide":
         return wide
@@ -253,12 +263,12 @@ def _targets(random: np.random.Generator, loss: str, rows: int, outputs: int, dt
 
 def _scaled_layer(state: TrainState, layer: int, factor: float) -> TrainState:
     """The state with one layer's weight multiplied."""
-    name_of_weight = weight_name(layer)
+    name_of_weight = f"layers.{layer}.weight"
     parameters: Parameters = {
         name: (array * array.dtype.type(factor)) if name == name_of_weight else array
         for name, array in state.parameters.items()
     }
-    return TrainState(parameters, state.slots, state.step)
+    return replace(state, parameters=parameters)
 
 
 def describe(case: RandomCase) -> str:

@@ -29,5 +29,17 @@ BACKEND = Backend(
                 "seed changes, but larger than rounding"
             ),
         ),
+        KnownDifference(
+            model="running variance of the biased variance",
+            cause=(
+                "Flax's batch norm averages the biased variance of the batches for evaluation, "
+                "sum / n; PyTorch and the formula here average the unbiased one, sum / (n - 1)"
+            ),
+            source="flax 0.12.8, flax/nnx/nn/normalization.py: BatchNorm, _compute_stats",
+            consequence=(
+                "evaluation alone differs, by a factor of (n - 1) / n in the running variance for "
+                "batches of n rows; neither framework has a switch for it"
+            ),
+        ),
     ),
 )

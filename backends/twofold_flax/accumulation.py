@@ -17,7 +17,8 @@ import jax
 from jax import Array
 
 from twofold.micro_batches import parts_of
-from twofold_flax.model import Masks, Mlp
+from twofold_flax.layers import Masks
+from twofold_flax.model import Network
 from twofold_flax.state import Params
 
 
@@ -42,7 +43,7 @@ class MicroBatch:
 
 
 def cut(
-    model: Mlp,
+    model: Network,
     inputs: Array,
     targets: Array,
     key: Array | None,
@@ -73,7 +74,7 @@ def cut(
 
 
 def rows_of(masks: Masks | None, rows: slice) -> Masks | None:
-    """Some rows of the masks (batch, hidden) of each hidden layer."""
+    """Some rows of the masks (batch, features) of each dropout layer."""
     return None if masks is None else tuple(mask[rows] for mask in masks)
 
 

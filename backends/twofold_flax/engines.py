@@ -135,5 +135,5 @@ def open_executor(engine: str, problem: Problem) -> FlaxExecutor:
     device = choose_device(problem.experiment)
     clock = BuildClock()
     with clock.listening(), arithmetic(problem.experiment.precision, device):
-        program, params = build_program(problem)
-        return FlaxExecutor(problem, device, program, params, ENGINES[engine](program), clock)
+        program, variables = build_program(problem)
+        return FlaxExecutor(problem, device, program, variables, ENGINES[engine](program), clock)

@@ -11,7 +11,8 @@ import numpy as np
 
 from twofold.build_time import BuildTime
 from twofold.errors import SpecError
-from twofold.problem import Batch, Problem, initial_parameters, slot_names
+from twofold.model import dropouts
+from twofold.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
 from twofold.session import Executor
 from twofold.state import Array, Parameters, TrainState, fresh_state
 from twofold_flax import convert
@@ -20,7 +21,7 @@ from twofold_flax.device import arithmetic
 from twofold_flax.feed import Feed
 from twofold_flax.masks import SharedMasks
 from twofold_flax.program import Execution, Program
-from twofold_flax.state import Params, State
+from twofold_flax.state import State, Variables
 
 
 @final
@@ -32,7 +33,7 @@ class FlaxExecutor(Executor):
         problem: Problem,
         where: jax.Device,
         program: Program,
-        params: Params,
+        variables: Variables,
         execution: Execution,
         clock: BuildClock,
     ) -> None:
@@ -40,18 +41,18 @@ class FlaxExecutor(Executor):
         self._problem = problem
         self._device = where
         self._program = program
-        self._like = params
+        self._like = variables
         self._execution = execution
         self._clock = clock
         self._slots = slot_names(problem.experiment)
-        model = problem.experiment.model
         # One program: operation by operation, JAX would compile dozens for every layer.
-        self._draw = jax.jit(SharedMasks(model.hidden, model.dropout), static_argnums=1)
+        self._draw = jax.jit(SharedMasks(dropouts(problem.experiment.model)), static_argnums=1)
         with self._arithmetic():
             self._feed = Feed(problem, where)
         self._state: Any  # as the engine holds it
         self._step = 0
-        self.load_state(fresh_state(self._initial_parameters(), self._slots))
+        parameters, buffers = self._initial_parameters(), initial_buffers(problem)
+        self.load_state(fresh_state(parameters, self._slots, buffers))
         if execution.prepare is not None:
             with self._arithmetic():
                 epoch = self._feed.steps(0, problem.steps_per_epoch)
@@ -103,12 +104,12 @@ class FlaxExecutor(Executor):
             return self._feed.batch(step)
 
     def masks(self, rows: int) -> tuple[Array, ...]:
-        """The current step's dropout masks as drawn on the device: bool (rows, hidden) each.
+        """The current step's dropout masks as drawn on the device: bool (rows, features) each.
 
         Raises SpecError with `rng = "native"`.
         """
         experiment = self._problem.experiment
-        if experiment.rng == "native" and experiment.model.dropout > 0:
+        if experiment.rng == "native" and dropouts(experiment.model):
             raise SpecError(
                 'rng: "native" given; masks inside nnx.Dropout cannot be read; use rng = "shared"'
             )
@@ -150,7 +151,7 @@ class FlaxExecutor(Executor):
         if self._problem.experiment.rng == "shared":
             return initial_parameters(self._problem)
         with self._arithmetic():
-            return convert.parameters_to_numpy(self._like)
+            return convert.parameters_to_numpy(self._like.params)
 
     def _on_device(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
         inputs = convert.to_device(batch.inputs, self._device)

@@ -39,17 +39,18 @@ def step_key(stream: Array, step: Array) -> Array:
 
 @final
 class SharedMasks:
-    """Draws which hidden units dropout keeps, for every hidden layer of a model."""
+    """Draws which features are kept, for every dropout layer of a model.
 
-    def __init__(self, widths: tuple[int, ...], dropout: float) -> None:
-        self.widths = widths
-        self.threshold = threefry.keep_threshold(dropout)
+    `dropouts` are the features and the rate of each.
+    """
+
+    def __init__(self, dropouts: tuple[tuple[int, float], ...]) -> None:
+        self.layers = tuple((width, threefry.keep_threshold(rate)) for width, rate in dropouts)
 
     def __call__(self, key: Array, rows: int) -> tuple[Array, ...]:
-        """For each hidden layer bool (rows, hidden); `key` is that of the step."""
-        threshold = jnp.uint32(self.threshold)
+        """For each dropout layer bool (rows, features); `key` is that of the step."""
         return tuple(
             jax.random.bits(jax.random.fold_in(key, layer), (rows, width), "uint32") >> 9
-            < threshold
-            for layer, width in enumerate(self.widths)
+            < jnp.uint32(threshold)
+            for layer, (width, threshold) in enumerate(self.layers)
         )

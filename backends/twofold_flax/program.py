@@ -13,21 +13,22 @@ import optax
 from flax import nnx
 from jax import Array
 
+from twofold.model import dropouts
 from twofold.problem import Problem
 from twofold_flax.accumulation import MicroBatch, accumulated, cut
 from twofold_flax.feed import Rows, Steps
 from twofold_flax.loss import LossFunction, RowWeights, build_loss, build_row_weights
 from twofold_flax.masks import dropout_key, root_key, step_key
-from twofold_flax.model import Mlp
+from twofold_flax.model import Network
 from twofold_flax.optimizer import build_optimizer
-from twofold_flax.state import Params, State
+from twofold_flax.state import Params, State, Variables
 
 
 @dataclass(frozen=True)
 class Program:
     """What a session computes, as pure functions of a state."""
 
-    graph: nnx.GraphDef[Mlp]
+    graph: nnx.GraphDef[Network]
     loss: LossFunction
     optimizer: optax.GradientTransformation
     dropout: Array | None  # the key of the dropout stream; None without dropout
@@ -36,11 +37,21 @@ class Program:
 
     def logits(self, state: State, inputs: Array) -> Array:
         """Logits (batch, out_features) in evaluation mode."""
-        return self._forward(state.params, inputs, None)
+        return self.model(state.params, state.buffers)(inputs)
 
     def training_logits(self, state: State, inputs: Array) -> Array:
         """Logits (batch, out_features) in training mode, with the masks of the state's step."""
-        return self._forward(state.params, inputs, self.key(state.step))
+        model = self.model(state.params, state.buffers)
+        return model(inputs, self.key(state.step), training=True)
+
+    def model(self, params: Params, buffers: Params) -> Network:
+        """A model of these values, with buffers of its own.
+
+        Batch norm moves its buffers in place: those of a state must stay, and Flax lets it change
+        none from outside a trace.
+        """
+        own: Params = jax.tree.map(lambda leaf: leaf, buffers)
+        return nnx.merge(self.graph, params, own)
 
     def evaluate(self, state: State, inputs: Array, targets: Array) -> Array:
         """The loss in evaluation mode."""
@@ -49,61 +60,70 @@ class Program:
     def loss_and_gradients(
         self, state: State, inputs: Array, targets: Array
     ) -> tuple[Array, Params]:
-        """The loss in training mode, and its gradients with the structure of the parameters.
+        """The loss in training mode, and its gradients with the structure of the parameters."""
+        loss, gradients, _ = self.differentiated(state, inputs, targets)
+        return loss, gradients
+
+    def differentiated(
+        self, state: State, inputs: Array, targets: Array
+    ) -> tuple[Array, Params, Params]:
+        """The loss in training mode, its gradients, and the buffers that the forward pass moved.
 
         Of several micro-batches a compiled program holds one after the other, and may compute them
-        in any order.
+        in any order; no model with buffers has several.
         """
-        model = nnx.merge(self.graph, state.params)
+        model = self.model(state.params, state.buffers)
         parts = self.cut(model, inputs, targets, self.key(state.step))
-        return accumulated([self.gradients_of(state.params, part) for part in parts])
+        results = [self.gradients_of(state, part) for part in parts]
+        loss, gradients = accumulated([(loss, own) for loss, _, own in results])
+        return loss, gradients, results[-1][1]
 
-    def cut(self, model: Mlp, inputs: Array, targets: Array, key: Array | None) -> list[MicroBatch]:
+    def cut(
+        self, model: Network, inputs: Array, targets: Array, key: Array | None
+    ) -> list[MicroBatch]:
         """The micro-batches of a batch, or the batch itself where there is one."""
         weights = None if self.row_weights is None else self.row_weights(targets)
         return cut(model, inputs, targets, key, self.micro_batches, weights)
 
-    def gradients_of(self, params: Params, part: MicroBatch) -> tuple[Array, Params]:
-        """A part's share of the loss and of the gradients."""
+    def gradients_of(self, state: State, part: MicroBatch) -> tuple[Array, Params, Params]:
+        """A part's share of the loss, the buffers that it moved, its share of the gradients."""
 
-        def loss_of(params: Params) -> Array:
-            model = nnx.merge(self.graph, params)
-            logits = model(part.inputs, part.key, part.masks)  # (rows, out_features)
-            return part.weighted(self.loss(logits, part.targets))  # ()
+        def loss_of(params: Params) -> tuple[Array, Params]:
+            model = self.model(params, state.buffers)
+            logits = model(part.inputs, part.key, part.masks, training=True)
+            loss = part.weighted(self.loss(logits, part.targets))  # ()
+            return loss, nnx.state(model, nnx.BatchStat)
 
-        return jax.value_and_grad(loss_of)(params)
+        (loss, buffers), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        return loss, buffers, gradients
 
     def train_step(self, state: State, inputs: Array, targets: Array) -> tuple[State, Array]:
         """One training step; returns the loss before the update."""
-        loss, gradients = self.loss_and_gradients(state, inputs, targets)
+        loss, gradients, buffers = self.differentiated(state, inputs, targets)
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(params, optimizer, state.step + 1), loss
+        return State(params, optimizer, state.step + 1, buffers), loss
 
     def key(self, step: Array) -> Array | None:
         """The dropout key of a step, or None without dropout."""
         return None if self.dropout is None else step_key(self.dropout, step)
 
-    def _forward(self, params: Params, inputs: Array, key: Array | None) -> Array:
-        model = nnx.merge(self.graph, params)
-        return model(inputs, key)
 
+def build_program(problem: Problem) -> tuple[Program, Variables]:
+    """The program of a problem, and its variables as Flax initialises them from the seed.
 
-def build_program(problem: Problem) -> tuple[Program, Params]:
-    """The program of a problem, and parameters as Flax initialises them from the seed.
-
-    With `rng = "shared"` shapes alone stand for those parameters: nobody would use their values,
-    and to draw them JAX compiles its operations anew for the shapes of every layer.
+    With `rng = "shared"` shapes alone stand for those: nobody would use their values, and to draw
+    them JAX compiles its operations anew for the shapes of every layer.
     """
     experiment = problem.experiment
 
-    def model() -> Mlp:
-        rngs = nnx.Rngs(params=root_key(experiment.seed))
-        return Mlp(experiment, problem.layer_sizes, rngs=rngs)
+    def model() -> Network:
+        return Network(experiment, rngs=nnx.Rngs(params=root_key(experiment.seed)))
 
     shared = experiment.rng == "shared"
-    graph, params = nnx.split(nnx.eval_shape(model) if shared else model())
-    dropout = dropout_key(experiment.seed) if experiment.model.dropout > 0 else None
+    built = nnx.eval_shape(model) if shared else model()
+    graph, params, *(buffers,) = nnx.split(built, nnx.Param, nnx.BatchStat)
+    dropout = dropout_key(experiment.seed) if dropouts(experiment.model) else None
     dtype = jnp.dtype(problem.dtype)
     program = Program(
         graph=graph,
@@ -113,7 +133,7 @@ def build_program(problem: Problem) -> tuple[Program, Params]:
         micro_batches=experiment.training.micro_batches,
         row_weights=build_row_weights(experiment.loss, dtype),
     )
-    return program, params
+    return program, Variables(params, buffers)
 
 
 def never() -> int:

@@ -65,11 +65,12 @@ class FlaxSeeds(SeedsTogether):
 
     def _built(self, problem: Problem) -> tuple[Program, State]:
         """One seed's program and initial state."""
-        program, params = build_program(problem)
+        program, built = build_program(problem)
         shared = problem.experiment.rng == "shared"
-        values = initial_parameters(problem) if shared else convert.parameters_to_numpy(params)
+        own = convert.parameters_to_numpy
+        values = initial_parameters(problem) if shared else own(built.params)
         state = fresh_state(values, slot_names(problem.experiment))
-        return program, convert.state_to_flax(params, program.optimizer, state, self._device)
+        return program, convert.state_to_flax(built, program.optimizer, state, self._device)
 
 
 def _train_step(

@@ -10,9 +10,17 @@ from jax import Array
 Params = nnx.State[Any, Any]
 
 
+class Variables(NamedTuple):
+    """What a model consists of, as values or as shapes alone: parameters and buffers."""
+
+    params: Params
+    buffers: Params
+
+
 class State(NamedTuple):
-    """Parameters, Optax's state, steps taken (uint32)."""
+    """Parameters, Optax's state, steps taken (uint32), batch norm's running statistics."""
 
     params: Params
     optimizer: Any
     step: Array
+    buffers: Params

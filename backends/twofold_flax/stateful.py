@@ -11,7 +11,7 @@ from jax import Array
 from twofold_flax.accumulation import MicroBatch, accumulated
 from twofold_flax.counting import CountingJit
 from twofold_flax.feed import take
-from twofold_flax.model import Mlp
+from twofold_flax.model import Network
 from twofold_flax.program import Execution, Program, python_loop
 from twofold_flax.state import Params, State
 
@@ -19,8 +19,8 @@ from twofold_flax.state import Params, State
 class Held(NamedTuple):
     """A model and its optimizer, which `nnx.jit` changes in place."""
 
-    model: Mlp
-    optimizer: nnx.Optimizer[Mlp]
+    model: Network
+    optimizer: nnx.Optimizer[Network]
 
 
 def nnx_jit(program: Program) -> Execution:
@@ -36,39 +36,45 @@ def nnx_jit(program: Program) -> Execution:
     """
     compiled, calls = CountingJit(nnx.jit), CountingJit()
 
-    def gradients_of(model: Mlp, part: MicroBatch) -> tuple[Array, Params]:
-        def loss_of(model: Mlp) -> Array:
-            logits = model(part.inputs, part.key, part.masks)  # (rows, out_features)
+    def gradients_of(model: Network, part: MicroBatch) -> tuple[Array, Params]:
+        def loss_of(model: Network) -> Array:
+            logits = model(part.inputs, part.key, part.masks, training=True)
             return part.weighted(program.loss(logits, part.targets))  # ()
 
         return nnx.value_and_grad(loss_of)(model)  # type: ignore[no-any-return]
 
     def loss_and_gradients(
-        model: Mlp, optimizer: nnx.Optimizer[Mlp], inputs: Array, targets: Array
+        model: Network, optimizer: nnx.Optimizer[Network], inputs: Array, targets: Array
     ) -> tuple[Array, Params]:
         key = program.key(optimizer.step[...])
         parts = program.cut(model, inputs, targets, key)
         return accumulated([gradients_of(model, part) for part in parts])
 
     def train_step(
-        model: Mlp, optimizer: nnx.Optimizer[Mlp], inputs: Array, targets: Array
+        model: Network, optimizer: nnx.Optimizer[Network], inputs: Array, targets: Array
     ) -> Array:
         loss, gradients = loss_and_gradients(model, optimizer, inputs, targets)
         optimizer.update(model, gradients)
         return loss
 
-    jitted_step, jitted_gradients = compiled(train_step), compiled(loss_and_gradients)
+    def asked_gradients(
+        model: Network, optimizer: nnx.Optimizer[Network], inputs: Array, targets: Array
+    ) -> tuple[Array, Params]:
+        # Of a copy: a model that is differentiated moves its running statistics.
+        return loss_and_gradients(nnx.clone(model), optimizer, inputs, targets)
+
+    jitted_step, jitted_gradients = compiled(train_step), compiled(asked_gradients)
 
     @compiled
-    def logits(model: Mlp, inputs: Array) -> Array:
+    def logits(model: Network, inputs: Array) -> Array:
         return model(inputs)
 
     @compiled
-    def training_logits(model: Mlp, optimizer: nnx.Optimizer[Mlp], inputs: Array) -> Array:
-        return model(inputs, program.key(optimizer.step[...]))
+    def training_logits(model: Network, optimizer: nnx.Optimizer[Network], inputs: Array) -> Array:
+        return nnx.clone(model)(inputs, program.key(optimizer.step[...]), training=True)
 
     @compiled
-    def evaluate(model: Mlp, inputs: Array, targets: Array) -> Array:
+    def evaluate(model: Network, inputs: Array, targets: Array) -> Array:
         return program.loss(model(inputs), targets)
 
     def step(held: Held, inputs: Array, targets: Array) -> tuple[Held, Array]:
@@ -91,7 +97,7 @@ def nnx_jit(program: Program) -> Execution:
 
 def hold(program: Program, state: State) -> Held:
     """Objects with the values of a state."""
-    model = nnx.merge(program.graph, state.params)
+    model = nnx.merge(program.graph, state.params, state.buffers)
     # Of shapes alone: to compute its zeros, JAX would compile a program for every shape.
     optimizer = nnx.eval_shape(
         lambda model: nnx.Optimizer(model, program.optimizer, wrt=nnx.Param), model
@@ -105,7 +111,8 @@ def hold(program: Program, state: State) -> Held:
 
 def release(held: Held) -> State:
     """The state that objects hold, in the structure of Optax's own."""
-    params: Params = nnx.state(held.model)
+    params: Params = nnx.state(held.model, nnx.Param)
     structure = jax.tree.structure(jax.eval_shape(held.optimizer.tx.init, params))
     slots = jax.tree.unflatten(structure, jax.tree.leaves(held.optimizer.opt_state))
-    return State(params, slots, held.optimizer.step[...])
+    buffers: Params = nnx.state(held.model, nnx.BatchStat)
+    return State(params, slots, held.optimizer.step[...], buffers)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from twofold.micro_batches import parts_of
+from twofold_torch.layers import Masks
 from twofold_torch.loss import RowWeights
-from twofold_torch.model import Masks
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,5 @@ def cut(
 
 
 def rows_of(masks: Masks | None, rows: slice) -> Masks | None:
-    """Some rows of the masks (batch, hidden) of each hidden layer."""
+    """Some rows of the masks (batch, features) of each dropout layer."""
     return None if masks is None else tuple(mask[rows] for mask in masks)

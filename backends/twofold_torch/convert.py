@@ -1,7 +1,8 @@
 """Between the canonical NumPy form and PyTorch, bit for bit.
 
+PyTorch's short names (`weight`, `bias`, `running_mean`, `running_var`) are the canonical ones, and
 `nn.Linear` keeps its weight as (out_features, in_features), which is the canonical layout: nothing
-is transposed here. This is the only place that would.
+is renamed or transposed here. This is the only place that would.
 """
 
 from __future__ import annotations
@@ -12,18 +13,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold.state import Array, Parameters, TrainState, bias_name, weight_name
-from twofold_torch.model import Mlp
+from twofold.state import Array, Parameters, TrainState
+from twofold_torch.model import Network
 from twofold_torch.optimizer import SLOT_KEYS
 
 
-def named_parameters(model: Mlp) -> Iterator[tuple[str, Tensor]]:
+def named_parameters(model: Network) -> Iterator[tuple[str, Tensor]]:
     """Canonical names and parameters, input side first."""
-    for index, layer in enumerate(model.layers):
-        assert isinstance(layer, nn.Linear)
-        yield weight_name(index), layer.weight  # (out_features, in_features)
-        if layer.bias is not None:
-            yield bias_name(index), layer.bias  # (out_features,)
+    for number, layer in enumerate(_layers_with_parameters(model)):
+        for short, parameter in layer.named_parameters(recurse=False):
+            yield f"layers.{number}.{short}", parameter
+
+
+def named_buffers(model: Network) -> Iterator[tuple[str, Tensor]]:
+    """Canonical names and buffers; what PyTorch counts in integers is not among them."""
+    for number, layer in enumerate(_layers_with_parameters(model)):
+        for short, buffer in layer.named_buffers(recurse=False):
+            if buffer.is_floating_point():
+                yield f"layers.{number}.{short}", buffer
+
+
+def _layers_with_parameters(model: Network) -> list[nn.Module]:
+    """In the order in which a spec numbers them: those inside a residual block stand within it."""
+    return [each for each in model.modules() if any(True for _ in each.parameters(recurse=False))]
 
 
 def to_tensor(array: Array, device: torch.device) -> Tensor:
@@ -36,7 +48,7 @@ def to_array(tensor: Tensor) -> Array:
     return np.array(tensor.detach().cpu().numpy(), copy=True)
 
 
-def gradients_to_numpy(model: Mlp) -> Parameters:
+def gradients_to_numpy(model: Network) -> Parameters:
     """The gradients that the last backward pass left, under canonical names."""
     gradients = {}
     for name, parameter in named_parameters(model):
@@ -46,7 +58,7 @@ def gradients_to_numpy(model: Mlp) -> Parameters:
 
 
 def state_to_numpy(
-    model: Mlp, optimizer: torch.optim.Optimizer, slots: Iterable[str], step: int
+    model: Network, optimizer: torch.optim.Optimizer, slots: Iterable[str], step: int
 ) -> TrainState:
     """A copy of the train state."""
     named = dict(named_parameters(model))
@@ -60,10 +72,11 @@ def state_to_numpy(
             for slot in slots
         },
         step=step,
+        buffers={name: to_array(buffer) for name, buffer in named_buffers(model)},
     )
 
 
-def load_state(model: Mlp, optimizer: torch.optim.Optimizer, state: TrainState) -> None:
+def load_state(model: Network, optimizer: torch.optim.Optimizer, state: TrainState) -> None:
     """Put a train state into the model and the optimizer, in place.
 
     In place, so that a compiled or captured program goes on with the same tensors.
@@ -73,6 +86,8 @@ def load_state(model: Mlp, optimizer: torch.optim.Optimizer, state: TrainState) 
             _copy(state.parameters[name], parameter)
             slots = {SLOT_KEYS[slot]: arrays[name] for slot, arrays in state.slots.items()}
             _load_slots(optimizer, parameter, slots, state.step)
+        for name, buffer in named_buffers(model):
+            _copy(state.buffers[name], buffer)
 
 
 def _load_slots(

@@ -21,7 +21,7 @@ from twofold.problem import Problem
 from twofold_torch.device import choose_device, pin_matmul_precision
 from twofold_torch.executor import TorchExecutor
 from twofold_torch.feed import Steps
-from twofold_torch.model import Mlp
+from twofold_torch.model import Network
 from twofold_torch.program import Execution, Program, build_program, loop
 from twofold_torch.whole import STEPS_PER_CALL, WholeStep
 
@@ -93,7 +93,7 @@ def compile_model(program: Program) -> Execution:
     from twofold_torch.inductor import SHORT_EXPRESSIONS, CountingInductor, own_code
 
     compiler = CountingInductor(SHORT_EXPRESSIONS)
-    own = own_code(Mlp.forward)
+    own = own_code(Network.forward)
     program.model.forward = MethodType(own, program.model)  # type: ignore[method-assign]
     model = torch.compile(program.model, backend=compiler, dynamic=False, fullgraph=True)
     own_graphs = Execution.of(replace(program, forward=model), lambda: compiler.graphs)

@@ -12,7 +12,8 @@ from torch import Tensor
 from twofold import threefry
 from twofold.build_time import BuildTime
 from twofold.errors import SpecError
-from twofold.problem import Batch, Problem, initial_parameters, slot_names
+from twofold.model import dropouts
+from twofold.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
 from twofold.session import Executor
 from twofold.state import Array, Parameters, TrainState, fresh_state
 from twofold_torch import convert, device
@@ -38,13 +39,14 @@ class TorchExecutor(Executor):
         # Apart from the initial values' own seed, so that dropout does not repeat their draws.
         dropout_seed = threefry.stream_key(problem.experiment.seed, threefry.DROPOUT)[1]
         self._random = device.RandomStream(dropout_seed, where)
-        self.load_state(fresh_state(self._initial_parameters(), self._slots))
+        parameters, buffers = self._initial_parameters(), initial_buffers(problem)
+        self.load_state(fresh_state(parameters, self._slots, buffers))
 
     def logits(self, inputs: Array, *, training: bool) -> Array:
         """Logits (batch, out_features); with `training`, dropout masks of the current step."""
         rows = convert.to_tensor(inputs, self._device)
         # With gradients in training mode: a compiled model then has one graph for both uses.
-        with torch.set_grad_enabled(training), self._mode(training=training):
+        with torch.set_grad_enabled(training), self._mode(training=training), self._unmoved():
             keys = self._feed.keys(self._step) if training else None
             return convert.to_array(self._execution.forward(rows, keys).detach())
 
@@ -58,7 +60,7 @@ class TorchExecutor(Executor):
     def loss_and_gradients(self, batch: Batch) -> tuple[float, Parameters]:
         """Loss and gradients of a batch in training mode, with the current step's masks."""
         inputs, targets = self._on_device(batch)
-        with self._mode(training=True):
+        with self._mode(training=True), self._unmoved():
             loss = self._execution.backward(inputs, targets, self._feed.keys(self._step))
         return float(loss), convert.gradients_to_numpy(self._program.model)
 
@@ -87,12 +89,12 @@ class TorchExecutor(Executor):
         return self._feed.batch(step)
 
     def masks(self, rows: int) -> tuple[Array, ...]:
-        """The current step's dropout masks as drawn on the device: bool (rows, hidden) each.
+        """The current step's dropout masks as drawn on the device: bool (rows, features) each.
 
         Raises SpecError with `rng = "native"`.
         """
         experiment = self._problem.experiment
-        if experiment.rng == "native" and experiment.model.dropout > 0:
+        if experiment.rng == "native" and dropouts(experiment.model):
             raise SpecError(
                 'rng: "native" given; masks inside nn.Dropout cannot be read; use rng = "shared"'
             )
@@ -135,6 +137,15 @@ class TorchExecutor(Executor):
     def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         inputs = convert.to_tensor(batch.inputs, self._device)
         return inputs, convert.to_tensor(batch.targets, self._device)
+
+    @contextmanager
+    def _unmoved(self) -> Iterator[None]:
+        """Batch norm moves its running statistics whenever it is called in training mode."""
+        buffers = list(self._program.model.buffers())
+        kept = [buffer.clone() for buffer in buffers]
+        yield
+        for buffer, before in zip(buffers, kept, strict=True):
+            buffer.copy_(before)
 
     @contextmanager
     def _mode(self, *, training: bool) -> Iterator[None]:

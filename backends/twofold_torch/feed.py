@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from twofold.model import dropouts
 from twofold.problem import Batch, Problem, epoch_order
 from twofold_torch.convert import to_array, to_tensor
 from twofold_torch.masks import dropout_keys
@@ -18,9 +19,9 @@ from twofold_torch.masks import dropout_keys
 class Steps:
     """What consecutive steps of an epoch need: for each the rows it takes (batch,) and its keys.
 
-    A step's keys are (hidden layers, 2), or None without shared dropout. `whole` holds the rows of
+    A step's keys are (dropout layers, 2), or None without shared dropout. `whole` holds the rows of
     all whole batches of the epoch, (batches, batch), and `all_keys` the keys of all its steps,
-    (steps, hidden layers, 2); the first of these steps takes batch `start`.
+    (steps, dropout layers, 2); the first of these steps takes batch `start`.
     """
 
     rows: Sequence[Tensor]
@@ -48,7 +49,7 @@ class Feed:
         self._steps = self._of_epoch(0)
 
     def keys(self, step: int) -> Tensor | None:
-        """The dropout keys of one step, (hidden layers, 2), or None without shared dropout."""
+        """The dropout keys of one step, (dropout layers, 2), or None without shared dropout."""
         keys = self._keys(step, step + 1)
         return None if keys is None else keys[0]
 
@@ -78,9 +79,9 @@ class Feed:
         return Steps(rows, keys, whole, all_keys, start=0)
 
     def _keys(self, start: int, stop: int) -> Tensor | None:
-        """The keys of some steps, (steps, hidden layers, 2)."""
+        """The keys of some steps, (steps, dropout layers, 2)."""
         experiment = self._problem.experiment
-        hidden_layers = len(experiment.model.hidden)
-        if not (experiment.rng == "shared" and experiment.model.dropout > 0 and hidden_layers):
+        layers = len(dropouts(experiment.model))
+        if experiment.rng != "shared" or layers == 0:
             return None
-        return dropout_keys(experiment.seed, range(start, stop), hidden_layers, self._device)
+        return dropout_keys(experiment.seed, range(start, stop), layers, self._device)

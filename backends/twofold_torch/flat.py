@@ -24,28 +24,37 @@ from twofold_torch.optimizer import SLOT_KEYS
 
 @dataclass(frozen=True)
 class FlatState:
-    """Parameters and slots (elements,) of a model; steps taken () as float64.
+    """Parameters and slots (elements,) of a model; steps taken () as float64; the model's buffers.
 
     In float64 Adam's bias corrections are as exact as in eager mode, where they are Python numbers.
+    No optimizer changes a buffer, so that each stays a tensor of its own.
     """
 
     parameters: Tensor
     slots: tuple[Tensor, ...]
     step: Tensor
+    buffers: tuple[Tensor, ...] = ()
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All that a training step changes."""
-        return (self.parameters, *self.slots, self.step)
+        return (self.parameters, *self.slots, self.step, *self.buffers)
+
+    def of(self, tensors: Sequence[Tensor]) -> FlatState:
+        """A state with other tensors in the places of these."""
+        parameters, *rest = tensors
+        slots, step = rest[: len(self.slots)], rest[len(self.slots)]
+        return FlatState(parameters, tuple(slots), step, tuple(rest[len(self.slots) + 1 :]))
 
 
 UpdateRule = Callable[[FlatState, Tensor, Tensor], None]
 
 
-def flatten(optimizer: torch.optim.Optimizer) -> FlatState:
+def flatten(optimizer: torch.optim.Optimizer, buffers: Sequence[Tensor] = ()) -> FlatState:
     """Move a model's parameters and its optimizer's slots into flat buffers.
 
-    Both keep working: their tensors are views of the buffers from here on.
+    Both keep working: their tensors are views of the buffers from here on. The model's own
+    `buffers` stay where they are.
     """
     parameters = flat_order(optimizer)
     device = parameters[0].device
@@ -59,7 +68,7 @@ def flatten(optimizer: torch.optim.Optimizer) -> FlatState:
         optimizer.state[parameter].update(zip(slot_keys, slot_pieces, strict=True))
         if is_adam(optimizer):
             optimizer.state[parameter]["step"] = step
-    return FlatState(flat, slots, step)
+    return FlatState(flat, slots, step, tuple(buffers))
 
 
 def _slot_keys(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:

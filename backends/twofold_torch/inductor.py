@@ -173,10 +173,10 @@ class TracedGraphs:
         """One graph on `tensors`: those of the state, then the arguments that are not None."""
 
         def on_tensors(*given: Tensor) -> Any:
-            parameters, *slots, step = given[: len(self._state.tensors)]
-            rest = iter(given[len(self._state.tensors) :])
+            count = len(self._state.tensors)
+            rest = iter(given[count:])
             own = [None if each is None else next(rest) for each in arguments]
-            return function(FlatState(parameters, tuple(slots), step), *own)
+            return function(self._state.of(given[:count]), *own)
 
         with self._clock.tracing(), _compiling():
             trace = make_fx(on_tensors, tracing_mode="fake", _allow_non_fake_inputs=True)

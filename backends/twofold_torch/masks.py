@@ -57,38 +57,42 @@ def threefry_2x32(keys: tuple[Tensor, Tensor], low: Tensor) -> tuple[Tensor, Ten
     return x, y
 
 
-def dropout_keys(seed: int, steps: range, hidden_layers: int, device: torch.device) -> Tensor:
-    """The keys of steps, int32 (steps, hidden layers, 2): one for each hidden layer.
+def dropout_keys(seed: int, steps: range, layers: int, device: torch.device) -> Tensor:
+    """The keys of steps, int32 (steps, dropout layers, 2): one for each dropout layer.
 
     So few numbers are drawn in NumPy, which takes a third of the time of PyTorch's eager
     operations. Equals `fold_in(fold_in(stream, step), layer)` of `jax.random`.
     """
     numbers = np.arange(steps.start, steps.stop, dtype=np.uint32)
-    keys = threefry.dropout_keys(seed, numbers, hidden_layers)
+    keys = threefry.dropout_keys(seed, numbers, layers)
     return torch.from_numpy(keys.view(np.int32)).to(device)
 
 
 @final
 class SharedMasks:
-    """Draws which hidden units dropout keeps, for every hidden layer of a model."""
+    """Draws which features are kept, for every dropout layer of a model.
 
-    def __init__(self, widths: tuple[int, ...], dropout: float) -> None:
-        self.widths = widths
-        self.threshold = threefry.keep_threshold(dropout)
+    `dropouts` are the features and the rate of each.
+    """
+
+    def __init__(self, dropouts: tuple[tuple[int, float], ...]) -> None:
+        self.layers = tuple((width, threefry.keep_threshold(rate)) for width, rate in dropouts)
 
     def __call__(self, keys: Tensor, rows: int) -> tuple[Tensor, ...]:
-        """For each hidden layer bool (*steps, rows, hidden).
+        """For each dropout layer bool (*steps, rows, features).
 
-        `keys` (*steps, hidden layers, 2), int32, are those of a step, or of several at once.
+        `keys` (*steps, dropout layers, 2), int32, are those of a step, or of several at once.
         """
         *steps, layers, _ = keys.shape
-        units = rows * max(self.widths)
+        units = rows * max(width for width, _ in self.layers)
         drawn = (*steps, layers, units)
         counts = torch.arange(units, dtype=torch.int32, device=keys.device).expand(drawn)
         x, y = threefry_2x32((keys[..., 0:1].expand(drawn), keys[..., 1:2].expand(drawn)), counts)
-        keep = shift_right(x ^ y, 9) < self.threshold  # (*steps, hidden layers, units)
+        draws = shift_right(x ^ y, 9)  # (*steps, dropout layers, units)
+        # All layers are compared at once, for there is seldom more than one rate.
+        keep = {threshold: draws < threshold for _, threshold in self.layers}
         # A narrower layer needs the first of its draws only.
         return tuple(
-            keep[..., layer, : rows * width].reshape(*steps, rows, width)
-            for layer, width in enumerate(self.widths)
+            keep[threshold][..., layer, : rows * width].reshape(*steps, rows, width)
+            for layer, (width, threshold) in enumerate(self.layers)
         )

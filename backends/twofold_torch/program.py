@@ -16,7 +16,7 @@ from twofold.problem import Problem
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
 from twofold_torch.loss import LossFunction, RowWeights, build_loss, build_row_weights
-from twofold_torch.model import Mlp
+from twofold_torch.model import Network
 from twofold_torch.optimizer import build_optimizer, build_schedule
 
 Forward = Callable[[Tensor, Tensor | None], Tensor]
@@ -27,7 +27,7 @@ TrainStep = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 class Program:
     """What a session computes. `model` owns the parameters; `forward` is the way to call it."""
 
-    model: Mlp
+    model: Network
     forward: Callable[..., Tensor]
     loss: LossFunction
     optimizer: torch.optim.Optimizer
@@ -90,7 +90,7 @@ def build_program(problem: Problem, device: torch.device) -> Program:
     dtype = torch.float64 if experiment.parameter_dtype == "float64" else torch.float32
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)
-        model = Mlp(experiment, problem.layer_sizes)
+        model = Network(experiment)
     model = model.to(device=device, dtype=dtype)
     optimizer = build_optimizer(experiment.optimizer, list(model.parameters()))
     return Program(

@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
 from twofold import threefry
+from twofold.model import dropouts
 from twofold.problem import Problem, batch_indices, initial_parameters, slot_names
 from twofold.seeds import SeedsTogether
 from twofold.state import Array, TrainState, fresh_state
 from twofold_torch import convert, device
 from twofold_torch.feed import Feed
+from twofold_torch.layers import Masks
 from twofold_torch.masks import dropout_keys
-from twofold_torch.model import Masks
 from twofold_torch.optimizer import SLOT_KEYS, build_optimizer, build_schedule
 from twofold_torch.program import build_program
 
@@ -88,15 +89,15 @@ class TorchSeeds(SeedsTogether):
         return losses.detach()
 
     def _masks(self, rows: int) -> Masks:
-        """The step's shared masks, (seeds, batch, hidden) for each hidden layer, if there are."""
+        """The step's shared masks, if any: (seeds, batch, features) for each dropout layer."""
         spec = self._problems[0].experiment
-        hidden_layers = len(spec.model.hidden)
-        if not (spec.rng == "shared" and spec.model.dropout > 0 and hidden_layers):
+        layers = len(dropouts(spec.model))
+        if spec.rng != "shared" or layers == 0:
             return ()
         step = range(self._step, self._step + 1)
         seeds = [problem.experiment.seed for problem in self._problems]
-        keys = [dropout_keys(seed, step, hidden_layers, self._device) for seed in seeds]
-        return self._model.masks(torch.cat(keys), rows)  # of (seeds, hidden layers, 2)
+        keys = [dropout_keys(seed, step, layers, self._device) for seed in seeds]
+        return self._model.masks(torch.cat(keys), rows)  # of (seeds, dropout layers, 2)
 
     def _loss_of(
         self, parameters: dict[str, Tensor], inputs: Tensor, targets: Tensor, masks: Masks

@@ -15,7 +15,7 @@ from twofold.build_time import BuildTime
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
 from twofold_torch.flat import FlatState, flat_order, flatten, pieces_of, update_rule
-from twofold_torch.model import Masks
+from twofold_torch.layers import Masks
 from twofold_torch.optimizer import seek
 from twofold_torch.program import Execution, Program
 
@@ -48,23 +48,25 @@ class WholeStep:
         self._parameters = flat_order(program.optimizer)
         names = {parameter: name for name, parameter in program.model.named_parameters()}
         self._names = [names[parameter] for parameter in self._parameters]
-        self._state = flatten(program.optimizer)
+        self._buffer_names = [name for name, _ in program.model.named_buffers()]
+        self._state = flatten(program.optimizer, list(program.model.buffers()))
         self._compiler = compiler(self._state)
         self._constant_rates: dict[int, Tensor] = {}
         compiled = self._compiler.compile
-        model, parameters_of = program.model, self._parameters_of
+        model, tensors_of = program.model, self._tensors_of
         gradient, clip = self._gradient, self._clipped
         update = update_rule(program.optimizer)
 
         def forward(state: FlatState, inputs: Tensor, keys: Tensor | None) -> Tensor:
-            logits: Tensor = functional_call(model, parameters_of(state), (inputs, keys))
+            logits: Tensor = functional_call(model, tensors_of(state), (inputs, keys))
             return logits
 
         def loss_and_gradient(
             state: FlatState, inputs: Tensor, targets: Tensor, keys: Tensor | None
         ) -> tuple[Tensor, Tensor]:
             masks = None if keys is None else model.masks(keys, inputs.shape[0])
-            return gradient(state, inputs, targets, masks)
+            loss, flat_gradient, _ = gradient(state, inputs, targets, masks)
+            return loss, flat_gradient
 
         def several(
             state: FlatState,
@@ -80,8 +82,10 @@ class WholeStep:
             for index in range(rows.shape[0]):
                 own = tuple(mask[index] for mask in masks) or None
                 batch = rows[index]
-                loss, flat_gradient = gradient(state, inputs[batch], targets[batch], own)
+                loss, flat_gradient, buffers = gradient(state, inputs[batch], targets[batch], own)
                 update(state, clip(flat_gradient), rates[index])
+                for buffer, moved in zip(state.buffers, buffers, strict=True):
+                    buffer.copy_(moved)
                 losses.append(loss)
             return torch.stack(losses)
 
@@ -108,13 +112,21 @@ class WholeStep:
         pieces = pieces_of(state.parameters, self._parameters)
         return dict(zip(self._names, pieces, strict=True))
 
+    def _buffers_of(self, state: FlatState) -> dict[str, Tensor]:
+        """Copies, which batch norm moves in place of the state's own."""
+        copies = [buffer.clone() for buffer in state.buffers]
+        return dict(zip(self._buffer_names, copies, strict=True))
+
+    def _tensors_of(self, state: FlatState) -> dict[str, Tensor]:
+        return {**self._parameters_of(state), **self._buffers_of(state)}
+
     def _gradient(
         self, state: FlatState, inputs: Tensor, targets: Tensor, masks: Masks | None
-    ) -> tuple[Tensor, Tensor]:
-        """Loss () and gradient (elements,) with respect to the flat parameters.
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Loss (), gradient (elements,) with respect to the flat parameters, and moved buffers.
 
         Of several micro-batches the graph holds one after the other, and may compute them in any
-        order.
+        order; no model with buffers has several.
         """
         parts = [
             self._gradient_of(state, part)
@@ -122,20 +134,26 @@ class WholeStep:
                 inputs, targets, masks, self._program.micro_batches, self._program.row_weights
             )
         ]
-        losses, gradients = zip(*parts, strict=True)
-        return reduce(operator.add, losses), reduce(operator.add, gradients)
+        losses, gradients, buffers = zip(*parts, strict=True)
+        return reduce(operator.add, losses), reduce(operator.add, gradients), buffers[-1]
 
-    def _gradient_of(self, state: FlatState, part: MicroBatch) -> tuple[Tensor, Tensor]:
-        """A part's share of the loss () and of the gradient (elements,)."""
+    def _gradient_of(
+        self, state: FlatState, part: MicroBatch
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """A part's share of the loss () and of the gradient (elements,), and moved buffers."""
         program = self._program
 
-        def loss_of(parameters: dict[str, Tensor]) -> Tensor:
+        def loss_of(parameters: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+            buffers = self._buffers_of(state)
             arguments = (part.inputs, None, part.masks)
-            logits = functional_call(program.model, parameters, arguments)
-            return part.weighted(program.loss(logits, part.targets))
+            logits = functional_call(program.model, {**parameters, **buffers}, arguments)
+            loss = part.weighted(program.loss(logits, part.targets))
+            return loss, (loss, list(buffers.values()))
 
-        gradients, loss = torch.func.grad_and_value(loss_of)(self._parameters_of(state))
-        return loss, torch.cat([gradients[name].reshape(-1) for name in self._names])
+        differentiated = torch.func.grad(loss_of, has_aux=True)
+        gradients, (loss, buffers) = differentiated(self._parameters_of(state))
+        flat = torch.cat([gradients[name].reshape(-1) for name in self._names])
+        return loss, flat, buffers
 
     def _logits(self, inputs: Tensor, keys: Tensor | None) -> Tensor:
         with torch.no_grad():

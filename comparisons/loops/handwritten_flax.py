@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from comparisons.loops.parts import layer_sizes
 from twofold import threefry
 from twofold.problem import Problem, epoch_order, initial_parameters
 from twofold.state import Array
@@ -52,7 +53,7 @@ class Loop:
         self._experiment = experiment
         self._inputs = jnp.asarray(problem.train.inputs)
         self._targets = jnp.asarray(problem.train.targets.astype(np.int32))
-        network = Network(problem.layer_sizes, experiment.model.dropout, rngs=nnx.Rngs(0))
+        network = Network(layer_sizes(problem), experiment.model.dropout, rngs=nnx.Rngs(0))
         graph, params = nnx.split(network)
         initial = initial_parameters(problem)
         layers = {

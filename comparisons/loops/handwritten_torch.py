@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from twofold_torch.masks import SharedMasks, dropout_keys
 
+from comparisons.loops.parts import layer_sizes
+from twofold.model import Mlp, dropouts
 from twofold.problem import Problem, epoch_order, initial_parameters
 from twofold.state import Array
 
@@ -50,8 +52,9 @@ class Loop:
         self._experiment, self._step = experiment, 0
         self._inputs = torch.from_numpy(problem.train.inputs.copy())
         self._targets = torch.from_numpy(problem.train.targets.copy())
-        self._network = Network(problem.layer_sizes, model.dropout)
-        self._draw = SharedMasks(model.hidden, model.dropout)
+        assert isinstance(model, Mlp)
+        self._network = Network(layer_sizes(problem), model.dropout)
+        self._draw = SharedMasks(dropouts(model))
         initial = initial_parameters(problem).values()
         with torch.no_grad():
             for parameter, array in zip(self._network.parameters(), initial, strict=True):
@@ -99,7 +102,7 @@ class Loop:
         self._batches = torch.split(torch.tensor(order), experiment.data.batch_size)
         first = epoch * self._per_epoch
         steps = range(first, first + self._per_epoch)
-        keys = dropout_keys(experiment.seed, steps, len(experiment.model.hidden), CPU)
+        keys = dropout_keys(experiment.seed, steps, len(dropouts(experiment.model)), CPU)
         self._keys = keys.unbind(0)
 
 

@@ -8,10 +8,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from twofold.model import numbered
 from twofold.problem import Problem
 
 NO_LOSSES: Final[npt.NDArray[Any]] = np.empty(0)
 """These libraries keep no loss of every step."""
+
+
+def layer_sizes(problem: Problem) -> tuple[int, ...]:
+    """Features entering and leaving each linear layer of an MLP: in_features, hidden ..., out."""
+    layers = numbered(problem.experiment.model)
+    return (problem.in_features, *(each.width_after for each in layers))
 
 
 class Parts:

@@ -24,10 +24,10 @@ class KerasLoop:
         experiment = problem.experiment
         model, optimizer = experiment.model, experiment.optimizer
         assert optimizer.kind == "adamw"
-        layers: list[Any] = [keras.Input((problem.layer_sizes[0],))]
+        layers: list[Any] = [keras.Input((problem.in_features,))]
         for width in model.hidden:
             layers += [keras.layers.Dense(width, "relu"), keras.layers.Dropout(model.dropout)]
-        layers.append(keras.layers.Dense(problem.layer_sizes[-1]))
+        layers.append(keras.layers.Dense(problem.out_features))
         self._model = keras.Sequential(layers)
         parameters = initial_parameters(problem)
         dense = [each for each in self._model.layers if isinstance(each, keras.layers.Dense)]

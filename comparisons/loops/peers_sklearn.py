@@ -25,7 +25,7 @@ class SklearnLoop:
         optimizer = experiment.optimizer
         assert optimizer.kind == "adamw"
         self._parts = Parts(problem)
-        self._classes = np.arange(problem.layer_sizes[-1])
+        self._classes = np.arange(problem.out_features)
         self._model = MLPClassifier(
             hidden_layer_sizes=experiment.model.hidden,
             activation="relu",

@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from comparisons.loops.parts import NO_LOSSES, Parts
+from comparisons.loops.parts import NO_LOSSES, Parts, layer_sizes
 from twofold.problem import Problem, initial_parameters
 
 
 def network(problem: Problem) -> nn.Sequential:
     """The lesson's network as a stack, with Twofold's initial values."""
     model = problem.experiment.model
-    *hidden, output = list(itertools.pairwise(problem.layer_sizes))
+    *hidden, output = list(itertools.pairwise(layer_sizes(problem)))
     layers: list[nn.Module] = []
     for fan_in, fan_out in hidden:
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(model.dropout)]

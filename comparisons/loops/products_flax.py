@@ -8,7 +8,7 @@ from typing import Any, final
 import jax
 import numpy.typing as npt
 
-from comparisons.loops.parts import NO_LOSSES
+from comparisons.loops.parts import NO_LOSSES, layer_sizes
 from twofold.problem import Problem
 from twofold.timing.subject import rows_per_step
 
@@ -42,9 +42,9 @@ class Products:
 def build(problem: Problem) -> Products:
     """The products of a problem's step: forward, weights' gradients, gradients of hidden inputs."""
     rows = rows_per_step(problem)
-    keys = iter(jax.random.split(jax.random.key(0), 3 * len(problem.layer_sizes)))
+    keys = iter(jax.random.split(jax.random.key(0), 3 * len(layer_sizes(problem))))
     products = []
-    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(problem.layer_sizes)):
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(layer_sizes(problem))):
         inputs = jax.random.uniform(next(keys), (rows, fan_in))
         kernel = jax.random.uniform(next(keys), (fan_in, fan_out))
         gradient = jax.random.uniform(next(keys), (rows, fan_out))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from comparisons.loops.parts import NO_LOSSES
+from comparisons.loops.parts import NO_LOSSES, layer_sizes
 from twofold.problem import Problem
 from twofold.timing.subject import rows_per_step
 
@@ -43,7 +43,7 @@ def build(problem: Problem) -> Products:
     rows = rows_per_step(problem)
     random = torch.Generator().manual_seed(0)
     products = []
-    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(problem.layer_sizes)):
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(layer_sizes(problem))):
         inputs = torch.rand(rows, fan_in, generator=random)
         weight = torch.rand(fan_out, fan_in, generator=random)
         gradient = torch.rand(rows, fan_out, generator=random)

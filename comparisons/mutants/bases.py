@@ -25,6 +25,13 @@ from twofold.experiment import (
     StepDecay,
     WarmupCosine,
 )
+from twofold.layers import linear
+from twofold.layers.activation import Activation
+from twofold.layers.batch_norm import BatchNorm
+from twofold.layers.kind import LayerKind
+from twofold.layers.layer_norm import LayerNorm
+from twofold.layers.residual import Residual
+from twofold.model import Norm, Sequential
 from twofold.parity.reference import Reference, build_reference
 from twofold.problem import Batch, Problem
 
@@ -50,6 +57,18 @@ def _classes(name: str, **values: object) -> Experiment:
 
 def _scheduled(name: str, schedule: Schedule) -> Experiment:
     return _CLASSES.model_copy(update={"optimizer": AdamW(schedule=schedule), "name": name})
+
+
+def _normed(norm: Norm) -> Experiment:
+    """One hidden layer and no dropout: each layer more makes the float32 bounds wider."""
+    model = Mlp(in_features=8, hidden=(8,), out_features=3, activation="gelu", norm=norm)
+    return _CLASSES.model_copy(update={"model": model, "name": f"classes, {norm}"})
+
+
+def _of_layers(name: str, layers: list[LayerKind]) -> Experiment:
+    """The layers, then a linear one."""
+    model = Sequential(in_features=8, out_features=3, layers=(*layers, linear.Linear()))
+    return _CLASSES.model_copy(update={"model": model, "name": name})
 
 
 EXPERIMENTS: Final = {
@@ -122,6 +141,18 @@ EXPERIMENTS: Final = {
         optimizer=Sgd(learning_rate=0.05, momentum=0.9, weight_decay=1e-3),
         data=Data(batch_size=BATCH),
     ),
+    "classes, layer_norm": _normed("layer_norm"),
+    "classes, batch_norm": _normed("batch_norm"),
+    "classes, far from zero": _of_layers("classes, far from zero", [BatchNorm()]),
+    "classes, residual": _of_layers(
+        "classes, residual",
+        [
+            Residual(
+                layers=(LayerNorm(), linear.Linear(out_features=8), Activation(function="gelu")),
+            ),
+            Residual(layers=(linear.Linear(out_features=8), Activation(function="tanh"))),
+        ],
+    ),
     "outputs, huber": Experiment(
         name="outputs, huber",
         device="cpu",
@@ -147,6 +178,11 @@ EXPERIMENTS: Final = {
         data=Data(batch_size=BATCH),
     ),
 }
+# Small inputs, so that what is added to a variance of 1e-3 or less shows in float32.
+SMALL: Final = 0.02
+SMALL_INPUTS: Final = {"classes, layer_norm", "classes, batch_norm", "classes, residual"}
+FAR: Final = 1e3  # deviations from zero
+FAR_INPUTS: Final = {"classes, far from zero"}
 # The same, with inputs large enough to reach what saturates, caps and guards change.
 LARGE: Final = 20.0
 LARGE_INPUTS: Final = {"classes, relu", "binary"}
@@ -167,7 +203,12 @@ def _rows(random: np.random.Generator, experiment: Experiment, rows: int) -> Bat
     sizes = np.linspace(0.5, 6.0, model.in_features)
     if experiment.name in LARGE_INPUTS:
         sizes = LARGE * sizes
-    inputs = (random.standard_normal((rows, model.in_features)) * sizes).astype(np.float32)
+    if experiment.name in SMALL_INPUTS:
+        sizes = SMALL * sizes
+    inputs = random.standard_normal((rows, model.in_features))
+    if experiment.name in FAR_INPUTS:
+        inputs = inputs + FAR
+    inputs = (inputs * sizes).astype(np.float32)
     inputs = inputs.astype(experiment.parameter_dtype)
     if kind == "cross_entropy":
         return Batch(inputs, random.integers(0, model.out_features, rows))

@@ -75,14 +75,14 @@ def _without_decay(executor: Any, _: TrainState, index: int, __: int) -> float:
             name: (array + share * before.parameters[name]).astype(array.dtype)
             for name, array in after.parameters.items()
         }
-        executor.load_state(TrainState(parameters, after.slots, after.step))
+        executor.load_state(replace(after, parameters=parameters))
     return loss
 
 
 def _slots_of_the_first(executor: Any, start: TrainState, *_: int) -> float:
     """The optimizer starts each step from the slots that it had before the call."""
     now = executor.state()
-    executor.load_state(TrainState(now.parameters, start.slots, now.step))
+    executor.load_state(replace(now, slots=start.slots))
     return _own_step(executor)
 
 

@@ -10,6 +10,7 @@ from comparisons.mutants import (
     feed_bugs,
     loss_bugs,
     model_bugs,
+    norm_bugs,
     optimizer_bugs,
     schedule_bugs,
     weighted_loss_bugs,
@@ -18,6 +19,7 @@ from comparisons.mutants.mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     *model_bugs.MUTANTS,
+    *norm_bugs.MUTANTS,
     *loss_bugs.MUTANTS,
     *optimizer_bugs.MUTANTS,
     *schedule_bugs.MUTANTS,
@@ -29,6 +31,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
 CONTROLS: Final[tuple[Mutant, ...]] = (
     Mutant("control", "control", "no bug at all", "classes"),
     Mutant("control-in-parts", "control", "no bug at all, micro-batches", "classes, in parts"),
+    *norm_bugs.CONTROLS,
     *optimizer_bugs.CONTROLS,
     *call_bugs.CONTROLS,
 )

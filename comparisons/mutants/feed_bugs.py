@@ -79,7 +79,7 @@ def _transposed_square(state: TrainState) -> TrainState:
         name: np.ascontiguousarray(array.T) if name == SQUARE else array
         for name, array in state.parameters.items()
     }
-    return TrainState(parameters, state.slots, state.step)
+    return replace(state, parameters=parameters)
 
 
 def _without_slots(state: TrainState) -> TrainState:
@@ -87,7 +87,7 @@ def _without_slots(state: TrainState) -> TrainState:
         slot: {name: np.zeros_like(array) for name, array in arrays.items()}
         for slot, arrays in state.slots.items()
     }
-    return TrainState(state.parameters, slots, state.step)
+    return replace(state, slots=slots)
 
 
 def _transposed_both_ways(host: Host) -> AbstractContextManager[Any]:
@@ -130,9 +130,7 @@ def _stale_batch(host: Host) -> AbstractContextManager[Any]:
 
 
 def _count_not_kept(host: Host) -> AbstractContextManager[Any]:
-    return host.executor(
-        "state", lambda export, self: TrainState(export(self).parameters, export(self).slots, 0)
-    )
+    return host.executor("state", lambda export, self: replace(export(self), step=0))
 
 
 def _mutant(name: str, theme: str, description: str, how: Any, base: str = "classes") -> Mutant:
@@ -309,7 +307,7 @@ STATE: Final = (
         "step-not-restored",
         "state",
         "the step count is not imported",
-        loaded(lambda state: TrainState(state.parameters, state.slots, 0)),
+        loaded(lambda state: replace(state, step=0)),
     ),
     _mutant("step-not-exported", "state", "the step count is not exported", _count_not_kept),
     _mutant(

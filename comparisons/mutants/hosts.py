@@ -18,6 +18,7 @@ from twofold.state import MOMENTUM
 
 Tensor = Any  # of either framework
 Forward = Callable[["Host", Any, Tensor, Any], Tensor]
+NormRule = Callable[["Host", Any, Tensor, bool], Tensor]
 LossRule = Callable[["Host", Tensor, Tensor], Tensor]
 Slots = dict[str, Tensor]
 # (host, spec, parameter, gradient, slots, step from 1) -> what is added to the parameter, new slots
@@ -87,21 +88,86 @@ class Host:
         """A linear layer's bias (out_features,)."""
         return layer.bias if self.is_torch else layer.bias[...]
 
+    def layers(self, model: Any) -> list[Any]:
+        """A model's layers with parameters, by their numbers."""
+        found: list[Any] = []
+        for layer in model.layers:
+            if hasattr(layer, "layers"):
+                found += self.layers(layer)
+            elif any(
+                getattr(layer, own, None) is not None for own in ("weight", "kernel", "scale")
+            ):
+                found.append(layer)
+        return found
+
+    def is_batch_norm(self, layer: Any) -> bool:
+        """Whether a norm is one of batches."""
+        return hasattr(layer, "running_var" if self.is_torch else "var")
+
+    def scale_and_shift(self, layer: Any) -> tuple[Tensor, Tensor]:
+        """A norm's parameters (features,)."""
+        if self.is_torch:
+            return layer.weight, layer.bias
+        return layer.scale[...], layer.bias[...]
+
+    def eps(self, layer: Any) -> float:
+        """What a norm adds to the variance."""
+        return float(layer.eps if self.is_torch else layer.epsilon)
+
+    def running(self, layer: Any) -> tuple[Tensor, Tensor]:
+        """A batch norm's running mean and variance (features,)."""
+        if self.is_torch:
+            return layer.running_mean, layer.running_var
+        return layer.mean[...], layer.var[...]
+
+    def move(self, layer: Any, mean: Tensor, variance: Tensor) -> None:
+        """Move a batch norm's running statistics towards those of a batch."""
+        keep = 1 - layer.momentum if self.is_torch else layer.momentum
+        moved = [
+            keep * old + (1 - keep) * self.detach(new)
+            for old, new in zip(self.running(layer), (mean, variance), strict=True)
+        ]
+        if self.is_torch:
+            layer.running_mean.copy_(moved[0])
+            layer.running_var.copy_(moved[1])
+        else:
+            layer.mean[...], layer.var[...] = moved
+
     # Seams
+
+    def norm(self, rule: NormRule) -> AbstractContextManager[Any]:
+        """Replace every norm; the rule gets (host, layer, inputs, whether in training)."""
+        if self.is_torch:
+            nn = importlib.import_module("torch.nn")
+
+            def forward(layer: Any, x: Tensor) -> Tensor:
+                return rule(self, layer, x, layer.training)
+
+            norms = (nn.LayerNorm, nn.BatchNorm1d)
+            return together(*(patch.object(each, "forward", forward) for each in norms))
+        nnx = importlib.import_module("flax.nnx")
+
+        def call(layer: Any, x: Tensor, use_running_average: bool = True) -> Tensor:
+            return rule(self, layer, x, not use_running_average)
+
+        norms = (nnx.LayerNorm, nnx.BatchNorm)
+        return together(*(patch.object(each, "__call__", call) for each in norms))
 
     def forward(self, rule: Forward) -> AbstractContextManager[Any]:
         """Replace the model's forward pass; the rule gets (host, model, inputs, key or keys)."""
         method = "forward" if self.is_torch else "__call__"
 
-        def replaced(model: Any, inputs: Tensor, keys: Any = None, masks: Any = None) -> Tensor:
+        def replaced(
+            model: Any, inputs: Tensor, keys: Any = None, masks: Any = None, **_: Any
+        ) -> Tensor:
             assert masks is None, "rules draw their own masks; use a base without micro-batches"
             return rule(self, model, inputs, keys)
 
-        return patch.object(self.module("model").Mlp, method, replaced)
+        return patch.object(self.module("model").Network, method, replaced)
 
     def activation(self, name: str, function: Callable[[Tensor], Tensor]) -> AbstractContextManager:
         """Replace an activation."""
-        return patch.dict(self.module("model").ACTIVATIONS, {name: function})
+        return patch.dict(self.module("layers").ACTIVATIONS, {name: function})
 
     def loss(self, rule: LossRule) -> AbstractContextManager[Any]:
         """Replace the loss, whatever the experiment asks for."""

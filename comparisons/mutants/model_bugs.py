@@ -17,13 +17,22 @@ Drop = Callable[[Any, Any, int, Tensor], Tensor]  # (model, masks, layer index, 
 
 def plain_linear(host: Host, model: Any, index: int, x: Tensor) -> Tensor:
     """x W + b, as the backend's own layer computes it."""
-    del host
-    return model.layers[index](x)
+    return host.layers(model)[index](x)
 
 
 def plain_drop(model: Any, masks: Any, index: int, x: Tensor) -> Tensor:
     """Dropped units are zero, kept ones divided by the probability of keeping."""
-    return x * masks[index] / model.keep_probability
+    return x * masks[index] / keep_probability(model)
+
+
+def keep_probability(model: Any) -> float:
+    """That of an MLP's dropout layers, which is the same in all."""
+    return next(each.keep_probability for each in model.layers if hasattr(each, "draw"))
+
+
+def activation_of(model: Any, x: Tensor) -> Tensor:
+    """An MLP's activation, which is the same after all hidden layers."""
+    return next(each for each in model.layers if hasattr(each, "function"))(x)
 
 
 def network(
@@ -34,7 +43,7 @@ def network(
     *,
     linear: Linear = plain_linear,
     drop: Drop = plain_drop,
-    activate: Callable[[Any, int, Tensor], Tensor] = lambda model, _, x: model.activation(x),
+    activate: Callable[[Any, int, Tensor], Tensor] = lambda model, _, x: activation_of(model, x),
     drop_first: bool = False,
     on_inputs: bool = False,
     on_logits: Callable[[Host, Tensor], Tensor] = lambda _, x: x,
@@ -42,7 +51,8 @@ def network(
     """The correct forward pass, with a place for every bug."""
     masks = None if keys is None else model.masks(keys, inputs.shape[0])
     x = inputs if masks is None or not on_inputs else drop(model, masks, 0, inputs)
-    for index in range(len(model.layers) - 1):
+    last = len(host.layers(model)) - 1
+    for index in range(last):
         x = linear(host, model, index, x)
         if masks is not None and drop_first:
             x = activate(model, index, drop(model, masks, index, x))
@@ -50,7 +60,7 @@ def network(
             x = drop(model, masks, index, activate(model, index, x))
         else:
             x = activate(model, index, x)
-    return on_logits(host, linear(host, model, len(model.layers) - 1, x))
+    return on_logits(host, linear(host, model, last, x))
 
 
 def forward(**places: Any) -> Callable[[Host], AbstractContextManager[Any]]:
@@ -73,7 +83,7 @@ def _product(
     inputs: Callable[[Host, Tensor], Tensor] = lambda _, x: x,
 ) -> Linear:
     def linear(host: Host, model: Any, index: int, x: Tensor) -> Tensor:
-        layer = model.layers[index]
+        layer = host.layers(model)[index]
         product = inputs(host, x) @ weight(host, host.weight(layer))
         return product + bias(host, host.bias(layer))
 
@@ -89,8 +99,7 @@ def _in_bits(bits: int) -> Linear:
 
 def _of_layer(other: dict[int, int]) -> Linear:
     def linear(host: Host, model: Any, index: int, x: Tensor) -> Tensor:
-        del host
-        return model.layers[other.get(index, index)](x)
+        return host.layers(model)[other.get(index, index)](x)
 
     return linear
 
@@ -100,7 +109,7 @@ def _activation(name: str, function: Callable[[Host], Callable[[Tensor], Tensor]
 
 
 def _known(name: str) -> Callable[[Host], Callable[[Tensor], Tensor]]:
-    return lambda host: host.module("model").ACTIVATIONS[name]
+    return lambda host: host.module("layers").ACTIVATIONS[name]
 
 
 def _quick_gelu(host: Host) -> Callable[[Tensor], Tensor]:
@@ -140,7 +149,7 @@ def _rounded_activation(host: Host) -> Callable[[Tensor], Tensor]:
 
 
 def _inverted(model: Any, masks: Any, index: int, x: Tensor) -> Tensor:
-    return x * ~masks[index] / model.keep_probability
+    return x * ~masks[index] / keep_probability(model)
 
 
 def _straight_through(host: Host) -> AbstractContextManager[Any]:
@@ -167,9 +176,7 @@ def _next_masks(host: Host) -> AbstractContextManager[Any]:
         return host.feed("keys", lambda original, self, step: original(self, step + 1))
     program = host.module("program").Program
     original = program.key
-    return patch.object(
-        program, "key", lambda self, state: original(self, state._replace(step=state.step + 1))
-    )
+    return patch.object(program, "key", lambda self, step: original(self, step + 1))
 
 
 def _mutant(name: str, theme: str, description: str, plant: Any, base: str = "classes") -> Mutant:
@@ -217,7 +224,7 @@ LAYERS: Final = (
         "missing-activation",
         "layers",
         "the last hidden layer has no activation",
-        forward(activate=lambda model, i, x: model.activation(x) if i == 0 else x),
+        forward(activate=lambda model, i, x: activation_of(model, x) if i == 0 else x),
     ),
     _mutant(
         "logits-shifted",
@@ -245,7 +252,9 @@ GRADIENT_FLOW: Final = (
         "gradient flow",
         "no gradient flows below the second layer",
         forward(
-            linear=at_layer(1, lambda host, model, i, x: model.layers[i](host.detach(x) + 0.0 * x))
+            linear=at_layer(
+                1, lambda host, model, i, x: host.layers(model)[i](host.detach(x) + 0.0 * x)
+            )
         ),
     ),
     _mutant(
@@ -352,7 +361,7 @@ DROPOUT: Final = (
         "dropout-scaled-by-rate",
         "dropout",
         "kept units are divided by the probability of dropping",
-        forward(drop=lambda model, masks, i, x: x * masks[i] / (1 - model.keep_probability)),
+        forward(drop=lambda model, masks, i, x: x * masks[i] / (1 - keep_probability(model))),
     ),
     _mutant("inverted-mask", "dropout", "the mask says what to drop", forward(drop=_inverted)),
     _mutant(
@@ -377,7 +386,7 @@ DROPOUT: Final = (
         "mask-for-the-batch",
         "dropout",
         "all rows of a batch share one mask",
-        forward(drop=lambda model, masks, i, x: x * masks[i][0:1] / model.keep_probability),
+        forward(drop=lambda model, masks, i, x: x * masks[i][0:1] / keep_probability(model)),
     ),
     _mutant(
         "masks-of-the-next-step",

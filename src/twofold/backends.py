@@ -44,7 +44,11 @@ class KnownDifference:
     are what a report prints when that model, and nothing wider, accounts for all that was seen.
     """
 
-    model: Literal["bias correction in the engine's precision", "clipping by the norm plus 1e-6"]
+    model: Literal[
+        "bias correction in the engine's precision",
+        "clipping by the norm plus 1e-6",
+        "running variance of the biased variance",
+    ]
     cause: str
     source: str
     consequence: str

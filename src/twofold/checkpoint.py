@@ -1,8 +1,9 @@
 """Train states on disk: safetensors, canonical names, bit for bit; never a pickle.
 
 A parameter stands under its own canonical name, so that any reader of safetensors finds a plain
-weight file; an optimizer slot stands as `first_moment:layers.0.weight`. The file's metadata names
-the format, the number of steps taken, and a digest of all that a train state is read from:
+weight file; an optimizer slot stands as `first_moment:layers.0.weight`, a buffer as
+`buffers:layers.1.running_mean`. The file's metadata names the format, the number of steps taken,
+and a digest of all that a train state is read from:
 
     SHA-256 of, one after the other,
     the JSON text [format, step] and a line feed, both values as they stand in the metadata;
@@ -30,11 +31,11 @@ from safetensors.numpy import save as to_bytes
 
 from twofold.errors import DataError
 from twofold.files import write_atomically
-from twofold.state import Array, TrainState
+from twofold.state import SEPARATOR, Array, TrainState
 
 FORMAT: Final = "twofold.checkpoint/2"
 WITHOUT_DIGEST: Final = "twofold.checkpoint/1"
-SEPARATOR: Final = ":"
+BUFFERS: Final = "buffers"
 DTYPES: Final = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 LARGEST_STEP: Final = 2**63 - 1
 MOST_DIMENSIONS: Final = 8
@@ -51,10 +52,9 @@ def save(state: TrainState, path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     _check_state(target, state)
-    tensors = {name: np.asarray(array, order="C") for name, array in state.parameters.items()}
-    for slot, arrays in state.slots.items():
-        for name, array in arrays.items():
-            tensors[f"{slot}{SEPARATOR}{name}"] = np.asarray(array, order="C")
+    buffers = {f"{BUFFERS}{SEPARATOR}{name}": array for name, array in state.buffers.items()}
+    named = {**state.parameters, **state.named_slots, **buffers}
+    tensors = {name: np.asarray(array, order="C") for name, array in named.items()}
     step = str(int(state.step))
     metadata = {"format": FORMAT, "step": step, "digest": _digest(FORMAT, step, tensors)}
     try:
@@ -81,7 +81,8 @@ def load(path: str | os.PathLike[str], *, without_digest: bool = False) -> Train
     for key in sorted(tensors, key=_layer_order):
         slot, separator, name = key.rpartition(SEPARATOR)
         (slots.setdefault(slot, {}) if separator else parameters)[name] = tensors[key]
-    state = TrainState(parameters, slots, step)
+    buffers = slots.pop(BUFFERS, {})
+    state = TrainState(parameters, slots, step, buffers)
     _check_state(source, state)
     return state
 
@@ -168,6 +169,8 @@ def _check_state(path: Path, state: TrainState) -> None:
         _check_parameter(path, name, array)
     for slot, arrays in state.slots.items():
         _check_slot(path, slot, arrays, state.parameters)
+    for name, array in state.buffers.items():
+        _check_buffer(path, name, array, dtype)
 
 
 def _check_parameter(path: Path, name: str, array: Array) -> None:
@@ -181,11 +184,21 @@ def _check_parameter(path: Path, name: str, array: Array) -> None:
         raise DataError(f"{path}: {name}[{index}]: not finite; allowed are finite numbers")
 
 
+def _check_buffer(path: Path, name: str, array: Array, dtype: np.dtype[np.floating]) -> None:
+    """A buffer's numbers may be infinite: the variance of large rows is, in float32."""
+    if _TENSOR.fullmatch(name) is None or array.dtype != dtype:
+        raise DataError(
+            f"{path}: buffer {_shown(name)!r} in {array.dtype} given; allowed are names such as "
+            f"layers.1.running_mean, in {dtype} as the parameters"
+        )
+    _check_shape(path, name, array.shape)
+
+
 def _check_slot(
     path: Path, slot: str, arrays: Mapping[str, Array], parameters: Mapping[str, Array]
 ) -> None:
     """A slot's numbers may be infinite: the square of a large gradient is, in float32."""
-    if _SLOT.fullmatch(slot) is None:
+    if _SLOT.fullmatch(slot) is None or slot == BUFFERS:
         raise DataError(
             f"{path}: slot {_shown(slot)!r} given; allowed are names such as first_moment"
         )

@@ -12,7 +12,8 @@ from twofold import sources, threefry
 from twofold.errors import DataError, SpecError
 from twofold.experiment import Experiment
 from twofold.losses import wrong_weights
-from twofold.problem import Batch, Problem
+from twofold.model import placed
+from twofold.problem import Batch, Problem, require_rows_to_normalize
 from twofold.sources import Table
 from twofold.state import Array
 
@@ -21,7 +22,8 @@ def prepare(experiment: Experiment) -> Problem:
     """The problem of an experiment: its feature counts known, its training and test rows loaded.
 
     Raises DataError for data that cannot be read or does not fit, SpecError for fields that do not
-    go with the source, FrameworkMissing when the library that reads the source is not installed.
+    go with the source or layers that do not fit its columns, FrameworkMissing when the library that
+    reads the source is not installed.
     """
     table = _checked(sources.load(experiment))
     targets = _targets(experiment, table)
@@ -35,11 +37,15 @@ def prepare(experiment: Experiment) -> Problem:
     inputs = _cast(inputs, experiment, "inputs")
     if experiment.loss.kind != "cross_entropy":
         targets = _cast(targets, experiment, "targets")
-    return Problem(
+    problem = Problem(
         experiment=resolved,
         train=Batch(inputs[train_rows], targets[train_rows]),
         test=Batch(inputs[test_rows], targets[test_rows]),
     )
+    rest = problem.train.rows % resolved.data.batch_size
+    if not resolved.data.drop_last:
+        require_rows_to_normalize(problem, rest, "the last batch of an epoch")
+    return problem
 
 
 def _checked(table: Table) -> Table:
@@ -143,7 +149,9 @@ def _resolved(experiment: Experiment, table: Table, targets: Array) -> Experimen
     if wrong is not None:
         raise SpecError(wrong)
     sizes = {"in_features": in_features, "out_features": out_features}
-    return experiment.model_copy(update={"model": model.model_copy(update=sizes)})
+    resolved = model.model_copy(update=sizes)
+    placed(resolved)  # refuses layers that do not fit the data
+    return experiment.model_copy(update={"model": resolved})
 
 
 def _classes(given: int | None, table: Table, labels: Array) -> int:

@@ -213,4 +213,4 @@ def _in_dtype(state: TrainState, dtype: np.dtype[np.floating]) -> TrainState:
         return {name: array.astype(dtype) for name, array in arrays.items()}
 
     slots = {slot: cast(arrays) for slot, arrays in state.slots.items()}
-    return TrainState(cast(state.parameters), slots, state.step)
+    return TrainState(cast(state.parameters), slots, state.step, cast(state.buffers))

@@ -7,11 +7,18 @@ differently stands here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from twofold.initial_values import BiasInit, Init
+from twofold.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
+from twofold.layers.batch_norm import BatchNorm
+from twofold.layers.layer_norm import LayerNorm
+from twofold.layers.linear import Linear as LinearLayer
+from twofold.layers.sequence import kinds_in, require_chain
 from twofold.losses import BceWithLogits, CrossEntropy, Huber, Loss, Mse, wrong_weights
+from twofold.model import Mlp, Model, has
 from twofold.schedules import (
     Constant,
     Exponential,
@@ -23,7 +30,6 @@ from twofold.schedules import (
 from twofold.section import (
     Betas,
     Fraction,
-    HiddenSizes,
     NotNegative,
     Positive,
     PositiveInt,
@@ -34,7 +40,7 @@ __all__ = [
     "ELU_ALPHA",
     "LEAKY_SLOPE",
     "PARAMETER_DTYPES",
-    "Activation",
+    "ActivationName",
     "Adam",
     "AdamW",
     "BceWithLogits",
@@ -62,19 +68,8 @@ __all__ = [
     "WarmupCosine",
 ]
 
-Activation = Literal[
-    "relu", "leaky_relu", "elu", "tanh", "gelu", "gelu_tanh", "silu", "sigmoid", "identity"
-]
-LEAKY_SLOPE: Final = 0.01
-"""The slope of `leaky_relu` below zero: the default of `torch.nn.functional.leaky_relu` (PyTorch
-2.13) and `jax.nn.leaky_relu` (JAX 0.10). At exactly zero PyTorch's derivative is this slope, JAX's
-is one."""
-ELU_ALPHA: Final = 1.0
-"""`elu` is z above zero and alpha (exp(z) - 1) below: the default alpha of both frameworks."""
 Precision = Literal["float32", "float64", "mixed_bfloat16"]
 """`mixed_bfloat16`: parameters, optimizer, logits and loss in float32; layers in bfloat16."""
-Init = Literal["pytorch", "lecun_normal", "he_normal", "kaiming_normal", "glorot_uniform"]
-BiasInit = Literal["pytorch", "zeros"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Rng = Literal["shared", "native"]
 
@@ -83,25 +78,6 @@ PARAMETER_DTYPES: Final[Mapping[Precision, Literal["float32", "float64"]]] = {
     "float64": "float64",
     "mixed_bfloat16": "float32",
 }
-
-
-class Mlp(Section):
-    """A multi-layer perceptron: linear layers with an activation and dropout after each hidden one.
-
-    `in_features` and `out_features` may be left out: the data then decides. `init` and `bias_init`
-    are defined in `twofold.initial_values`; "pytorch" is what `torch.nn.Linear` starts from, and
-    lecun_normal with zeros what `flax.nnx.Linear` starts from.
-    """
-
-    kind: Literal["mlp"] = "mlp"
-    in_features: PositiveInt | None = None
-    hidden: HiddenSizes = (128, 128)
-    out_features: PositiveInt | None = None
-    activation: Activation = "relu"
-    dropout: Fraction = 0.0
-    bias: bool = True
-    init: Init = "pytorch"
-    bias_init: BiasInit = "pytorch"
 
 
 class Sgd(Section):
@@ -213,11 +189,61 @@ class Experiment(Section):
     precision: Precision = "float32"
     device: Device = "auto"
     rng: Rng = "shared"
-    model: Mlp = Mlp()
+    model: Model = Mlp()
     loss: Loss = CrossEntropy()
     optimizer: Optimizer = AdamW()
     data: Data = Data()
     training: Training = Training(epochs=10)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_of_model(cls, values: Any) -> Any:
+        """A model without a kind is a list of layers if it has one, else an MLP."""
+        model = values.get("model") if isinstance(values, Mapping) else None
+        if not isinstance(model, Mapping) or "kind" in model:
+            return values
+        kind = "sequential" if "layers" in model else "mlp"
+        return {**values, "model": {"kind": kind, **model}}
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> Self:
+        model = self.model
+        if isinstance(model, Mlp) and model.residual and len(set(model.hidden)) > 1:
+            raise ValueError(
+                f"model.hidden: {list(model.hidden)} given; allowed with model.residual = true are "
+                "sizes that are all equal, so that each block can be added to what enters it"
+            )
+        require_chain(model.layers, model.in_features, model.out_features)
+        return self
+
+    @model_validator(mode="after")
+    def _norms_are_not_mixed(self) -> Self:
+        norms = (LayerNorm, BatchNorm)
+        found = [layer.words() for layer in kinds_in(self.model.layers) if isinstance(layer, norms)]
+        if found and self.precision == "mixed_bfloat16":
+            raise ValueError(
+                f'precision: "mixed_bfloat16" given with {found[0]} in the model; allowed is '
+                '"float32" or "float64": PyTorch keeps the mean and variance of bfloat16 rows in '
+                "float32, Flax rounds them, and no bound here covers both"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_norm_sees_whole_batches(self) -> Self:
+        if not has(self.model, BatchNorm):
+            return self
+        if self.training.micro_batches > 1:
+            raise ValueError(
+                f"training.micro_batches: {self.training.micro_batches} given; allowed is 1 with "
+                "batch_norm in the model: each part would be normalized by its own mean and "
+                "variance, which is another function than that of the whole batch"
+            )
+        if self.data.batch_size == 1:
+            raise ValueError(
+                "data.batch_size: 1 given; allowed is 2 or more with batch_norm in the model: "
+                "the variance of one row is zero, and PyTorch refuses to train on it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_row_for_each_micro_batch(self) -> Self:
@@ -230,8 +256,9 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _native_initial_values_are_the_frameworks_own(self) -> Self:
-        given = {"init": self.model.init, "bias_init": self.model.bias_init}
-        for field, value in given.items():
+        linear = [x for x in kinds_in(self.model.layers) if isinstance(x, LinearLayer)]
+        given = [("init", x.init) for x in linear] + [("bias_init", x.bias_init) for x in linear]
+        for field, value in given:
             if self.rng == "native" and value != "pytorch":
                 raise ValueError(
                     f"model.{field}: {value!r} given with rng = 'native', which leaves initial "

@@ -19,14 +19,15 @@ that the variance is the one that was asked for (`jax/_src/nn/initializers.py`,
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from twofold import threefry
-from twofold.experiment import BiasInit, Init
 
+Init = Literal["pytorch", "lecun_normal", "he_normal", "kaiming_normal", "glorot_uniform"]
+BiasInit = Literal["pytorch", "zeros"]
 Values = npt.NDArray[np.float64]
 
 TRUNCATED_AT: Final = 2.0

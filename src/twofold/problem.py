@@ -6,7 +6,6 @@ seed give the same arrays, the same initial parameters and the same batches, bit
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +15,10 @@ import numpy.typing as npt
 from twofold import threefry
 from twofold.errors import DataError
 from twofold.experiment import Experiment
-from twofold.initial_values import initial_bias, initial_weight
+from twofold.layers.batch_norm import BatchNorm
+from twofold.layers.kind import Values
+from twofold.layers.sequence import Placed
+from twofold.model import dropouts, has, numbered, placed
 from twofold.state import (
     FIRST_MOMENT,
     MOMENTUM,
@@ -24,9 +26,7 @@ from twofold.state import (
     Array,
     Parameters,
     TrainState,
-    bias_name,
     fresh_state,
-    weight_name,
 )
 
 
@@ -61,12 +61,19 @@ class Problem:
         return np.dtype(self.experiment.parameter_dtype)
 
     @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """Features entering and leaving each layer: in_features, hidden ..., out_features."""
-        model = self.experiment.model
-        if model.in_features is None or model.out_features is None:
-            raise DataError("model.in_features and model.out_features are not resolved")
-        return (model.in_features, *model.hidden, model.out_features)
+    def layers(self) -> tuple[Placed, ...]:
+        """The layers of the model in their places, input side first."""
+        return placed(self.experiment.model)
+
+    @property
+    def in_features(self) -> int:
+        """Columns of the inputs."""
+        return self.layers[0].width
+
+    @property
+    def out_features(self) -> int:
+        """Columns of the logits."""
+        return self.layers[-1].width_after
 
     @property
     def steps_per_epoch(self) -> int:
@@ -93,26 +100,44 @@ def slot_names(experiment: Experiment) -> tuple[str, ...]:
 
 
 def initial_parameters(problem: Problem) -> Parameters:
-    """Initial weights and biases as `model.init` and `model.bias_init` say.
-
-    The draws are Twofold's own, so that both frameworks start from the same bits
-    (`twofold.initial_values`).
-    """
-    model = problem.experiment.model
+    """Initial values of every layer's parameters: see the layer kinds, `twofold.layers`."""
+    seed = problem.experiment.seed
     parameters: dict[str, Array] = {}
-    for layer, fans in enumerate(itertools.pairwise(problem.layer_sizes)):
-        key = threefry.stream_key(problem.experiment.seed, threefry.INITIALISATION, layer)
-        weight = initial_weight(model.init, threefry.fold_in(key, 0), *fans)
-        parameters[weight_name(layer)] = weight.astype(problem.dtype)
-        if model.bias:
-            bias = initial_bias(model.bias_init, threefry.fold_in(key, 1), *fans)
-            parameters[bias_name(layer)] = bias.astype(problem.dtype)
+    for each in numbered(problem.experiment.model):
+        assert each.number is not None
+        key = threefry.stream_key(seed, threefry.INITIALISATION, each.number)
+        parameters |= _named(problem, each, each.layer.initial_parameters(each.width, key))
     return parameters
+
+
+def initial_buffers(problem: Problem) -> Parameters:
+    """Initial values of every layer's buffers; empty without batch norm."""
+    buffers: dict[str, Array] = {}
+    for each in numbered(problem.experiment.model):
+        buffers |= _named(problem, each, each.layer.initial_buffers(each.width))
+    return buffers
+
+
+def _named(problem: Problem, each: Placed, values: Values) -> dict[str, Array]:
+    return {each.named(short): array.astype(problem.dtype) for short, array in values.items()}
 
 
 def initial_state(problem: Problem) -> TrainState:
     """The state before the first step."""
-    return fresh_state(initial_parameters(problem), slot_names(problem.experiment))
+    parameters, buffers = initial_parameters(problem), initial_buffers(problem)
+    return fresh_state(parameters, slot_names(problem.experiment), buffers)
+
+
+def require_rows_to_normalize(problem: Problem, rows: int, what: str) -> None:
+    """Raise DataError for a batch of one row that batch norm would be trained on.
+
+    Its variance is zero: PyTorch raises, and Flax returns the shift alone.
+    """
+    if rows == 1 and has(problem.experiment.model, BatchNorm):
+        raise DataError(
+            f"{what}: 1 row; allowed is 2 or more in training with batch_norm in the model, for "
+            "the variance of one row is zero; change data.batch_size, or set data.drop_last = true"
+        )
 
 
 def epoch_order(seed: int, epoch: int, rows: int, shuffle: bool) -> npt.NDArray[np.int64]:
@@ -146,16 +171,12 @@ def batch_at(problem: Problem, step: int) -> Batch:
 
 
 def dropout_masks(problem: Problem, step: int, rows: int) -> tuple[npt.NDArray[np.bool_], ...]:
-    """Which hidden units are kept at one step: for each hidden layer bool (rows, hidden).
+    """Which features are kept at one step: for each dropout layer bool (rows, features).
 
     Empty when the model has no dropout.
     """
-    experiment = problem.experiment
-    dropout = experiment.model.dropout
-    if dropout == 0:
-        return ()
-    key = threefry.stream_key(experiment.seed, threefry.DROPOUT, step)
+    key = threefry.stream_key(problem.experiment.seed, threefry.DROPOUT, step)
     return tuple(
-        threefry.keep_mask(threefry.fold_in(key, layer), (rows, width), dropout)
-        for layer, width in enumerate(experiment.model.hidden)
+        threefry.keep_mask(threefry.fold_in(key, draw), (rows, width), rate)
+        for draw, (width, rate) in enumerate(dropouts(problem.experiment.model))
     )

@@ -12,6 +12,8 @@ from dataclasses import replace
 from twofold import backends
 from twofold.errors import SpecError
 from twofold.experiment import Experiment
+from twofold.layers.batch_norm import BatchNorm
+from twofold.model import has
 from twofold.problem import Problem
 from twofold.state import Array, TrainState
 
@@ -69,3 +71,6 @@ def require_together(experiment: Experiment) -> None:
             f'precision: "mixed_bfloat16"; allowed is "float32" or "float64" for many seeds in one '
             f"step; {hint}"
         )
+    if has(experiment.model, BatchNorm):
+        # PyTorch's vmap cannot move running statistics in place.
+        raise SpecError(f"model: batch_norm given; many seeds in one step allow none; {hint}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from twofold.build_time import BuildTime
 from twofold.errors import DataError
-from twofold.problem import Batch, Problem
+from twofold.problem import Batch, Problem, require_rows_to_normalize
 from twofold.state import Array, Parameters, TrainState
 
 
@@ -34,7 +34,10 @@ class Executor(ABC):
 
     @abstractmethod
     def loss_and_gradients(self, batch: Batch) -> tuple[float, Parameters]:
-        """Loss and gradients of a batch in training mode, with the current step's masks."""
+        """Loss and gradients of a batch in training mode, with the current step's masks.
+
+        Asking changes nothing: neither here nor in `logits` do buffers move.
+        """
 
     @abstractmethod
     def step(self, batch: Batch) -> float:
@@ -50,7 +53,7 @@ class Executor(ABC):
 
     @abstractmethod
     def masks(self, rows: int) -> tuple[Array, ...]:
-        """The current step's dropout masks as drawn on the device: bool (rows, hidden) each."""
+        """The current step's dropout masks as drawn on the device: bool (rows, features) each."""
 
     @abstractmethod
     def state(self) -> TrainState:
@@ -87,7 +90,10 @@ class Session:
 
         Raises DataError for a wrong shape, or for values that are not finite.
         """
-        return self._executor.logits(_checked_inputs(self.problem, inputs), training=training)
+        checked = _checked_inputs(self.problem, inputs)
+        if training:
+            require_rows_to_normalize(self.problem, len(checked), "inputs")
+        return self._executor.logits(checked, training=training)
 
     def loss(self, batch: Batch) -> float:
         """The loss of a batch in evaluation mode. Raises DataError if it does not fit."""
@@ -95,14 +101,14 @@ class Session:
 
     def loss_and_gradients(self, batch: Batch) -> tuple[float, Parameters]:
         """Loss and gradients in training mode. Raises DataError for a batch that does not fit."""
-        return self._executor.loss_and_gradients(checked_batch(self.problem, batch))
+        return self._executor.loss_and_gradients(self._checked_to_train(batch))
 
     def step(self, batch: Batch) -> float:
         """Take one training step on a batch; returns the loss before the update.
 
         Raises DataError for a batch that does not fit.
         """
-        return self._executor.step(checked_batch(self.problem, batch))
+        return self._executor.step(self._checked_to_train(batch))
 
     def run(self, steps: int) -> Array:
         """Take `steps` training steps on the problem's own batches; returns the losses (steps,)."""
@@ -115,11 +121,11 @@ class Session:
         return self._executor.batch(step)
 
     def masks(self, rows: int) -> tuple[Array, ...]:
-        """The current step's dropout masks, bool (rows, hidden) for each hidden layer."""
+        """The current step's dropout masks, bool (rows, features) for each dropout layer."""
         return self._executor.masks(rows)
 
     def state(self) -> TrainState:
-        """A copy of the train state: parameters, optimizer slots, step."""
+        """A copy of the train state: parameters, optimizer slots, step, buffers."""
         return self._executor.state()
 
     def load_state(self, state: TrainState) -> None:
@@ -138,9 +144,14 @@ class Session:
         """Seconds that this session has traced and compiled so far, its opening included."""
         return self._executor.build_time()
 
+    def _checked_to_train(self, batch: Batch) -> Batch:
+        checked = checked_batch(self.problem, batch)
+        require_rows_to_normalize(self.problem, checked.rows, "batch")
+        return checked
+
 
 def _checked_inputs(problem: Problem, inputs: Array) -> Array:
-    features = problem.layer_sizes[0]
+    features = problem.in_features
     if inputs.ndim != 2 or inputs.shape[1] != features or inputs.shape[0] == 0:
         raise DataError(
             f"inputs: shape {inputs.shape} given; allowed is (batch, {features}) with batch >= 1"
@@ -162,7 +173,7 @@ def checked_batch(problem: Problem, batch: Batch) -> Batch:
 
 def checked_targets(problem: Problem, targets: Array, rows: int) -> Array:
     """Targets in the problem's dtype. Raises DataError for labels outside the classes and NaN."""
-    out_features = problem.layer_sizes[-1]
+    out_features = problem.out_features
     loss = problem.experiment.loss.kind
     if loss == "cross_entropy":
         return _checked_labels(targets, rows, out_features)
@@ -212,6 +223,7 @@ def checked_state(problem: Problem, state: TrainState) -> TrainState:
         )
     for slot, arrays in state.slots.items():
         _check_arrays(slot, arrays, expected.slots[slot])
+    _check_arrays("buffers", state.buffers, expected.buffers)
     return state
 
 

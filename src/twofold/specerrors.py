@@ -156,14 +156,21 @@ def _unknown_key(location: Location) -> str:
 
 
 def _elsewhere(parent: Location, key: str) -> str:
-    """Where else a key is known: in another kind of the same section, or in another section."""
+    """Where else a key is known: in another kind at the same place, or in a section."""
+    if parent:
+        homes = _kinds_with(key, _node_of(parent[:-1]))
+        return f"; it belongs to kind {', '.join(homes)}" if homes else ""
     for section in schema()["properties"]:
-        homes = [kind for kind in kinds(section) if key in fields(section, kind)]
-        if parent and parent[0] == section and homes:
-            return f"; it belongs to kind {', '.join(homes)}"
-        if not parent and (homes or key in _node_of((section,)).get("properties", {})):
+        node = _node_of((section,))
+        if _kinds_with(key, node) or key in node.get("properties", {}):
             return f"; did you mean {section}.{key}?"
     return ""
+
+
+def _kinds_with(key: str, node: Node) -> list[str]:
+    """The kinds that a node may be of and that know a key."""
+    mapping = node.get("discriminator", {}).get("mapping", {})
+    return [kind for kind in mapping if key in _below(node, kind).get("properties", {})]
 
 
 def _wrong_kind(field: str, node: Node, given: object) -> str:

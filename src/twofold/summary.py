@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from dataclasses import dataclass
 
+from twofold.layers.sequence import every
 from twofold.problem import Problem
 
 
@@ -32,17 +33,16 @@ class ModelSummary:
 
 
 def summarize(problem: Problem) -> ModelSummary:
-    """The layers of a problem's model: linear, activation and dropout for each hidden size."""
-    model = problem.experiment.model
-    pairs = list(itertools.pairwise(problem.layer_sizes))
-    layers: list[Layer] = []
-    for index, (fan_in, fan_out) in enumerate(pairs):
-        # a weight of out_features rows and in_features columns, and a bias of out_features
-        count = fan_in * fan_out + (fan_out if model.bias else 0)
-        layers.append(Layer(f"layers.{index}", "linear", fan_in, fan_out, count))
-        if index == len(pairs) - 1:
-            break
-        layers.append(Layer("", model.activation, fan_out, fan_out, 0))
-        if model.dropout > 0:
-            layers.append(Layer("", f"dropout {model.dropout:g}", fan_out, fan_out, 0))
-    return ModelSummary(tuple(layers))
+    """The layers of a problem's model; a residual stands before the layers of its block."""
+    return ModelSummary(
+        tuple(
+            Layer(
+                name="" if each.number is None else f"layers.{each.number}",
+                kind=each.layer.words(),
+                in_features=each.width,
+                out_features=each.width_after,
+                parameters=sum(map(math.prod, each.parameter_shapes.values())),
+            )
+            for each in every(problem.layers)
+        )
+    )

@@ -10,33 +10,50 @@ features and outputs are permuted: those leave the masks as they are.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from twofold import threefry
+from twofold.layers.kind import Permutation
+from twofold.layers.linear import Linear
+from twofold.layers.sequence import Placed, every
 from twofold.losses import output_weights
+from twofold.model import dropouts
 from twofold.problem import Batch, Problem
-from twofold.state import Array, Parameters, TrainState, bias_name, weight_name
-
-Permutation = npt.NDArray[np.int64]
+from twofold.state import Array, Parameters, TrainState
 
 # A stream of draws apart from those of `twofold.threefry`.
 SYMMETRY = 1_000
 
 
 @dataclass(frozen=True)
-class Symmetry:
-    """One permutation for each layer boundary, and a key for those of each batch's rows.
+class Relabelling:
+    """How a layer with parameters is relabelled: features entering and leaving."""
 
-    `features[0]` permutes the inputs, `features[-1]` the outputs, those between the hidden units.
-    `rows_key` is None where rows keep their places.
+    placed: Placed
+    into: Permutation
+    out: Permutation
+
+    def moved(self, arrays: Parameters, shapes: Iterable[str]) -> dict[str, Array]:
+        """Those of its arrays that are there, under their canonical names."""
+        short = {name.rpartition(".")[2]: arrays[name] for name in shapes if name in arrays}
+        moved = self.placed.layer.permuted(short, self.into, self.out)
+        return {self.placed.named(name): array for name, array in moved.items()}
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """What becomes of each layer with parameters, and a key for the order of each batch's rows.
+
+    `inputs` and `outputs` permute the features that enter and leave the model. `rows_key` is None
+    where rows keep their places.
     """
 
-    features: tuple[Permutation, ...]
+    inputs: Permutation
+    outputs: Permutation
+    layers: tuple[Relabelling, ...]
     rows_key: threefry.Key | None
 
     def problem(self, problem: Problem) -> Problem:
@@ -45,7 +62,7 @@ class Symmetry:
         weights = output_weights(loss)
         if weights is not None:  # each goes where its class or output has gone to
             field = "class_weights" if loss.kind == "cross_entropy" else "pos_weight"
-            moved = tuple(weights[place] for place in self.features[-1])
+            moved = tuple(weights[place] for place in self.outputs)
             loss = loss.model_copy(update={field: moved})
         return replace(
             problem,
@@ -56,12 +73,20 @@ class Symmetry:
 
     def state(self, state: TrainState) -> TrainState:
         """The state of the permuted run that corresponds to a state of the plain one."""
-        return _with_arrays(state, self._permuted)
+        return replace(
+            state,
+            parameters=self._permuted(state.parameters),
+            slots={slot: self._permuted(arrays) for slot, arrays in state.slots.items()},
+            buffers=self._permuted(state.buffers),
+        )
 
     def undone(self, state: TrainState) -> TrainState:
         """The state of the plain run that corresponds to a state of the permuted one."""
-        inverse = replace(self, features=tuple(np.argsort(each) for each in self.features))
-        return inverse.state(state)
+        layers = tuple(
+            replace(each, into=np.argsort(each.into), out=np.argsort(each.out))
+            for each in self.layers
+        )
+        return replace(self, layers=layers).state(state)
 
     def batch(self, batch: Batch, step: int) -> Batch:
         """A batch of the permuted problem with its rows in another order."""
@@ -71,45 +96,79 @@ class Symmetry:
         return Batch(batch.inputs[order], batch.targets[order])
 
     def _relabelled(self, problem: Problem, batch: Batch) -> Batch:
-        outputs = self.features[-1]
+        outputs = self.outputs
         if problem.experiment.loss.kind == "cross_entropy":
             targets = np.argsort(outputs)[batch.targets]  # where each class has gone to
         else:
             targets = batch.targets[:, outputs]
-        inputs = np.ascontiguousarray(batch.inputs[:, self.features[0]])
+        inputs = np.ascontiguousarray(batch.inputs[:, self.inputs])
         return Batch(inputs, np.ascontiguousarray(targets))
 
-    def _permuted(self, parameters: Parameters) -> Parameters:
+    def _permuted(self, arrays: Parameters) -> Parameters:
+        """Parameters, slots or buffers, of which a layer may have none."""
         moved: dict[str, Array] = {}
-        for layer, (into, out) in enumerate(itertools.pairwise(self.features)):
-            weight = parameters[weight_name(layer)]  # (out_features, in_features)
-            moved[weight_name(layer)] = np.ascontiguousarray(weight[out][:, into])
-            if bias_name(layer) in parameters:
-                moved[bias_name(layer)] = parameters[bias_name(layer)][out]  # (out_features,)
+        for each in self.layers:
+            placed = each.placed
+            for shapes in (placed.parameter_shapes, placed.buffer_shapes):
+                if any(name in arrays for name in shapes):
+                    moved |= each.moved(arrays, shapes)
         return moved
 
 
 def draw_symmetry(problem: Problem, number: int) -> Symmetry:
-    """One of many symmetries of a problem; the same number gives the same one."""
+    """One of many symmetries of a problem; the same number gives the same one.
+
+    Each linear layer gets a permutation of what leaves it, but for the last of a residual block:
+    its features are added to those that entered the block, and are relabelled as those are.
+    """
     key = threefry.stream_key(problem.experiment.seed, SYMMETRY, number)
-    sizes = problem.layer_sizes
-    drops = problem.experiment.model.dropout > 0
-    features = tuple(
-        np.arange(size, dtype=np.int64)
-        if drops and 0 < place < len(sizes) - 1
-        else threefry.permutation(threefry.fold_in(key, place), size)
-        for place, size in enumerate(sizes)
-    )
-    return Symmetry(features, None if drops else threefry.fold_in(key, len(sizes)))
+    drops = bool(dropouts(problem.experiment.model))
+    linear = [each for each in every(problem.layers) if isinstance(each.layer, Linear)]
+    places = {each.number: place for place, each in enumerate(linear, 1)}
+
+    def drawn(place: int, size: int) -> Permutation:
+        return threefry.permutation(threefry.fold_in(key, place), size)
+
+    def leaving(each: Placed) -> Permutation:
+        place = places[each.number]
+        if drops and place < len(linear):
+            return np.arange(each.width_after, dtype=np.int64)
+        return drawn(place, each.width_after)
+
+    first = drawn(0, problem.in_features)
+    if drops and not isinstance(problem.layers[0].layer, Linear):
+        first = np.arange(problem.in_features, dtype=np.int64)  # a mask may be next
+    layers, outputs = _relabelled(problem.layers, first, leaving)
+    rows_key = None if drops else threefry.fold_in(key, len(linear) + 1)
+    return Symmetry(first, outputs, tuple(layers), rows_key)
+
+
+def _relabelled(
+    layers: Sequence[Placed],
+    stream: Permutation,
+    leaving: Callable[[Placed], Permutation],
+    last: Permutation | None = None,
+) -> tuple[list[Relabelling], Permutation]:
+    """What becomes of each layer from relabelled inputs on, and of what leaves.
+
+    `last`, if given, is what the last linear layer must give.
+    """
+    found: list[Relabelling] = []
+    linear = [each for each in layers if isinstance(each.layer, Linear)]
+    for each in layers:
+        if each.block:
+            found += _relabelled(each.block, stream, leaving, stream)[0]
+        elif each.number is not None:
+            out = stream
+            if isinstance(each.layer, Linear):
+                out = last if last is not None and each is linear[-1] else leaving(each)
+            found.append(Relabelling(each, stream, out))
+            stream = out
+    return found, stream
 
 
 def names_of(problem: Problem) -> tuple[str, ...]:
     """What the symmetries of a problem permute, in words."""
-    if problem.experiment.model.dropout > 0:
+    if dropouts(problem.experiment.model):
         return ("input features", "outputs")
     return ("input features", "hidden units", "outputs", "batch rows")
-
-
-def _with_arrays(state: TrainState, change: Callable[[Parameters], Parameters]) -> TrainState:
-    slots = {slot: change(arrays) for slot, arrays in state.slots.items()}
-    return TrainState(change(state.parameters), slots, state.step)

@@ -16,13 +16,14 @@ from twofold.experiment import (
     Rng,
     Training,
 )
+from twofold.model import Sequential
 from twofold.problem import Batch, Problem, initial_state
 from twofold.state import Array, TrainState
 
 
 def make_problem(
     *,
-    model: Mlp | None = None,
+    model: Mlp | Sequential | None = None,
     loss: Loss | None = None,
     optimizer: Optimizer | None = None,
     precision: Precision = "float64",
@@ -75,4 +76,5 @@ def random_state(problem: Problem, step: int = 12, seed: int = 3) -> TrainState:
         {n: (like(a) * signs[n]).astype(a.dtype) for n, a in fresh.parameters.items()},
         {s: {n: like(a) for n, a in arrays.items()} for s, arrays in fresh.slots.items()},
         step,
+        {n: like(a) for n, a in fresh.buffers.items()},
     )

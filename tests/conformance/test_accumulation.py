@@ -129,13 +129,13 @@ def test_the_model_sees_no_more_rows_than_a_part(
     engine: str, rng: Rng, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = find_engine(engine)[0].name
-    model = importlib.import_module(f"twofold_{backend}.model").Mlp
+    model = importlib.import_module(f"twofold_{backend}.model").Network
     method = "forward" if backend == "torch" else "__call__"
     original, seen = getattr(model, method), []
 
-    def watched(self: Any, inputs: Any, *others: Any) -> Any:
+    def watched(self: Any, inputs: Any, *others: Any, **named: Any) -> Any:
         seen.append(inputs.shape[0])
-        return original(self, inputs, *others)
+        return original(self, inputs, *others, **named)
 
     session = open_session(problem_in_parts(rng=rng), engine)
     monkeypatch.setattr(model, method, watched)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from problems import make_problem
 from twofold_torch.inductor import own_code
-from twofold_torch.model import Mlp as TorchMlp
+from twofold_torch.model import Network
 
 from twofold.backends import open_session
 from twofold.experiment import Mlp
@@ -51,13 +51,13 @@ def test_a_native_run_is_not_disturbed_by_another(engine: str) -> None:
 
 def test_every_compiled_model_has_a_cache_of_its_own() -> None:
     problem = make_problem()
-    models = [TorchMlp(problem.experiment, problem.layer_sizes) for _ in range(2)]
+    models = [Network(problem.experiment) for _ in range(2)]
     for model in models:
-        model.forward = MethodType(own_code(TorchMlp.forward), model)
-    codes = {id(model.forward.__code__) for model in models} | {id(TorchMlp.forward.__code__)}
+        model.forward = MethodType(own_code(Network.forward), model)
+    codes = {id(model.forward.__code__) for model in models} | {id(Network.forward.__code__)}
     assert len(codes) == 3
     inputs = torch.zeros(2, 5)
-    assert torch.equal(models[0](inputs), TorchMlp.forward(models[0], inputs))
+    assert torch.equal(models[0](inputs), Network.forward(models[0], inputs))
 
 
 @pytest.mark.slow

@@ -51,7 +51,8 @@ def message(experiment, error=DataError):
 )
 def test_the_built_in_experiments(name, rows, sizes, test_rows):
     problem = prepare(Experiment.load(name))
-    assert problem.layer_sizes == sizes
+    linear = [each for each in problem.layers if each.number is not None]
+    assert (problem.in_features, *(each.width_after for each in linear)) == sizes
     assert problem.test.rows == test_rows
     assert problem.train.rows == rows - test_rows
     labels = problem.experiment.loss.kind == "cross_entropy"
@@ -130,7 +131,7 @@ def test_whole_labels_of_any_type(tmp_path, dtype):
 
 def test_more_classes_than_the_labels_show_may_be_given(tmp_path):
     path = npz(tmp_path, inputs=INPUTS, targets=LABELS)
-    assert prepare(spec(path, model__out_features=5)).layer_sizes[-1] == 5
+    assert prepare(spec(path, model__out_features=5)).out_features == 5
 
 
 @pytest.mark.parametrize(
@@ -161,8 +162,8 @@ def test_one_class_is_refused_with_its_column_and_what_to_do(tmp_path, labels):
 
 def test_one_class_is_allowed_where_others_are_named_or_no_class_is_meant(tmp_path):
     path = npz(tmp_path, inputs=INPUTS, targets=np.zeros(ROWS, np.int64))
-    assert prepare(spec(path, model__out_features=2)).layer_sizes[-1] == 2
-    assert prepare(spec(path, loss="bce_with_logits")).layer_sizes[-1] == 1
+    assert prepare(spec(path, model__out_features=2)).out_features == 2
+    assert prepare(spec(path, loss="bce_with_logits")).out_features == 1
     assert "model.out_features: 1 given" in message(spec(path, model__out_features=1))
 
 
@@ -274,8 +275,8 @@ def test_text_classes_are_numbered_in_sorted_order(tmp_path):
     np.testing.assert_array_equal(
         problem.train.inputs, np.array([[1, 0.5], [2, 1.5], [3, 2.5], [4, 3.5]], np.float32)
     )
-    assert problem.layer_sizes[0] == 2
-    assert problem.layer_sizes[-1] == 3
+    assert problem.in_features == 2
+    assert problem.out_features == 3
 
 
 def test_a_numeric_column_of_a_csv_is_a_regression_target(tmp_path):
@@ -359,9 +360,9 @@ def test_a_missing_library_gives_the_command(module, source, package, tmp_path, 
 def test_synthetic_defaults():
     problem = prepare(spec(data__test_fraction=0.0))
     assert problem.train.inputs.shape == (10_000, 20)
-    assert problem.layer_sizes[-1] == 3
-    assert prepare(spec(loss="mse", data__rows=9)).layer_sizes[-1] == 1
-    assert prepare(spec(loss="bce_with_logits", data__rows=9)).layer_sizes[-1] == 1
+    assert problem.out_features == 3
+    assert prepare(spec(loss="mse", data__rows=9)).out_features == 1
+    assert prepare(spec(loss="bce_with_logits", data__rows=9)).out_features == 1
 
 
 def test_synthetic_data_is_the_same_each_time_and_differs_by_seed():

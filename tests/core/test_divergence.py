@@ -57,7 +57,7 @@ def test_weights_of_the_loss_go_where_their_outputs_go(field: str) -> None:
     plain = evaluate_loss(spec.loss, exact(logits, arithmetic), targets, arithmetic)
     theirs = evaluate_loss(
         moved.experiment.loss,
-        exact(logits[:, symmetry.features[-1]], arithmetic),
+        exact(logits[:, symmetry.outputs], arithmetic),
         moved.test.targets,
         arithmetic,
     )
@@ -71,20 +71,14 @@ def test_a_symmetry_only_relabels_the_logits() -> None:
     symmetry = draw_symmetry(problem, 0)
     permuted, state = symmetry.problem(problem), initial_state(problem)
     arithmetic = arithmetic_for("float32")
-    plain = forward(problem.experiment, state.parameters, problem.test.inputs, (), arithmetic)
+    plain = forward(problem.experiment, state, problem.test.inputs, None, arithmetic)
     moved = forward(
-        problem.experiment,
-        symmetry.state(state).parameters,
-        permuted.test.inputs,
-        (),
-        arithmetic,
+        problem.experiment, symmetry.state(state), permuted.test.inputs, None, arithmetic
     )
-    outputs = symmetry.features[-1]
-    np.testing.assert_allclose(
-        moved.logits.value, plain.logits.value[:, outputs], rtol=0, atol=1e-13
-    )
-    own = plain.logits.value[np.arange(problem.test.rows), problem.test.targets]
-    theirs = moved.logits.value[np.arange(problem.test.rows), permuted.test.targets]
+    outputs = symmetry.outputs
+    np.testing.assert_allclose(moved.value, plain.value[:, outputs], rtol=0, atol=1e-13)
+    own = plain.value[np.arange(problem.test.rows), problem.test.targets]
+    theirs = moved.value[np.arange(problem.test.rows), permuted.test.targets]
     np.testing.assert_allclose(theirs, own, rtol=0, atol=1e-13)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twofold import problem as problems
 from twofold.data import prepare
-from twofold.errors import DataError
+from twofold.errors import SpecError
 from twofold.experiment import Data, Experiment, Mlp, Training
 from twofold.problem import Batch, Problem
 
@@ -24,10 +24,10 @@ def small(**data):
     )
 
 
-def test_layer_sizes_need_a_resolved_model():
+def test_layers_need_a_resolved_model():
     rows = Batch(np.zeros((1, 2), np.float32), np.zeros(1, np.int64))
-    with pytest.raises(DataError, match=r"model\.in_features"):
-        _ = Problem(Experiment(), rows, rows).layer_sizes
+    with pytest.raises(SpecError, match=r"model\.in_features"):
+        _ = Problem(Experiment(), rows, rows).layers
 
 
 def test_an_epoch_visits_every_row_once_and_ends_with_a_smaller_batch():

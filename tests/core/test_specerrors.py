@@ -236,7 +236,10 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("digit", "did you mean digits?; built-in are breast-cancer, diabetes, digits, lesson"),
+        (
+            "digit",
+            "did you mean digits?; built-in are breast-cancer, diabetes, digits, lesson, tab",
+        ),
         ("mnist", "no built-in experiment and no file has that name"),
         ("", "no built-in experiment"),
         ("specs/x", "no such file"),

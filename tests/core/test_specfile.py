@@ -94,13 +94,16 @@ def test_none_is_left_out_and_lists_of_numbers_stand_on_a_line():
 
 
 def test_the_built_in_experiments():
-    assert specfile.builtin_names() == ("breast-cancer", "diabetes", "digits", "lesson")
+    names = ("breast-cancer", "diabetes", "digits", "lesson", "tabular-mlp", "tabular-resnet")
+    assert specfile.builtin_names() == names
     losses = {name: Experiment.load(name).loss.kind for name in specfile.builtin_names()}
     assert losses == {
         "breast-cancer": "bce_with_logits",
         "diabetes": "mse",
         "digits": "cross_entropy",
         "lesson": "cross_entropy",
+        "tabular-mlp": "bce_with_logits",
+        "tabular-resnet": "bce_with_logits",
     }
     for name in specfile.builtin_names():
         assert Experiment.load(name).name == name

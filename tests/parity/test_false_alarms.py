@@ -17,7 +17,10 @@ from comparisons.false_alarm_tally import FOLDER, SCHEMA, Tally
 from comparisons.false_alarms import Search, main, search
 from comparisons.random_problems import Draws, draw
 from twofold.errors import ResultError
-from twofold.experiment import Activation, Experiment, Init, Precision
+from twofold.experiment import Experiment, Precision
+from twofold.initial_values import Init
+from twofold.layers.activation import ActivationName
+from twofold.layers.sequence import kinds_in
 from twofold.losses import output_weights
 from twofold.parity.certify import climb
 from twofold.parity.rungs import WITHOUT_EXPORT
@@ -133,7 +136,7 @@ def test_full_draws_reach_every_option() -> None:
     wide = [draw(seed, "float32", 40).problem.experiment for seed in range(200)]
     for full, bare in zip(drawn, wide, strict=True):
         assert (full.seed, full.model.hidden) == (bare.seed, bare.model.hidden)
-    assert {each.model.activation for each in drawn} == set(get_args(Activation))
+    assert {each.model.activation for each in drawn} == set(get_args(ActivationName))
     assert {each.model.init for each in drawn} == set(get_args(Init))
     kinds = {each.optimizer.schedule.kind for each in drawn}
     assert kinds == {"constant", "linear", "step", "exponential", "warmup_cosine"}
@@ -150,6 +153,27 @@ def test_full_draws_reach_every_option() -> None:
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_micro_batches_raise_no_false_alarm(seed: int, precision: str) -> None:
     assert alarms(seed, "torch:eager", precision, draws="parts") == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_random_layers_raise_no_false_alarm(seed: int, precision: str) -> None:
+    assert alarms(seed, "torch:eager", precision, draws="layers") == []
+
+
+def test_random_layers_raise_no_false_alarm_in_flax() -> None:
+    assert alarms(11, "flax:jit", "float32", draws="layers") == []
+
+
+def test_draws_of_layers_have_every_kind_and_could_be_written_as_a_spec() -> None:
+    kinds = set()
+    for seed in range(60):
+        case = draw(seed, "float32", draws="layers")
+        assert case.draws == "layers"
+        experiment = case.problem.experiment
+        assert Experiment.model_validate(experiment.model_dump(exclude_none=True)) == experiment
+        kinds |= {layer.words().partition(" ")[0] for layer in kinds_in(experiment.model.layers)}
+    assert {"linear", "layer_norm", "batch_norm", "residual", "dropout", "gelu"} <= kinds
 
 
 def test_plain_draws_stay_as_they_were_stored() -> None:

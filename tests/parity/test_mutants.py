@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from comparisons.mutants import norm_bugs
 from comparisons.mutants.__main__ import together
 from comparisons.mutants.catalogue import CONTROLS, MUTANTS
 from comparisons.mutants.hosts import HOSTS
@@ -42,6 +43,7 @@ QUICK = (
     "with-replacement",
     "init-zero-bias",
     "slots-not-restored",
+    *(mutant.name for mutant in norm_bugs.MUTANTS),
 )
 
 
@@ -73,6 +75,19 @@ def test_a_mutant_of_each_theme_is_caught(name: str) -> None:
 )
 def test_mutants_are_caught_in_flax_as_well(name: str) -> None:
     assert seen(named(name), "flax")
+
+
+@pytest.mark.parametrize("host", ["torch", "flax"])
+def test_mutants_of_norms_and_residuals_are_caught_in_float32_alone(host: str) -> None:
+    """No wide bound hides one; without a bug the same experiments pass."""
+    for mutant in norm_bugs.MUTANTS:
+        assert sight(mutant, HOSTS[host], "float32").rung is not None, mutant.name
+    assert sight(named("control-batch-norm"), HOSTS[host], "float32").rung is None
+
+
+def test_the_biased_running_variance_is_a_bug_in_pytorch() -> None:
+    sighting = sight(norm_bugs.BIASED, HOSTS["torch"], "float32")
+    assert sighting.rung == "buffers (fresh)"
 
 
 def test_a_precision_of_float32_is_seen_in_float64_alone() -> None:

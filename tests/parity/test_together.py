@@ -64,7 +64,8 @@ def test_first_steps_of_every_seed_are_certified(name: str, backend: str, precis
     assert certificate.shared_masks == ("masks" in name)
     assert certificate.words.startswith("first 3 steps of 3 seeds certified: ")
     copies = 2 if name == "sgd" else 3  # parameters and slots
-    widths = problem.layer_sizes
+    model = problem.experiment.model
+    widths = (problem.in_features, *model.hidden, problem.out_features)
     numbers = sum((fan_in + 1) * out for fan_in, out in itertools.pairwise(widths))
     assert certificate.elements == 9 * (copies * numbers + 1)
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import pytest
 from timing_fakes import FakeClock
 
+from twofold.layers.linear import Linear
+from twofold.layers.sequence import Placed, place
 from twofold.timing.breakeven import Pace, all_break_evens, break_even, soonest
 from twofold.timing.roofline import Roofline, best_seconds, measure_roofline
 from twofold.timing.statistics import Interval
 from twofold.timing.work import Work, count_work
 
 
+def mlp(*sizes: int, bias: bool = True) -> tuple[Placed, ...]:
+    layers = [Linear(out_features=size, bias=bias) for size in sizes[1:]]
+    return place(layers, sizes[0], sizes[-1])
+
+
 def test_the_products_of_a_step_are_those_counted_by_hand() -> None:
     # 3-4-2, batch 5: forward 2*5*12 + 2*5*8 = 200; weights the same; inputs of layer 1 only: 80.
-    assert count_work((3, 4, 2), 5, slots=2, itemsize=4).flops == 200 + 200 + 80
+    assert count_work(mlp(3, 4, 2), 5, slots=2, itemsize=4).flops == 200 + 200 + 80
 
 
 def test_the_traffic_of_a_single_layer_is_that_counted_by_hand() -> None:
     # 2-1 without bias: 2 parameters, SGD. Weights 5 times, inputs twice, logits 5 times, batch 3.
-    work = count_work((2, 1), 3, slots=0, itemsize=8, bias=False)
+    work = count_work(mlp(2, 1, bias=False), 3, slots=0, itemsize=8)
     assert work.flops == 2 * (2 * 3 * 2)
     assert work.traffic_bytes == 8 * (2 * 5 + 3 * (2 * 2 + 5))
     assert work.working_set_bytes == 8 * (2 * 2 + 3 * (2 + 2))

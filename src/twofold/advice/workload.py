@@ -10,9 +10,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from twofold.errors import SpecError
+from twofold.layers.activation import Activation
+from twofold.layers.dropout import Dropout
+from twofold.layers.linear import Linear
+from twofold.layers.sequence import every
+from twofold.model import dropouts
 from twofold.problem import Problem, slot_names
 from twofold.timing.subject import rows_per_step
 
+MEASURED: Final = (Linear, Activation, Dropout)
 Vector = npt.NDArray[np.float64]
 
 TERMS: Final = (
@@ -109,12 +116,22 @@ class Space:
 
 
 def workload_of(problem: Problem) -> Workload:
-    """The workload of a problem's training step."""
-    model = problem.experiment.model
+    """The workload of a problem's training step.
+
+    Raises SpecError for a model with layers whose time no calibration has measured.
+    """
+    layers = list(every(problem.layers))
+    strange = [each for each in layers if not isinstance(each.layer, MEASURED)]
+    if strange:
+        raise SpecError(
+            f"model: {strange[0].layer.words()} given; the advice was calibrated on linear layers, "
+            "activations and dropout alone; time the engines themselves: twofold time"
+        )
+    linear = [each.width_after for each in layers if isinstance(each.layer, Linear)]
     return Workload(
-        sizes=problem.layer_sizes,
+        sizes=(problem.in_features, *linear),
         rows=rows_per_step(problem),
         slots=len(slot_names(problem.experiment)),
         itemsize=problem.dtype.itemsize,
-        dropout=model.dropout > 0 and len(model.hidden) > 0,
+        dropout=len(dropouts(problem.experiment.model)) > 0,
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from twofold.experiment import LEAKY_SLOPE, Activation
+from twofold.layers.activation import LEAKY_SLOPE, ActivationName
 from twofold.oracle.arithmetic import (
     TANH_SATURATES,
     Arithmetic,
@@ -48,7 +48,7 @@ class Smooth:
     curvature: float
 
 
-def activate(name: Activation, z: Bounded, arithmetic: Arithmetic) -> tuple[Bounded, Bounded]:
+def activate(name: ActivationName, z: Bounded, arithmetic: Arithmetic) -> tuple[Bounded, Bounded]:
     """The activation of pre-activations z and its derivative there, both of the shape of z."""
     if name == "identity":
         return z, Bounded(np.ones_like(z.value), np.zeros(z.value.shape))

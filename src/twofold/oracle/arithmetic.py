@@ -21,6 +21,7 @@ LOG1P_ULPS: Final = 4  # 2.3, JAX float32
 TANH_ULPS: Final = 14  # 7.3, JAX float64 near one; 4.6 in float32
 ERF_ULPS: Final = 8  # 4.4, compiled PyTorch float32; of erf and erfc absolute, in ulps of one
 SIGMOID_ULPS: Final = 8  # 2.4, all
+RSQRT_ULPS: Final = 4  # 1.5, compiled PyTorch
 
 # Beyond these arguments every engine's tanh is exactly +-1 (measured by the same test).
 TANH_SATURATES: Final = {"float32": 10.0, "float64": 20.0, "mixed_bfloat16": 10.0}

@@ -7,7 +7,7 @@ the form of `torch.optim.SGD` (PyTorch 2.13), which `optax.sgd` shares. Adam: `t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -52,6 +52,8 @@ class BoundedState:
 class UncertainState:
     """A state that an engine holds somewhere within bounds, and what is known of it besides.
 
+    `buffers` are batch norm's running statistics.
+
     `moment_ratios` bounds |m| / sqrt(v) of Adam's moments element by element
     (`twofold.oracle.moments`); empty for SGD.
     """
@@ -60,18 +62,28 @@ class UncertainState:
     slots: Mapping[str, Mapping[str, Bounded]]
     step: int
     moment_ratios: Mapping[str, FloatArray]
+    buffers: Mapping[str, Bounded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """How a framework's optimizer is known to depart from the formula; as it stands, not at all.
+    """How a framework's step is known to depart from the formula; as it stands, not at all.
 
     `corrections` replaces Adam's bias corrections, `clip_eps` is added to the norm that clipping
-    divides by.
+    divides by; batch norm's running variance may average the biased variance of the batches.
     """
 
     corrections: BiasCorrections | None = None
     clip_eps: float = 0.0
+    biased_running_variance: bool = False
+
+    def with_(self, other: Variant) -> Variant:
+        """Both departures at once."""
+        return Variant(
+            self.corrections or other.corrections,
+            max(self.clip_eps, other.clip_eps),
+            self.biased_running_variance or other.biased_running_variance,
+        )
 
 
 FORMULA = Variant()
@@ -153,20 +165,25 @@ def starting_from(
         if not isinstance(optimizer, Sgd):
             moments = Moments(optimizer, own[FIRST_MOMENT], own[SECOND_MOMENT], arithmetic)
             ratios[name] = moments.ratio_before()
-    return UncertainState(parameters, slots, state.step, ratios)
+    buffers = {name: as_bounded(array, arithmetic) for name, array in state.buffers.items()}
+    return UncertainState(parameters, slots, state.step, ratios, buffers)
 
 
 def following(
-    experiment: Experiment, before: UncertainState, after: BoundedState, arithmetic: Arithmetic
+    experiment: Experiment,
+    before: UncertainState,
+    after: BoundedState,
+    buffers: Mapping[str, Bounded],
+    arithmetic: Arithmetic,
 ) -> UncertainState:
-    """What `update` made of a state, as the state that the next step starts from."""
+    """What `update` made of a state and the forward pass of its buffers, for the next step."""
     optimizer = experiment.optimizer
     ratios: dict[str, FloatArray] = {}
     if not isinstance(optimizer, Sgd):
         for name, _, own in _named(before, arithmetic):
             moments = Moments(optimizer, own[FIRST_MOMENT], own[SECOND_MOMENT], arithmetic)
             ratios[name] = moments.ratio_after(before.moment_ratios[name])
-    return UncertainState(after.parameters, after.slots, before.step + 1, ratios)
+    return UncertainState(after.parameters, after.slots, before.step + 1, ratios, buffers)
 
 
 def _own(slots: Slots | None, name: str, shape: tuple[int, ...]) -> Array | None:

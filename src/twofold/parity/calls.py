@@ -77,7 +77,4 @@ def pieces(session: Session, call: Call) -> list[Call]:
 def _outcome(call: Call) -> dict[str, Array]:
     after = f"after step {call.before.step + call.steps}"
     arrays = {"losses": call.losses, f"step {after}": np.asarray(call.after.step)}
-    arrays |= {f"{name} {after}": array for name, array in call.after.parameters.items()}
-    for slot, tensors in call.after.slots.items():
-        arrays |= {f"{slot}:{name} {after}": array for name, array in tensors.items()}
-    return arrays
+    return arrays | {f"{name} {after}": array for name, array in call.after.tensors.items()}

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twofold.experiment import Experiment
+from twofold.layers.kind import LayerKind
+from twofold.layers.residual import Residual
+from twofold.model import Mlp, Sequential
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.parity.reference import Moment, Reference, moment
 from twofold.problem import Problem
-from twofold.state import Parameters, TrainState
+from twofold.state import Parameters
 
 ChangeMoment = Callable[[Moment, Problem, Arithmetic], Moment]
 
@@ -38,6 +41,22 @@ def settings(words: str, **values: Any) -> Cause:
         )
 
     return Cause(words, change)
+
+
+def changed_model(model: Mlp | Sequential, change: Callable[[LayerKind], LayerKind]) -> Sequential:
+    """The model with each of its layers, those in residual blocks too, as `change` makes it."""
+
+    def changed(layer: LayerKind) -> LayerKind:
+        if isinstance(layer, Residual):
+            block = tuple(change(inner) for inner in layer.layers)
+            return layer.model_copy(update={"layers": block})
+        return change(layer)
+
+    return Sequential.model_construct(
+        in_features=model.in_features,
+        out_features=model.out_features,
+        layers=tuple(changed(layer) for layer in model.layers),
+    )
 
 
 def with_values(experiment: Experiment, values: dict[str, Any]) -> Experiment:
@@ -73,5 +92,4 @@ def moments(words: str, change: ChangeMoment) -> Cause:
 
 def at(given: Moment, parameters: Parameters) -> Moment:
     """The moment with other parameters in its state; nothing is evaluated again."""
-    state = TrainState(parameters, given.state.slots, given.state.step)
-    return replace(given, state=state)
+    return replace(given, state=replace(given.state, parameters=parameters))

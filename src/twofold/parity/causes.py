@@ -10,6 +10,7 @@ from twofold.parity.causes_of_accumulation import (
     of_told_loss,
 )
 from twofold.parity.causes_of_draws import of_draws
+from twofold.parity.causes_of_layers import of_buffers
 from twofold.parity.causes_of_loss import of_loss
 from twofold.parity.causes_of_model import of_model, of_precision
 from twofold.parity.causes_of_time import of_masks, of_time
@@ -30,12 +31,15 @@ def causes_of(experiment: Experiment, rung: str) -> tuple[Cause, ...]:
         return (*of_gradient, *precision)
     of_parts = (*of_accumulation(experiment), *of_told_loss(experiment))
     of_step = (*of_optimizer(experiment), *of_gradient, *of_parts)
+    if rung.startswith("buffers"):
+        return (*of_buffers(experiment), *precision)
     if rung in ("slots (fresh)", "update (fresh)"):
         return (*of_step, *precision)
     of_step = (*of_time(experiment), *of_step)
     if rung in ("slots (warm)", "update (warm)"):
         return (*of_step, *precision)
-    return _once((*of_step, *of_loss(experiment), *of_model(experiment), *precision))
+    of_forward = (*of_model(experiment), *of_buffers(experiment))
+    return _once((*of_step, *of_loss(experiment), *of_forward, *precision))
 
 
 def _once(causes: tuple[Cause, ...]) -> tuple[Cause, ...]:

@@ -16,10 +16,12 @@ import numpy as np
 from twofold.experiment import Experiment
 from twofold.losses import row_weights
 from twofold.micro_batches import Part, parts_of
+from twofold.model import dropouts
 from twofold.oracle.accumulation import SHARE_ROUNDINGS
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded, scale, total
-from twofold.oracle.network import LossAndGradients, Masks, loss_and_gradients
+from twofold.oracle.layers.applied import Masks
+from twofold.oracle.network import LossAndGradients, loss_and_gradients
 from twofold.oracle.optimizers import update
 from twofold.parity.cause import Cause, ChangeMoment, moments, with_values
 from twofold.parity.reference import Moment
@@ -73,7 +75,7 @@ def of_accumulation(experiment: Experiment) -> Iterator[Cause]:
         yield moments(words, partial(_weighted, weigh=weigh))
     if _may_be_unequal(experiment):
         yield moments("the rows that equal parts leave over are dropped", _equal_parts_alone)
-    if experiment.model.dropout > 0 and experiment.model.hidden:
+    if dropouts(experiment.model):
         words = "every part has the masks of the first rows"
         yield moments(words, _with_masks(_of_first_rows))
         words = "each part has the masks of a step of its own (the parts count as steps)"
@@ -194,7 +196,7 @@ def _equal_parts_alone(given: Moment, problem: Problem, arithmetic: Arithmetic) 
     masks = dropout_masks(problem, given.state.step, given.batch.rows)
     training = loss_and_gradients(
         problem.experiment,
-        given.state.parameters,
+        given.state,
         _rows(given.batch, kept),
         tuple(mask[kept] for mask in masks),
         arithmetic,
@@ -222,9 +224,7 @@ def _evaluated(
     """Each part by itself: the mean loss over its rows, and the gradients of that."""
     whole = with_values(problem.experiment, {"training__micro_batches": 1})
     return [
-        loss_and_gradients(
-            whole, given.state.parameters, _rows(given.batch, part.rows), own, arithmetic
-        )
+        loss_and_gradients(whole, given.state, _rows(given.batch, part.rows), own, arithmetic)
         for part, own in zip(parts, masks, strict=True)
     ]
 

@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, get_args
 
-from twofold.experiment import BiasInit, Experiment, Init
+from twofold.experiment import Experiment
+from twofold.initial_values import BiasInit, Init
+from twofold.layers.linear import Linear
+from twofold.layers.sequence import kinds_in
+from twofold.model import dropouts
 from twofold.parity.cause import Cause, with_values
+from twofold.parity.causes_of_layers import model_with, with_rate
 from twofold.parity.reference import Reference
 
 
 def of_draws(experiment: Experiment) -> Iterator[Cause]:
     """Other initial values, orders and masks; these rungs ask the problem alone."""
-    data, dropout = experiment.data, experiment.model.dropout
+    data = experiment.data
 
     def other(words: str, **values: Any) -> Cause:
         def change(reference: Reference) -> Reference:
@@ -26,15 +31,19 @@ def of_draws(experiment: Experiment) -> Iterator[Cause]:
     for seed in {0, 1, 42, experiment.seed + 1, experiment.seed - 1} - {experiment.seed}:
         if 0 <= seed < 2**32:
             yield other(f"seed = {seed}", seed=seed)
-    for init in set(get_args(Init)) - {experiment.model.init}:
+    linear = [x for x in kinds_in(experiment.model.layers) if isinstance(x, Linear)]
+    for init in set(get_args(Init)) - {x.init for x in linear}:
         for bias_init in get_args(BiasInit):
             words = f"init = {init}, bias_init = {bias_init}"
-            yield other(words, model__init=init, model__bias_init=bias_init)
-    for bias_init in set(get_args(BiasInit)) - {experiment.model.bias_init}:
-        yield other(f"bias_init = {bias_init}", model__bias_init=bias_init)
+            values = {"init": init, "bias_init": bias_init}
+            yield other(words, model=model_with(experiment, Linear, **values))
+    for bias_init in set(get_args(BiasInit)) - {x.bias_init for x in linear}:
+        model = model_with(experiment, Linear, bias_init=bias_init)
+        yield other(f"bias_init = {bias_init}", model=model)
     words = "the rows are not shuffled" if data.shuffle else "the rows are shuffled"
     yield other(words, data__shuffle=not data.shuffle)
     words = "the last batch is kept" if data.drop_last else "the last batch is dropped"
     yield other(words, data__drop_last=not data.drop_last)
-    if dropout > 0:
-        yield other("the probability of keeping for that of dropping", model__dropout=1 - dropout)
+    if dropouts(experiment.model):
+        swapped = with_rate(experiment, lambda rate: 1 - rate)
+        yield other("the probability of keeping for that of dropping", model=swapped.model)

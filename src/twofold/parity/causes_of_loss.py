@@ -9,10 +9,12 @@ import numpy as np
 
 from twofold.experiment import Experiment
 from twofold.losses import Huber, Loss, row_weights
+from twofold.model import dropouts
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded, scale
 from twofold.oracle.losses import evaluate_loss
 from twofold.parity.cause import Cause, ChangeMoment, moments, settings
+from twofold.parity.causes_of_layers import without_dropout
 from twofold.parity.reference import Moment
 from twofold.problem import Problem
 
@@ -40,8 +42,8 @@ def of_loss(experiment: Experiment) -> Iterator[Cause]:
             _loss_times(lambda rows, outputs: float(rows * outputs)),
         )
         yield moments("a mean over the batch alone", _loss_times(lambda _, outputs: float(outputs)))
-    if experiment.model.dropout > 0:
-        yield settings("training runs in evaluation mode (no dropout)", model__dropout=0.0)
+    if dropouts(experiment.model):
+        yield without_dropout(experiment)
 
 
 def _of_weights(loss: Loss) -> Iterator[Cause]:
@@ -72,7 +74,7 @@ def _divided_by_rows(given: Moment, problem: Problem, arithmetic: Arithmetic) ->
 
 def _loss_times(factor_of: Callable[[int, int], float]) -> ChangeMoment:
     def change(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
-        factor = factor_of(given.batch.rows, problem.layer_sizes[-1])
+        factor = factor_of(given.batch.rows, problem.out_features)
         loss = scale(given.training.loss, factor, 1, arithmetic)
         evaluation = scale(given.evaluation_loss, factor, 1, arithmetic)
         return replace(
@@ -96,7 +98,7 @@ def _softmax_twice(given: Moment, problem: Problem, arithmetic: Arithmetic) -> M
 
 
 def _labels_shifted(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
-    shifted = (given.batch.targets + 1) % problem.layer_sizes[-1]
+    shifted = (given.batch.targets + 1) % problem.out_features
 
     def loss_of(logits: Bounded) -> Bounded:
         return evaluate_loss(problem.experiment.loss, logits, shifted, arithmetic).loss

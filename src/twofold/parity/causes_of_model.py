@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from twofold.experiment import Experiment
+from twofold.layers.sequence import Placed
+from twofold.model import dropouts, numbered
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.network import loss_and_gradients
 from twofold.parity.cause import (
@@ -17,55 +18,55 @@ from twofold.parity.cause import (
     every_moment,
     moments,
     seen,
-    settings,
-    with_values,
+)
+from twofold.parity.causes_of_layers import (
+    in_training_mode,
+    of_layers,
+    with_rate,
+    without_dropout,
 )
 from twofold.parity.reference import Moment, Reference
 from twofold.problem import Problem, dropout_masks
-from twofold.state import bias_name, weight_name
 
 
 def of_model(experiment: Experiment) -> Iterator[Cause]:
     """Differences of the layers, their activation and dropout."""
-    model = experiment.model
-    others = {
-        "gelu": ("gelu_tanh",),
-        "gelu_tanh": ("gelu",),
-        "relu": ("leaky_relu", "gelu", "silu", "identity"),
-        "leaky_relu": ("relu", "identity"),
-        "elu": ("relu", "identity"),
-    }
-    for activation in others.get(model.activation, ("identity",)):
-        words = f"activation {activation} in place of {model.activation}"
-        yield settings(words, model__activation=activation)
-    sizes = (model.in_features, *model.hidden, model.out_features)
-    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-        if fan_in == fan_out:
-            words = f"the square weight of layer {layer} is used without transposing it"
-            yield moments(words, _transposed(layer))
-    if model.bias:
-        for layer in range(len(model.hidden) + 1):
-            yield moments(f"layer {layer} has no bias", _without_bias(layer))
-    if model.dropout > 0:
-        yield settings("training runs in evaluation mode (no dropout)", model__dropout=0.0)
-        yield moments("evaluation runs in training mode (with dropout)", _always_training)
+    yield from of_layers(experiment)
+    with_parameters = numbered(experiment.model)
+    for each in with_parameters:
+        if is_square(each):
+            words = f"the square weight of layer {each.number} is used without transposing it"
+            yield moments(words, _transposed(each.named("weight")))
+    for each in with_parameters:
+        if each.named("bias") in each.parameter_shapes:
+            yield moments(f"layer {each.number} has no bias", _without_bias(each.named("bias")))
+    if dropouts(experiment.model):
+        yield without_dropout(experiment)
+    mode = in_training_mode(experiment)
+    if mode is not None:
+        yield moments(f"evaluation runs in training mode ({mode})", _always_training)
+    if dropouts(experiment.model):
         yield moments("kept units are not divided by the probability of keeping", _unscaled)
 
 
-def _transposed(layer: int) -> ChangeMoment:
+def is_square(each: Placed) -> bool:
+    """Whether a layer has a weight that can be transposed unseen."""
+    shape = each.parameter_shapes[each.named("weight")]
+    return len(shape) == 2 and shape[0] == shape[1]
+
+
+def _transposed(turned: str) -> ChangeMoment:
     """A square weight acts as its transpose."""
 
     def change(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
-        turned = weight_name(layer)
         parameters = {n: a.T if n == turned else a for n, a in given.state.parameters.items()}
         return replace(seen(at(given, parameters), problem, arithmetic), state=given.state)
 
     return change
 
 
-def _without_bias(layer: int) -> ChangeMoment:
+def _without_bias(absent: str) -> ChangeMoment:
     def change(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
-        absent = bias_name(layer)
         parameters = {n: a * (n != absent) for n, a in given.state.parameters.items()}
         return replace(seen(at(given, parameters), problem, arithmetic), state=given.state)
 
@@ -82,8 +83,8 @@ def _always_training(given: Moment, problem: Problem, arithmetic: Arithmetic) ->
 def _unscaled(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
     """Masks alone: what dropout at a rate near zero would divide by."""
     masks = dropout_masks(problem, given.state.step, given.batch.rows)
-    plain = with_values(problem.experiment, {"model__dropout": 0.0})
-    training = loss_and_gradients(plain, given.state.parameters, given.batch, masks, arithmetic)
+    plain = with_rate(problem.experiment, lambda _: 0.0)
+    training = loss_and_gradients(plain, given.state, given.batch, masks, arithmetic)
     return replace(given, training=training)
 
 

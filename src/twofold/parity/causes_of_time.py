@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from twofold.experiment import Experiment, Sgd
+from twofold.model import dropouts
 from twofold.oracle.adam import standard_corrections
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import exact
@@ -61,7 +62,7 @@ def of_time(experiment: Experiment) -> Iterator[Cause]:
 
 def of_masks(experiment: Experiment) -> Iterator[Cause]:
     """Another step's dropout masks."""
-    if experiment.model.dropout > 0 and experiment.model.hidden:
+    if dropouts(experiment.model):
         for words, other in SHIFTS.items():
             yield moments(f"the dropout masks of {words}", _masks_of(other))
 
@@ -70,7 +71,7 @@ def _again(given: Moment, problem: Problem, batch: Batch, masks_at: int, a: Arit
     """The moment's training step on another batch or with the masks of another step."""
     experiment = problem.experiment
     masks = dropout_masks(problem, masks_at, batch.rows)
-    training = loss_and_gradients(experiment, given.state.parameters, batch, masks, a)
+    training = loss_and_gradients(experiment, given.state, batch, masks, a)
     after = update(experiment, given.state, training.gradients, a)
     return replace(given, training=training, after=after)
 
@@ -113,7 +114,7 @@ def _rate_of(other: OtherStep) -> ChangeMoment:
         variant = Variant()
         if not isinstance(optimizer, Sgd):
             variant = Variant(standard_corrections(optimizer, step + 1, arithmetic))
-        state = TrainState(given.state.parameters, given.state.slots, other(step))
+        state = replace(given.state, step=other(step))
         gradients = given.training.gradients
         after = update(problem.experiment, state, gradients, arithmetic, variant)
         return replace(given, after=after)
@@ -153,7 +154,7 @@ def _without(state: TrainState, forgotten: set[str]) -> TrainState:
         slot: {name: array * (slot not in forgotten) for name, array in arrays.items()}
         for slot, arrays in state.slots.items()
     }
-    return TrainState(state.parameters, slots, state.step)
+    return replace(state, slots=slots)
 
 
 def _new_optimizer(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:

@@ -12,16 +12,19 @@ from dataclasses import replace
 import numpy as np
 
 from twofold.experiment import Experiment
+from twofold.layers.batch_norm import BatchNorm
+from twofold.layers.sequence import Placed
+from twofold.model import has, numbered
 from twofold.parity.cause import Cause, moments
-from twofold.problem import initial_parameters, slot_names
+from twofold.parity.causes_of_model import is_square
+from twofold.problem import initial_buffers, initial_parameters, slot_names
 from twofold.state import (
     FIRST_MOMENT,
     SECOND_MOMENT,
     Array,
+    Parameters,
     TrainState,
-    bias_name,
     fresh_state,
-    weight_name,
 )
 
 ChangeState = Callable[[TrainState], TrainState]
@@ -30,26 +33,31 @@ ChangeArray = Callable[[Array], Array]
 
 def of_transfer(experiment: Experiment) -> Iterator[Cause]:
     """What may become of a state: layouts, layers, slots, count and precision."""
-    model = experiment.model
-    sizes = list(itertools.pairwise((model.in_features, *model.hidden, model.out_features)))
-    for layer, (fan_in, fan_out) in enumerate(sizes):
-        if fan_in == fan_out:
-            words = f"the square weight of layer {layer} arrives transposed"
-            yield _cause(words, _transposed(weight_name(layer), with_slots=False))
-            if slot_names(experiment):
-                yield _cause(
-                    f"{words}, its slots too", _transposed(weight_name(layer), with_slots=True)
-                )
-    for one, other in itertools.combinations(range(len(sizes)), 2):
-        if sizes[one] == sizes[other]:
-            yield _cause(f"layers {one} and {other} change places", _renamed(_swap(one, other)))
+    layers = numbered(experiment.model)
+    for each in filter(is_square, layers):
+        weight = each.named("weight")
+        words = f"the square weight of layer {each.number} arrives transposed"
+        yield _cause(words, _transposed(weight, with_slots=False))
+        if slot_names(experiment):
+            yield _cause(f"{words}, its slots too", _transposed(weight, with_slots=True))
+    for one, other in itertools.combinations(layers, 2):
+        if _shapes(one) == _shapes(other):
+            words = f"layers {one.number} and {other.number} change places"
+            yield _cause(words, _renamed(_swap(one, other)))
     yield moments(
         "the parameters are not loaded (initial ones)",
         lambda m, problem, _: replace(
-            m, state=TrainState(initial_parameters(problem), m.state.slots, m.state.step)
+            m, state=replace(m.state, parameters=initial_parameters(problem))
         ),
     )
-    yield _cause("the count of steps is lost", lambda s: TrainState(s.parameters, s.slots, 0))
+    if has(experiment.model, BatchNorm):
+        yield moments(
+            "the buffers are not loaded (initial ones)",
+            lambda m, problem, _: replace(
+                m, state=replace(m.state, buffers=initial_buffers(problem))
+            ),
+        )
+    yield _cause("the count of steps is lost", lambda s: replace(s, step=0))
     yield from _of_slots(slot_names(experiment))
     yield _cause("subnormal numbers become zero", _each(_flushed))
     if experiment.precision == "float64":
@@ -75,20 +83,26 @@ def _cause(words: str, change: ChangeState) -> Cause:
     return moments(words, lambda given, *_: replace(given, state=change(given.state)))
 
 
-def _swap(one: int, other: int) -> dict[str, str]:
-    names = [(weight_name(one), weight_name(other)), (bias_name(one), bias_name(other))]
-    return {left: right for pair in names for left, right in (pair, pair[::-1])}
+def _shapes(each: Placed) -> list[tuple[int, ...]]:
+    return [*each.parameter_shapes.values(), *each.buffer_shapes.values()]
+
+
+def _swap(one: Placed, other: Placed) -> dict[str, str]:
+    names = [[*each.parameter_shapes, *each.buffer_shapes] for each in (one, other)]
+    pairs = list(zip(*names, strict=True))
+    return {left: right for pair in pairs for left, right in (pair, pair[::-1])}
 
 
 def _renamed(names: dict[str, str]) -> ChangeState:
-    """Tensors under each other's names, in parameters and slots."""
+    """Tensors under each other's names, in parameters, slots and buffers."""
 
-    def renamed(arrays: dict[str, Array]) -> dict[str, Array]:
+    def renamed(arrays: Parameters) -> dict[str, Array]:
         return {name: arrays[names.get(name, name)] for name in arrays}
 
     def change(state: TrainState) -> TrainState:
-        slots = {slot: renamed(dict(arrays)) for slot, arrays in state.slots.items()}
-        return TrainState(renamed(dict(state.parameters)), slots, state.step)
+        slots = {slot: renamed(arrays) for slot, arrays in state.slots.items()}
+        buffers = renamed(state.buffers)
+        return replace(state, parameters=renamed(state.parameters), slots=slots, buffers=buffers)
 
     return change
 
@@ -101,17 +115,22 @@ def _transposed(weight: str, *, with_slots: bool) -> ChangeState:
         slots = {s: dict(arrays) for s, arrays in state.slots.items()}
         if with_slots:
             slots = {slot: turned(arrays) for slot, arrays in slots.items()}
-        return TrainState(turned(dict(state.parameters)), slots, state.step)
+        return replace(state, parameters=turned(dict(state.parameters)), slots=slots)
 
     return change
 
 
 def _each(change: ChangeArray) -> ChangeState:
-    """The same change of every tensor in parameters and slots."""
+    """The same change of every tensor in parameters, slots and buffers."""
+
+    def each(arrays: Parameters) -> dict[str, Array]:
+        return {name: change(array) for name, array in arrays.items()}
 
     def changed(state: TrainState) -> TrainState:
-        slots = {s: {n: change(a) for n, a in arrays.items()} for s, arrays in state.slots.items()}
-        return TrainState({n: change(a) for n, a in state.parameters.items()}, slots, state.step)
+        slots = {slot: each(arrays) for slot, arrays in state.slots.items()}
+        return replace(
+            state, parameters=each(state.parameters), slots=slots, buffers=each(state.buffers)
+        )
 
     return changed
 
@@ -120,7 +139,7 @@ def _without_slots(lost: set[str]) -> ChangeState:
     def change(state: TrainState) -> TrainState:
         empty = fresh_state(dict(state.parameters), tuple(state.slots))
         slots = {s: empty.slots[s] if s in lost else state.slots[s] for s in state.slots}
-        return TrainState(state.parameters, slots, state.step)
+        return replace(state, slots=slots)
 
     return change
 
@@ -130,7 +149,7 @@ def _moments_swapped(state: TrainState) -> TrainState:
         FIRST_MOMENT: state.slots[SECOND_MOMENT],
         SECOND_MOMENT: state.slots[FIRST_MOMENT],
     }
-    return TrainState(state.parameters, slots, state.step)
+    return replace(state, slots=slots)
 
 
 def _flushed(array: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from twofold.experiment import (
     Sgd,
     StepDecay,
 )
+from twofold.model import numbered
 from twofold.oracle.adam import BiasCorrections, standard_corrections
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded, exact, scale, subtract
@@ -27,24 +29,22 @@ from twofold.oracle.optimizers import BoundedState, Variant, update
 from twofold.parity.cause import Cause, ChangeMoment, moments, settings, with_values
 from twofold.parity.reference import Moment
 from twofold.problem import Problem
-from twofold.state import TrainState, bias_name
 
 
 def of_gradients(experiment: Experiment) -> Iterator[Cause]:
     """Differences of the gradients that leave the loss alone."""
     yield moments("gradients added to those before (no zero_grad)", _gradients_times(2.0))
-    if experiment.model.bias:
-        for layer in range(len(experiment.model.hidden) + 1):
-            words = f"the bias of layer {layer} gets no gradient"
-            yield moments(words, _without_gradients(partial(operator.eq, bias_name(layer))))
-    for layer in range(1, len(experiment.model.hidden) + 1):
-        words = f"no gradient flows below layer {layer}"
-        yield moments(words, _without_gradients(partial(_below, layer)))
-
-
-def _below(layer: int, name: str) -> bool:
-    """Whether a parameter belongs to a layer before this one."""
-    return int(name.split(".")[1]) < layer
+    layers = numbered(experiment.model)
+    for each in layers:
+        bias = each.named("bias")
+        if bias in each.parameter_shapes:
+            words = f"the bias of layer {each.number} gets no gradient"
+            yield moments(words, _without_gradients(partial(operator.eq, bias)))
+    below: set[str] = set()
+    for before, each in itertools.pairwise(layers):
+        below |= set(before.parameter_shapes)
+        words = f"no gradient flows below layer {each.number}"
+        yield moments(words, _without_gradients(frozenset(below).__contains__))
 
 
 def of_optimizer(experiment: Experiment) -> Iterator[Cause]:
@@ -183,7 +183,7 @@ def _eps_inside_root(given: Moment, problem: Problem, arithmetic: Arithmetic) ->
         }
         for slot, arrays in given.state.slots.items()
     }
-    state = TrainState(given.state.parameters, slots, given.state.step)
+    state = replace(given.state, slots=slots)
     bare = with_values(problem.experiment, {"optimizer__eps": 1e-300})
     after = update(bare, state, given.training.gradients, arithmetic)
     return replace(given, after=BoundedState(after.parameters, given.after.slots))

@@ -45,7 +45,7 @@ def evaluation_metric_rung(subject: Subject) -> Rung:
     if spoilt is not None:
         return subject.rung(NAME, spoilt)
     computed = logits_in_batches(subject.session, rows.inputs)
-    allowed = forward(experiment, state.parameters, rows.inputs, (), reference.arithmetic).logits
+    allowed = forward(experiment, state, rows.inputs, None, reference.arithmetic)
     comparison = compare({"logits": computed}, {"logits": allowed}, reference.arithmetic)
     if not comparison.within:
         return subject.rung(NAME, comparison)

@@ -13,9 +13,19 @@ from typing import Any, Final
 import numpy as np
 
 from twofold.experiment import Experiment
+from twofold.layers.activation import Activation
+from twofold.layers.batch_norm import BatchNorm
+from twofold.layers.dropout import Dropout
+from twofold.layers.kind import LayerKind
+from twofold.layers.layer_norm import LayerNorm
+from twofold.layers.residual import Residual
+from twofold.layers.sequence import kinds_in
 from twofold.metrics import METRIC_OF_LOSS
+from twofold.model import has
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
+from twofold.parity.cause import changed_model
+from twofold.parity.causes_of_layers import without_residuals
 from twofold.parity.evaluation import rows_to_evaluate
 from twofold.parity.multistep import STEPS as IN_ONE_CALL
 from twofold.parity.multistep import starts
@@ -58,17 +68,8 @@ def not_exercised(references: Sequence[Reference], steps: int) -> tuple[str, ...
 
 def options(experiment: Experiment) -> Iterator[Option]:
     """The options that an experiment has switched on."""
-    model, optimizer = experiment.model, experiment.optimizer
-    if model.hidden and model.activation != "identity":
-        yield Option(
-            f"model.activation = {model.activation}: the judged values are those of identity",
-            _with(experiment, "model", activation="identity"),
-        )
-    if model.hidden and model.dropout > 0:
-        yield Option(
-            f"model.dropout = {model.dropout:g}: no mask of the judged steps changes anything",
-            _with(experiment, "model", dropout=0.0),
-        )
+    optimizer = experiment.optimizer
+    yield from _of_layers(experiment)
     yield from _of_the_loss(experiment)
     if optimizer.weight_decay > 0:
         yield Option(
@@ -119,6 +120,51 @@ def _of_the_loss(experiment: Experiment) -> Iterator[Option]:
             f"loss.delta = {loss.delta:g}: twice as much is within the bounds, for no error of "
             "the judged steps is as large",
             _with(experiment, "loss", delta=2 * loss.delta),
+        )
+
+
+def _of_layers(experiment: Experiment) -> Iterator[Option]:
+    """The model's layers, every kind's values changed wherever they stand."""
+
+    def changed(kind: type[LayerKind], value: object, **values: object) -> Experiment:
+        (field,) = values
+
+        def change(layer: LayerKind) -> LayerKind:
+            if isinstance(layer, kind) and getattr(layer, field) == value:
+                return layer.model_copy(update=values)
+            return layer
+
+        return experiment.model_copy(update={"model": changed_model(experiment.model, change)})
+
+    layers = list(kinds_in(experiment.model.layers))
+    functions = (layer.function for layer in layers if isinstance(layer, Activation))
+    for function in dict.fromkeys(each for each in functions if each != "identity"):
+        yield Option(
+            f"model.activation = {function}: the judged values are those of identity",
+            changed(Activation, function, function="identity"),
+        )
+    rates = (layer.rate for layer in layers if isinstance(layer, Dropout))
+    for rate in dict.fromkeys(each for each in rates if each > 0):
+        yield Option(
+            f"model.dropout = {rate:g}: no mask of the judged steps changes anything",
+            changed(Dropout, rate, rate=0.0),
+        )
+    for kind in (LayerNorm, BatchNorm):
+        for eps in dict.fromkeys(layer.eps for layer in layers if isinstance(layer, kind)):
+            yield Option(
+                f"{kind().words()} eps = {eps:g}: ten times as much is within the bounds",
+                changed(kind, eps, eps=10 * eps),
+            )
+    for momentum in dict.fromkeys(x.momentum for x in layers if isinstance(x, BatchNorm)):
+        yield Option(
+            f"batch_norm momentum = {momentum:g}: half of it is within the bounds",
+            changed(BatchNorm, momentum, momentum=momentum / 2),
+        )
+    if has(experiment.model, Residual):
+        model = without_residuals(experiment)
+        yield Option(
+            "residual: what is added to the blocks is within the bounds",
+            experiment.model_copy(update={"model": model}),
         )
 
 
@@ -185,7 +231,7 @@ def _free_run(
         if not is_in_range(step, arithmetic):
             return
         yield step
-        state = rounded_state(step.after, state.step + 1, arithmetic)
+        state = rounded_state(step, state.step + 1, arithmetic)
 
 
 def _acts(option: Option, seen: TrainingStep, reference: Reference) -> bool:
@@ -193,7 +239,7 @@ def _acts(option: Option, seen: TrainingStep, reference: Reference) -> bool:
     arithmetic = reference.arithmetic
     problem = replace(reference.problem, experiment=option.without)
     other = training_step(problem, seen.state, arithmetic)
-    engine = rounded_state(other.after, seen.state.step + 1, arithmetic)
+    engine = rounded_state(other, seen.state.step + 1, arithmetic)
     allowed = _numbers(seen_after(seen, reference.problem, engine, arithmetic))
     return any(_outside(found, allowed[name]) for name, found in _numbers(other).items())
 
@@ -208,7 +254,7 @@ def _outside(found: Bounded, allowed: Bounded) -> bool:
 def _numbers(step: TrainingStep) -> dict[str, Bounded]:
     training = step.training
     gradients = {f"gradient of {name}": array for name, array in training.gradients.items()}
-    after = {**step.after.parameters, **step.after.named_slots}
+    after = {**step.after.parameters, **step.after.named_slots, **training.buffers}
     return {"logits": training.logits, "loss": training.loss, **gradients, **after}
 
 

@@ -62,12 +62,12 @@ def export_and_import_rung(subject: Subject) -> Rung:
         return subject.rung(NAME, equal)
     allowed = forward(
         reference.problem.experiment,
-        transfer.original.parameters,
+        transfer.original,
         reference.warm.batch.inputs,
-        (),
+        None,
         reference.arithmetic,
     )
-    logits = compare_logits(transfer, allowed.logits, reference.arithmetic)
+    logits = compare_logits(transfer, allowed, reference.arithmetic)
     if not logits.within:
         note = f"{elsewhere} with the imported parameters: {logits.note}"
         return subject.rung(NAME, replace(logits, note=note))
@@ -105,9 +105,7 @@ def partner_of(subject: Subject) -> str:
 
 def flat(state: TrainState, where: str) -> dict[str, Array]:
     """Everything in a state as one table of named arrays, the step among them."""
-    arrays = {f"{name} {where}": array for name, array in state.parameters.items()}
-    for slot, tensors in state.slots.items():
-        arrays |= {f"{slot}:{name} {where}": array for name, array in tensors.items()}
+    arrays = {f"{name} {where}": array for name, array in state.tensors.items()}
     return {**arrays, f"step {where}": np.asarray(state.step)}
 
 

@@ -6,8 +6,9 @@ bound; no bound is widened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Final
@@ -16,12 +17,15 @@ import numpy as np
 
 from twofold.backends import KnownDifference
 from twofold.experiment import Adam, AdamW, Sgd
+from twofold.layers.batch_norm import BatchNorm
+from twofold.model import has
 from twofold.oracle.adam import BiasCorrections
 from twofold.oracle.arithmetic import Arithmetic
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.optimizers import BoundedState, Variant, update
 from twofold.parity.comparison import Comparison, compare
 from twofold.parity.reference import Moment, TrainingStep
+from twofold.parity.trajectory import buffers_with
 from twofold.parity.verdict import Explanation
 from twofold.problem import Problem
 from twofold.state import Array
@@ -58,8 +62,24 @@ class Modelled:
 class ModelledSteps:
     """The variant at each of several steps, counted from 1, and the words for the first."""
 
+    difference: KnownDifference
     variant_at: Callable[[int], Variant]
     size: str
+
+    def with_(self, other: ModelledSteps) -> ModelledSteps:
+        """Both differences at every step, told as the one with the words of both."""
+        first, second = self.difference, other.difference
+        both = replace(
+            first,
+            cause=f"{first.cause}; and {second.cause}",
+            source=f"{first.source}; {second.source}",
+            consequence=f"{first.consequence}; {second.consequence}",
+        )
+
+        def variant_at(step: int) -> Variant:
+            return self.variant_at(step).with_(other.variant_at(step))
+
+        return ModelledSteps(both, variant_at, f"{self.size}; {other.size}")
 
 
 Choice = Callable[[Adam | AdamW, int, Arithmetic], BiasCorrections]
@@ -89,6 +109,24 @@ def explain_slots(
     """Whether the optimizer slots after a step fit the model of a known difference."""
     part: Part = attrgetter("named_slots")
     return _explain(difference, problem, moment, computed, part, failed, arithmetic)
+
+
+def explain_buffers(
+    difference: KnownDifference,
+    problem: Problem,
+    moment: Seen,
+    computed: dict[str, Array],
+    failed: Comparison,
+    arithmetic: Arithmetic,
+) -> Explained | None:
+    """Whether the buffers after a step fit the model of a known difference."""
+    for modelled in MODELS[difference.model](problem, moment, arithmetic):
+        before, training = moment.state.buffers, moment.training
+        buffers = buffers_with(modelled.variant, problem, before, training, arithmetic)
+        comparison = compare(computed, buffers, arithmetic, moment.state.tensors)
+        if comparison.within:
+            return Explained(comparison, explanation_of(difference, modelled.size, failed))
+    return None
 
 
 def _explain(
@@ -128,12 +166,24 @@ def explanation_of(difference: KnownDifference, size: str, failed: Comparison) -
 
 
 def modelled_steps(
+    differences: Sequence[KnownDifference], problem: Problem, steps: range, arithmetic: Arithmetic
+) -> Iterator[ModelledSteps]:
+    """Known differences at every one of several steps, counted from 0; the likeliest first.
+
+    Each by itself, then every two together.
+    """
+    each = [list(_modelled_steps(known, problem, steps, arithmetic)) for known in differences]
+    yield from itertools.chain.from_iterable(each)
+    for first, second in itertools.combinations(each, 2):
+        yield from (one.with_(other) for one, other in itertools.product(first, second))
+
+
+def _modelled_steps(
     difference: KnownDifference, problem: Problem, steps: range, arithmetic: Arithmetic
 ) -> Iterator[ModelledSteps]:
-    """A known difference at every one of several steps, counted from 0; the likeliest first."""
-    if difference.model == "clipping by the norm plus 1e-6":
-        for modelled in _clipping(problem):
-            yield ModelledSteps(partial(_always, modelled.variant), modelled.size)
+    if difference.model in CONSTANT:
+        for modelled in CONSTANT[difference.model](problem):
+            yield ModelledSteps(difference, partial(_always, modelled.variant), modelled.size)
         return
     optimizer = problem.experiment.optimizer
     if isinstance(optimizer, Sgd):
@@ -143,7 +193,8 @@ def modelled_steps(
         at = {step + 1: choice(optimizer, step + 1, arithmetic) for step in steps}
         first = steps.start + 1
         size = _size_of(at[first], optimizer, first, arithmetic)
-        yield ModelledSteps(partial(_corrected, at), f"{size}, and less at the steps after")
+        words = f"{size}, and less at the steps after"
+        yield ModelledSteps(difference, partial(_corrected, at), words)
 
 
 def _always(variant: Variant, _: int) -> Variant:
@@ -177,10 +228,6 @@ def _all_corrections(optimizer: Adam | AdamW, step: int, arithmetic: Arithmetic)
     )
 
 
-def _clipping_variants(problem: Problem, _: Seen, __: Arithmetic) -> Iterator[Modelled]:
-    return _clipping(problem)
-
-
 def _clipping(problem: Problem) -> Iterator[Modelled]:
     """Clipping by clip_norm / (norm + 1e-6)."""
     clip_norm = problem.experiment.optimizer.clip_norm
@@ -190,6 +237,14 @@ def _clipping(problem: Problem) -> Iterator[Modelled]:
             f"less, for a norm of clip_norm = {clip_norm:g} or more"
         )
         yield Modelled(Variant(clip_eps=CLIP_EPS), size)
+
+
+def _biased_variance(problem: Problem) -> Iterator[Modelled]:
+    """Batch norm whose running variance averages the biased variance of the batches."""
+    if has(problem.experiment.model, BatchNorm):
+        rows = problem.experiment.data.batch_size
+        size = f"what a batch of {rows} rows adds to it is {1 / rows:.1%} smaller"
+        yield Modelled(Variant(biased_running_variance=True), size)
 
 
 def _correction_variants(
@@ -250,8 +305,19 @@ def _size_of(
     )
 
 
+def _at_any_step(
+    model: Callable[[Problem], Iterator[Modelled]], problem: Problem, _: Seen, __: Arithmetic
+) -> Iterator[Modelled]:
+    return model(problem)
+
+
 Model = Callable[[Problem, Seen, Arithmetic], Iterator[Modelled]]
+CONSTANT: Final[Mapping[str, Callable[[Problem], Iterator[Modelled]]]] = {
+    "clipping by the norm plus 1e-6": _clipping,
+    "running variance of the biased variance": _biased_variance,
+}
+"""Models that are the same at every step."""
 MODELS: Final[Mapping[str, Model]] = {
     "bias correction in the engine's precision": _correction_variants,
-    "clipping by the norm plus 1e-6": _clipping_variants,
+    **{name: partial(_at_any_step, model) for name, model in CONSTANT.items()},
 }

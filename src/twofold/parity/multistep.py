@@ -92,8 +92,7 @@ def starts(reference: Reference) -> tuple[TrainState, TrainState]:
     warm, per_epoch = reference.warm.state, reference.problem.steps_per_epoch
     left = STEPS // 2 + 1
     end = -(-(warm.step + left) // per_epoch) * per_epoch
-    later = TrainState(warm.parameters, warm.slots, end - left)
-    return initial_state(reference.problem), later
+    return initial_state(reference.problem), replace(warm, step=end - left)
 
 
 def failing_step(subject: Subject) -> JudgedStep | None:
@@ -222,23 +221,23 @@ def _judge_piece(subject: Subject, call: Call) -> JudgedCall:
 
 
 def _explained(subject: Subject, call: Call, failed: Comparison) -> JudgedCall | None:
-    """The call under the first known difference that accounts for all of it."""
+    """The call under the first known difference, or two together, that account for all of it."""
     problem, arithmetic = subject.reference.problem, subject.reference.arithmetic
     steps = range(call.before.step, call.before.step + call.steps)
-    for difference in subject.backend.known_differences:
-        for modelled in modelled_steps(difference, problem, steps, arithmetic):
-            variant_at = modelled.variant_at
-            expected = trajectory(problem, call.before, call.steps, arithmetic, variant_at)
-            comparison = compare_call(call, expected, arithmetic)
-            if comparison.within:
-                explanation = explanation_of(difference, modelled.size, failed)
-                widest = _widest(expected)
-                return JudgedCall(comparison, call.name, explanation=explanation, widest=widest)
+    known = subject.backend.known_differences
+    for modelled in modelled_steps(known, problem, steps, arithmetic):
+        variant_at = modelled.variant_at
+        expected = trajectory(problem, call.before, call.steps, arithmetic, variant_at)
+        comparison = compare_call(call, expected, arithmetic)
+        if comparison.within:
+            explanation = explanation_of(modelled.difference, modelled.size, failed)
+            widest = _widest(expected)
+            return JudgedCall(comparison, call.name, explanation=explanation, widest=widest)
     return None
 
 
 def compare_call(call: Call, expected: Trajectory, arithmetic: Arithmetic) -> Comparison:
-    """Every step's loss, and slots and parameters after the last."""
+    """Every step's loss, and slots, buffers and parameters after the last."""
     first = call.before.step + 1
     computed: dict[str, Array] = {}
     allowed: dict[str, Bounded] = {}
@@ -248,8 +247,8 @@ def compare_call(call: Call, expected: Trajectory, arithmetic: Arithmetic) -> Co
     after = f"(step {first + call.steps - 1})"
     computed |= {f"{name} {after}": array for name, array in call.after.tensors.items()}
     before = {f"{name} {after}": array for name, array in call.before.tensors.items()}
-    for name, array in {**expected.after.named_slots, **expected.after.parameters}.items():
-        allowed[f"{name} {after}"] = array
+    state = {**expected.after.named_slots, **expected.after.parameters, **expected.buffers}
+    allowed |= {f"{name} {after}": array for name, array in state.items()}
     return compare(computed, allowed, arithmetic, before)
 
 

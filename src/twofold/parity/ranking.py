@@ -9,9 +9,11 @@ from typing import Final
 import numpy as np
 
 from twofold.oracle.arithmetic import Arithmetic
+from twofold.oracle.bounded import Bounded
 from twofold.oracle.network import forward
-from twofold.parity.cause import Cause, moments, seen
+from twofold.parity.cause import Cause, at, moments, seen
 from twofold.parity.causes import causes_of
+from twofold.parity.causes_of_layers import in_training_mode
 from twofold.parity.causes_of_transfer import of_transfer, of_unmoved_step
 from twofold.parity.comparison import compare, compare_exactly
 from twofold.parity.evaluation import NAME as EVALUATION_METRIC
@@ -31,7 +33,7 @@ from twofold.state import TrainState
 
 MOMENT_RUNGS: Final = frozenset(
     {"init", "data order", "dropout masks", "forward", "loss", "gradients"}
-    | {f"{what} ({when})" for what in ("slots", "update") for when in ("fresh", "warm")}
+    | {f"{what} ({when})" for what in ("slots", "buffers", "update") for when in ("fresh", "warm")}
 )
 
 
@@ -102,7 +104,7 @@ def _trial_of(subject: Subject, rung: Rung) -> Trial | None:
 
 def _trial_of_moments(subject: Subject, rung: Rung) -> Trial:
     """The rung asks the session again."""
-    place = rung.rung.replace("slots", "update")
+    place = rung.rung.replace("slots", "update").replace("buffers", "update")
     judges = [judge for name, judge in LADDER if name == place]
 
     def ratio(reference: Reference) -> float | None:
@@ -180,8 +182,9 @@ def _trial_of_evaluation(subject: Subject) -> Trial | None:
     size = min(problem.experiment.data.batch_size, rows.rows)
     initial = moments("the initial parameters are evaluated", _initial_parameters)
     causes = [initial, *causes_of(problem.experiment, "forward")]
-    if problem.experiment.model.dropout > 0 and problem.experiment.model.hidden:
-        words = "evaluation runs in training mode (with dropout), batch by batch"
+    mode = in_training_mode(problem.experiment)
+    if mode is not None:
+        words = f"evaluation runs in training mode ({mode}), batch by batch"
         causes.insert(1, moments(words, lambda m, p, a: _training_in_batches(m, p, a, size)))
     return Trial(given, tuple(causes), ratio)
 
@@ -197,23 +200,22 @@ def _reference_on(reference: Reference, state: TrainState, rows: Batch) -> Refer
 
 
 def _initial_parameters(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
-    state = TrainState(initial_parameters(problem), given.state.slots, given.state.step)
-    return seen(replace(given, state=state), problem, arithmetic)
+    return seen(at(given, initial_parameters(problem)), problem, arithmetic)
 
 
 def _training_in_batches(
     given: Moment, problem: Problem, arithmetic: Arithmetic, size: int
 ) -> Moment:
-    """Dropout's masks for pieces of `size` rows, the last of which reaches back to be whole."""
-    rows = given.batch.rows
-    place = np.arange(rows) % size
-    rest = rows % size
-    if rest:
-        place[-rest:] = np.arange(size - rest, size)
-    whole = dropout_masks(problem, given.state.step, size)
-    masks = tuple(mask[place] for mask in whole)
-    run = forward(problem.experiment, given.state.parameters, given.batch.inputs, masks, arithmetic)
-    return replace(given, evaluation_logits=run.logits)
+    """Training mode in pieces of `size` rows, the last of which reaches back to be whole."""
+    masks = dropout_masks(problem, given.state.step, size)
+    values, bounds = [], []
+    for start in range(0, given.batch.rows, size):
+        first = min(start, given.batch.rows - size)
+        inputs = given.batch.inputs[first : first + size]
+        logits = forward(problem.experiment, given.state, inputs, masks, arithmetic)
+        values.append(logits.value[start - first :])
+        bounds.append(logits.bound[start - first :])
+    return replace(given, evaluation_logits=Bounded(np.concatenate(values), np.concatenate(bounds)))
 
 
 def _trial_of_export(subject: Subject) -> Trial | None:

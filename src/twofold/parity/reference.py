@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from twofold.experiment import Experiment
+from twofold.layers.batch_norm import BatchNorm
+from twofold.layers.layer_norm import LayerNorm
+from twofold.model import has
 from twofold.oracle.arithmetic import Arithmetic, arithmetic_for
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.losses import evaluate_loss
@@ -15,7 +19,7 @@ from twofold.oracle.network import LossAndGradients, forward, loss_and_gradients
 from twofold.oracle.optimizers import BoundedState, Slots, update
 from twofold.parity.comparison import in_range
 from twofold.problem import Batch, Problem, batch_at, dropout_masks, initial_state
-from twofold.state import TrainState
+from twofold.state import Array, TrainState
 
 WARM_STEPS = 3
 
@@ -24,8 +28,9 @@ WARM_STEPS = 3
 class Moment:
     """One training step seen by the oracle: a given state and what must follow from it.
 
-    `evaluation_logits` and `evaluation_loss` are without dropout, `training` with the masks of
-    the state's step, `after` is the state one step later.
+    `evaluation_logits` and `evaluation_loss` are in evaluation mode, `training` is in training mode
+    with the masks of the state's step and holds the buffers one step later, `after` the rest of the
+    state then.
     """
 
     label: str
@@ -70,12 +75,15 @@ Step = TypeVar("Step", Moment, TrainingStep)
 def seen_after(seen: Step, problem: Problem, after: TrainState, arithmetic: Arithmetic) -> Step:
     """What a step must have made of a state, given the state that an engine made of it.
 
-    In mixed precision the bound of a gradient may exceed the gradient, so that not even its sign is
-    known: an update from all gradients that are allowed could be anything. The optimizer's
-    arithmetic is float32, though. So it is judged from the gradient that the engine's own slots
-    tell. Otherwise, and for SGD without momentum, which has no slots, nothing changes.
+    In mixed precision, and through several norms, the bound of a gradient may exceed the gradient,
+    so that not even its sign is known: an update from all gradients that are allowed could be
+    anything. The optimizer's arithmetic is as exact as ever, though. So it is judged from the
+    gradient that the engine's own slots tell. Otherwise, and for SGD without momentum, which has no
+    slots, nothing changes.
     """
-    if arithmetic.stored_roundoff == 0.0 or not after.slots:
+    model = problem.experiment.model
+    wide = arithmetic.stored_roundoff > 0.0 or has(model, LayerNorm) or has(model, BatchNorm)
+    if not wide or not after.slots:
         return seen
     gradients = seen.training.gradients
     expected = update(problem.experiment, seen.state, gradients, arithmetic, own_slots=after.slots)
@@ -88,7 +96,7 @@ def training_step(problem: Problem, state: TrainState, arithmetic: Arithmetic) -
     experiment = problem.experiment
     batch = batch_at(problem, state.step)
     masks = dropout_masks(problem, state.step, batch.rows)
-    training = loss_and_gradients(experiment, state.parameters, batch, masks, arithmetic)
+    training = loss_and_gradients(experiment, state, batch, masks, arithmetic)
     return TrainingStep(
         state, batch, training, update(experiment, state, training.gradients, arithmetic)
     )
@@ -99,11 +107,9 @@ def moment(label: str, problem: Problem, state: TrainState, arithmetic: Arithmet
     """What must follow from a state on the batch of its own step."""
     experiment = problem.experiment
     step = training_step(problem, state, arithmetic)
-    plain = forward(experiment, state.parameters, step.batch.inputs, (), arithmetic)
-    evaluation = evaluate_loss(experiment.loss, plain.logits, step.batch.targets, arithmetic)
-    return Moment(
-        label, state, step.batch, plain.logits, evaluation.loss, step.training, step.after
-    )
+    logits = forward(experiment, state, step.batch.inputs, None, arithmetic)
+    evaluation = evaluate_loss(experiment.loss, logits, step.batch.targets, arithmetic)
+    return Moment(label, state, step.batch, logits, evaluation.loss, step.training, step.after)
 
 
 def build_reference(problem: Problem) -> Reference:
@@ -117,7 +123,7 @@ def build_reference(problem: Problem) -> Reference:
     for _ in range(WARM_STEPS):
         if not is_in_range(warm, arithmetic):
             break
-        state = rounded_state(warm.after, warm.state.step + 1, arithmetic)
+        state = rounded_state(warm, warm.state.step + 1, arithmetic)
         later = moment("warm", problem, state, arithmetic)
         if not is_in_range(later, arithmetic):
             break
@@ -134,21 +140,25 @@ def is_in_range(seen: Moment | TrainingStep, arithmetic: Arithmetic) -> bool:
     parts = [seen.training.logits, seen.training.loss, *seen.training.gradients.values()]
     if isinstance(seen, Moment):
         parts += [seen.evaluation_logits, seen.evaluation_loss]
-    after = [*seen.after.parameters.values(), *seen.after.named_slots.values()]
+    after = [
+        *seen.training.buffers.values(),
+        *seen.after.parameters.values(),
+        *seen.after.named_slots.values(),
+    ]
     if arithmetic.stored_roundoff > 0:
         after = [Bounded(array.value, np.zeros(array.value.shape)) for array in after]
     return all(in_range(part, arithmetic) for part in (*parts, *after))
 
 
-def rounded_state(after: BoundedState, step: int, arithmetic: Arithmetic) -> TrainState:
-    """The oracle's state rounded to the engine's precision, to be handed to an engine."""
+def rounded_state(seen: Moment | TrainingStep, step: int, arithmetic: Arithmetic) -> TrainState:
+    """The oracle's state after a step rounded to the engine's precision, for an engine."""
     kind = arithmetic.dtype
 
-    def numbers(arrays: dict[str, Bounded]) -> dict[str, np.ndarray]:
+    def numbers(arrays: Mapping[str, Bounded]) -> dict[str, Array]:
         return {name: array.value.astype(kind) for name, array in arrays.items()}
 
-    slots = {slot: numbers(arrays) for slot, arrays in after.slots.items()}
-    return TrainState(numbers(after.parameters), slots, step)
+    slots = {slot: numbers(arrays) for slot, arrays in seen.after.slots.items()}
+    return TrainState(numbers(seen.after.parameters), slots, step, numbers(seen.training.buffers))
 
 
 def with_precision(experiment: Experiment, precision: str) -> Experiment:

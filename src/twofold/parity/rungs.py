@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from twofold.model import dropouts
 from twofold.oracle.bounded import Bounded
 from twofold.parity.comparison import Comparison, compare, compare_exactly
 from twofold.parity.evaluation import NAME as EVALUATION_METRIC
@@ -18,6 +19,7 @@ from twofold.parity.export import NAME as EXPORT_AND_IMPORT
 from twofold.parity.export import export_and_import_rung
 from twofold.parity.known_differences import (
     Explained,
+    explain_buffers,
     explain_slots,
     explain_update,
 )
@@ -36,12 +38,8 @@ def init_rung(subject: Subject) -> Rung:
     """The session starts from the problem's own initial state, bit for bit."""
     expected = initial_state(subject.reference.problem)
     state = subject.session.state()
-    tensors = {**state.parameters, "step": np.asarray(state.step)}
-    wanted = {**expected.parameters, "step": np.asarray(expected.step)}
-    for slot, arrays in expected.slots.items():
-        wanted |= {f"{slot}:{name}": array for name, array in arrays.items()}
-    for slot, arrays in state.slots.items():
-        tensors |= {f"{slot}:{name}": array for name, array in arrays.items()}
+    tensors = {**state.tensors, "step": np.asarray(state.step)}
+    wanted = {**expected.tensors, "step": np.asarray(expected.step)}
     return subject.rung("init", compare_exactly(tensors, wanted))
 
 
@@ -61,7 +59,7 @@ def data_order_rung(subject: Subject) -> Rung:
 def dropout_masks_rung(subject: Subject) -> Rung:
     """The masks drawn on the device are the shared ones, at a fresh and at a warm step."""
     problem = subject.reference.problem
-    if problem.experiment.model.dropout == 0 or not problem.experiment.model.hidden:
+    if not dropouts(problem.experiment.model):
         note = "no dropout in this experiment: no masks are drawn"
         drawn = subject.session.masks(problem.experiment.data.batch_size)
         return subject.rung(
@@ -81,7 +79,7 @@ def dropout_masks_rung(subject: Subject) -> Rung:
 
 
 def forward_rung(subject: Subject) -> Rung:
-    """Logits without dropout and with it."""
+    """Logits in evaluation mode and in training mode."""
     computed: dict[str, Array] = {}
     allowed: dict[str, Bounded] = {}
     for moment in subject.reference.moments:
@@ -125,7 +123,7 @@ def gradients_rung(subject: Subject) -> Rung:
 
 
 def fresh_step_rungs(subject: Subject) -> tuple[Rung, ...]:
-    """Slots and parameters after one step on a given batch, from the initial state."""
+    """Slots, buffers and parameters after one step on a given batch, from the initial state."""
     moment = subject.reference.fresh
     subject.session.load_state(moment.state)
     loss = subject.session.step(moment.batch)
@@ -133,7 +131,7 @@ def fresh_step_rungs(subject: Subject) -> tuple[Rung, ...]:
 
 
 def warm_step_rungs(subject: Subject) -> tuple[Rung, ...]:
-    """Slots and parameters after one step on the session's own feed, from a warm state."""
+    """Slots, buffers and parameters after a step on the session's own feed, from a warm state."""
     moment = subject.reference.warm
     subject.session.load_state(moment.state)
     loss = float(subject.session.run(1)[0])
@@ -149,6 +147,12 @@ def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ..
         computed = state.named_slots
         slots = compare(computed, moment.after.named_slots, arithmetic, moment.state.tensors)
         rungs.append(_explained_rung(subject, "slots", moment, computed, slots, explain_slots))
+    if moment.state.buffers:
+        computed = dict(state.buffers)
+        allowed = moment.training.buffers
+        buffers = compare(computed, allowed, arithmetic, moment.state.tensors)
+        explain = explain_buffers
+        rungs.append(_explained_rung(subject, "buffers", moment, computed, buffers, explain))
     if state.step != moment.state.step + 1:
         note = f"step: {state.step} after a step from {moment.state.step}"
         counted = Comparison(np.inf, None, 1, 1, note)

@@ -6,7 +6,7 @@ escapes, because the oracle starts each step from exactly what the engine holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -19,6 +19,7 @@ from twofold.parity.comparison import Comparison, compare
 from twofold.parity.known_differences import (
     Explained,
     Seen,
+    explain_buffers,
     explain_slots,
     explain_update,
 )
@@ -74,7 +75,7 @@ class JudgedStep:
 
 
 def step_locked_rung(subject: Subject) -> Rung:
-    """Loss, slots and parameters of each of `subject.steps` steps on the session's own feed.
+    """Loss and state after each of `subject.steps` steps on the session's own feed.
 
     It is evidence where some step moves a parameter by more than its bound. Stops at the first
     step that is not within its bounds.
@@ -133,10 +134,13 @@ def _loss_part(loss: float, expected: Seen, arithmetic: Arithmetic) -> _Part:
 
 
 def _state_parts(standard: Standard, expected: Seen, after: TrainState) -> Iterator[_Part]:
-    """Slots, if there are any, and parameters."""
+    """Slots and buffers, if there are any, and parameters."""
     if expected.state.slots:
         slots = after.named_slots
         yield _explained(standard, expected, slots, expected.after.named_slots, explain_slots)
+    if expected.state.buffers:
+        buffers, allowed = dict(after.buffers), expected.training.buffers
+        yield _explained(standard, expected, buffers, allowed, explain_buffers)
     parameters = dict(after.parameters)
     yield _explained(standard, expected, parameters, expected.after.parameters, explain_update)
 
@@ -145,7 +149,7 @@ def _explained(
     standard: Standard,
     expected: Seen,
     computed: dict[str, Array],
-    allowed: dict[str, Bounded],
+    allowed: Mapping[str, Bounded],
     explain: Callable[..., Explained | None],
 ) -> _Part:
     """The comparison, or that under the first known difference that accounts for all of it."""

@@ -17,6 +17,7 @@ from typing import Final
 
 from twofold import backends
 from twofold.errors import ParityDiverges
+from twofold.model import dropouts
 from twofold.oracle.arithmetic import arithmetic_for
 from twofold.parity.steplocked import JudgedStep, Standard, TakenStep, judge_step
 from twofold.problem import Problem
@@ -136,8 +137,7 @@ def _require_within(step: JudgedStep, seed: int) -> None:
 
 def _with_masks_that_can_be_read(problem: Problem) -> Problem:
     """The problem itself, or with shared draws where it would have the framework's own masks."""
-    model = problem.experiment.model
-    if problem.experiment.rng == "shared" or model.dropout == 0 or not model.hidden:
+    if problem.experiment.rng == "shared" or not dropouts(problem.experiment.model):
         return problem
     shared = problem.experiment.model_copy(update={"rng": "shared"})
     return replace(problem, experiment=shared)

@@ -7,14 +7,15 @@ makes of an error in its parameters; the values are those of exact arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from twofold.oracle.arithmetic import Arithmetic
-from twofold.oracle.bounded import Bounded
-from twofold.oracle.network import loss_and_gradients
+from twofold.oracle.bounded import Bounded, Given
+from twofold.oracle.layers.batch_norm import buffers_after
+from twofold.oracle.network import LossAndGradients, loss_and_gradients
 from twofold.oracle.optimizers import (
     FORMULA,
     BoundedState,
@@ -32,10 +33,11 @@ VariantAt = Callable[[int], Variant]
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The loss of each step, shape () each, and the state after the last one."""
+    """The loss of each step, shape () each, and the state and the buffers after the last one."""
 
     losses: tuple[Bounded, ...]
     after: BoundedState
+    buffers: Mapping[str, Bounded]
 
 
 def as_formula(_: int) -> Variant:
@@ -61,8 +63,24 @@ def trajectory(
     for step in range(state.step, state.step + steps):
         batch = batch_at(problem, step)
         masks = dropout_masks(problem, step, batch.rows)
-        training = loss_and_gradients(experiment, before.parameters, batch, masks, arithmetic)
+        training = loss_and_gradients(experiment, before, batch, masks, arithmetic)
         losses.append(training.loss)
-        after = update(experiment, before, training.gradients, arithmetic, variant_at(step + 1))
-        before = following(experiment, before, after, arithmetic)
-    return Trajectory(tuple(losses), after)
+        variant = variant_at(step + 1)
+        after = update(experiment, before, training.gradients, arithmetic, variant)
+        buffers = buffers_with(variant, problem, before.buffers, training, arithmetic)
+        before = following(experiment, before, after, buffers, arithmetic)
+    return Trajectory(tuple(losses), after, before.buffers)
+
+
+def buffers_with(
+    variant: Variant,
+    problem: Problem,
+    before: Given,
+    training: LossAndGradients,
+    arithmetic: Arithmetic,
+) -> Mapping[str, Bounded]:
+    """The buffers after a step whose framework departs from the formula, or does not."""
+    if not variant.biased_running_variance:
+        return training.buffers
+    seen = training.statistics
+    return buffers_after(problem.layers, before, seen, arithmetic, biased_variance=True)

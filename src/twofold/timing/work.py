@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from twofold.layers.sequence import Placed, every
 from twofold.problem import Problem, slot_names
 
 
@@ -27,27 +28,27 @@ class Work:
 def work_of(problem: Problem, rows: int) -> Work:
     """The work of one step on a batch of some rows."""
     return count_work(
-        problem.layer_sizes,
+        problem.layers,
         rows,
         slots=len(slot_names(problem.experiment)),
         itemsize=problem.dtype.itemsize,
-        bias=problem.experiment.model.bias,
     )
 
 
-def count_work(
-    sizes: Sequence[int], rows: int, *, slots: int, itemsize: int, bias: bool = True
-) -> Work:
-    """The work of a step of an MLP with `sizes` in_features, hidden ..., out_features."""
-    layers = list(itertools.pairwise(sizes))
-    products = [2 * rows * fan_in * fan_out for fan_in, fan_out in layers]
+def count_work(layers: Sequence[Placed], rows: int, *, slots: int, itemsize: int) -> Work:
+    """The work of a step of a model."""
+    each_layer = list(every(layers))
+    with_parameters = [each for each in each_layer if each.number is not None]
+    products = [2 * rows * each.layer.products(each.width) for each in with_parameters]
     flops = 3 * sum(products) - products[0]
-    parameters = sum(fan_in * fan_out + (fan_out if bias else 0) for fan_in, fan_out in layers)
+    shapes = [shape for each in with_parameters for shape in each.parameter_shapes.values()]
+    parameters = sum(map(math.prod, shapes))
     # forward, gradient written and read, update read and written, each slot read and written
     parameter_moves = parameters * (5 + 2 * slots)
     # hidden and logits: written, read on, read again for the gradient, which is written and read
-    row_moves = rows * (2 * sizes[0] + 5 * sum(sizes[1:]))
-    arrays = parameters * (2 + slots) + rows * (sizes[0] + 2 * sum(sizes[1:]))
+    kept = sum(each.layer.kept_numbers(each.width) for each in each_layer)
+    row_moves = rows * (2 * layers[0].width + 5 * kept)
+    arrays = parameters * (2 + slots) + rows * (layers[0].width + 2 * kept)
     return Work(
         float(flops), float(itemsize * (parameter_moves + row_moves)), float(itemsize * arrays)
     )

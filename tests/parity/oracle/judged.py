@@ -8,17 +8,18 @@ from typing import Any, get_args
 import numpy as np
 from plain import Plain, Step
 
-from twofold.experiment import Activation, Adam, AdamW, Experiment, Mlp, Sgd
+from twofold.experiment import Adam, AdamW, Experiment, Mlp, Sgd
+from twofold.layers.activation import ActivationName
 from twofold.oracle.arithmetic import Arithmetic, arithmetic_for
 from twofold.oracle.bounded import Bounded
 from twofold.oracle.network import LossAndGradients, loss_and_gradients
 from twofold.oracle.optimizers import BoundedState, update
 from twofold.problem import Batch, slot_names
-from twofold.state import MOMENTUM, SECOND_MOMENT, TrainState, bias_name, fresh_state, weight_name
+from twofold.state import MOMENTUM, SECOND_MOMENT, TrainState, fresh_state
 
 Array = np.ndarray[Any, Any]
 
-ACTIVATIONS: tuple[str, ...] = get_args(Activation)
+ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
 LOSSES = (
     "cross_entropy",
     "mse",
@@ -99,9 +100,9 @@ def state_of(
     parameters: dict[str, Array] = {}
     for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes_of(experiment))):
         limit = gain / np.sqrt(fan_in)
-        parameters[weight_name(layer)] = random.uniform(-limit, limit, (fan_out, fan_in))
+        parameters[f"layers.{layer}.weight"] = random.uniform(-limit, limit, (fan_out, fan_in))
         if experiment.model.bias:
-            parameters[bias_name(layer)] = random.uniform(-limit, limit, fan_out)
+            parameters[f"layers.{layer}.bias"] = random.uniform(-limit, limit, fan_out)
     parameters = {name: array.astype(dtype) for name, array in parameters.items()}
     if not warm:
         return fresh_state(parameters, slot_names(experiment))
@@ -162,7 +163,7 @@ def oracle_step(
     masks: tuple[Array, ...],
     arithmetic: Arithmetic,
 ) -> tuple[LossAndGradients, BoundedState]:
-    result = loss_and_gradients(experiment, state.parameters, batch, masks, arithmetic)
+    result = loss_and_gradients(experiment, state, batch, masks, arithmetic)
     return result, update(experiment, state, result.gradients, arithmetic)
 
 

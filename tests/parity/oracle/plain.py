@@ -17,7 +17,7 @@ from scipy import special
 
 from twofold.experiment import Experiment
 from twofold.problem import Batch
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState, bias_name, weight_name
+from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState
 
 Array = np.ndarray[Any, Any]
 ORDERS = ("blas", "sequential", "pairwise", "fused")
@@ -253,9 +253,9 @@ class Plain:
         hidden, inputs, derivatives = batch.inputs, [], []
         for layer in range(layers + 1):
             inputs.append(hidden)
-            z = self.matmul(hidden, state.parameters[weight_name(layer)].T)
+            z = self.matmul(hidden, state.parameters[f"layers.{layer}.weight"].T)
             if model.bias:
-                z = self.kept(z + state.parameters[bias_name(layer)])
+                z = self.kept(z + state.parameters[f"layers.{layer}.bias"])
             if layer < layers:
                 hidden, derivative = self.activation(model.activation, z)
                 derivatives.append(derivative)
@@ -265,11 +265,11 @@ class Plain:
         loss, delta = self.loss(experiment.loss, logits, batch.targets)
         gradients: dict[str, Array] = {}
         for layer in range(layers, -1, -1):
-            gradients[weight_name(layer)] = self.matmul(delta.T, inputs[layer])
+            gradients[f"layers.{layer}.weight"] = self.matmul(delta.T, inputs[layer])
             if model.bias:
-                gradients[bias_name(layer)] = self.sum(delta, axis=0)
+                gradients[f"layers.{layer}.bias"] = self.sum(delta, axis=0)
             if layer > 0:
-                delta = self.matmul(delta, state.parameters[weight_name(layer)])
+                delta = self.matmul(delta, state.parameters[f"layers.{layer}.weight"])
                 if masks:
                     delta = delta * masks[layer - 1] / self.dtype(keep)
                 delta = self.kept(delta * derivatives[layer - 1])

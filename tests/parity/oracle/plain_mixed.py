@@ -21,7 +21,7 @@ from scipy import special
 
 from twofold.experiment import Experiment
 from twofold.problem import Batch
-from twofold.state import TrainState, bias_name, weight_name
+from twofold.state import TrainState
 
 Array = np.ndarray[Any, Any]
 ROUNDINGS = ("every", "stored", "some")
@@ -132,13 +132,13 @@ class PlainMixed:
         keep = float(self.within(np.asarray(1.0 - model.dropout)))
         keep = 1.0 if "dropout not scaled" in self.wrong else keep
         layers = len(model.hidden)
-        weights = [self.low(state.parameters[weight_name(n)]) for n in range(layers + 1)]
+        weights = [self.low(state.parameters[f"layers.{n}.weight"]) for n in range(layers + 1)]
         hidden, inputs, derivatives = self.low(batch.inputs), [], []
         for layer, weight in enumerate(weights):
             inputs.append(hidden)
             z = self.matmul(hidden, weight.T)
             if model.bias and "bias not added" not in self.wrong:
-                bias = self.low(state.parameters[bias_name(layer)])
+                bias = self.low(state.parameters[f"layers.{layer}.bias"])
                 z = self.within(z) + bias
             z = self.low(z)
             if layer < layers:
@@ -150,11 +150,13 @@ class PlainMixed:
         delta = self.low(delta)
         gradients: dict[str, Array] = {}
         for layer in range(layers, -1, -1):
-            gradients[weight_name(layer)] = self.low(self.matmul(delta.T, inputs[layer]))
+            gradients[f"layers.{layer}.weight"] = self.low(self.matmul(delta.T, inputs[layer]))
             if model.bias:
-                gradients[bias_name(layer)] = self.batch_sum(delta)
+                gradients[f"layers.{layer}.bias"] = self.batch_sum(delta)
                 if "no bias gradient" in self.wrong:
-                    gradients[bias_name(layer)] = np.zeros_like(gradients[bias_name(layer)])
+                    gradients[f"layers.{layer}.bias"] = np.zeros_like(
+                        gradients[f"layers.{layer}.bias"]
+                    )
             if layer > 0:
                 delta = self.low(self.matmul(delta, weights[layer]))
                 if masks:

@@ -10,7 +10,7 @@ import numpy as np
 
 from twofold.experiment import Experiment
 from twofold.problem import Batch
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState, bias_name, weight_name
+from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState
 
 DIGITS = 80
 STEP = "1e-22"  # central differences: truncation 1e-44, cancellation 1e-58
@@ -53,9 +53,9 @@ def logits(experiment: Experiment, parameters: dict[str, Array], batch: Batch, m
     keep = 1 - mp.mpf(experiment.model.dropout)
     function = np.vectorize(ACTIVATIONS[experiment.model.activation], otypes=[object])
     for layer in range(layers + 1):
-        hidden = hidden.dot(parameters[weight_name(layer)].T)
+        hidden = hidden.dot(parameters[f"layers.{layer}.weight"].T)
         if experiment.model.bias:
-            hidden = hidden + parameters[bias_name(layer)]
+            hidden = hidden + parameters[f"layers.{layer}.bias"]
         if layer < layers:
             hidden = function(hidden)
             if masks:

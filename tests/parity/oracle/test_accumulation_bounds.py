@@ -31,7 +31,7 @@ def judged(
     experiment: Experiment, state: TrainState, batch: Batch, masks: Masks, dtype: type
 ) -> LossAndGradients:
     arithmetic = arithmetic_for("float32" if dtype is np.float32 else "float64")
-    return loss_and_gradients(experiment, state.parameters, batch, masks, arithmetic)
+    return loss_and_gradients(experiment, state, batch, masks, arithmetic)
 
 
 def by_parts(

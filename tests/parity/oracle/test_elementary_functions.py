@@ -26,6 +26,7 @@ from twofold.oracle.arithmetic import (
     EXPM1_ULPS_OF_ONE,
     LOG1P_ULPS,
     LOG_ULPS,
+    RSQRT_ULPS,
     SIGMOID_ULPS,
     TANH_SATURATES,
     TANH_ULPS,
@@ -41,6 +42,7 @@ LIMITS = {
     "erf": ERF_ULPS,
     "erfc": ERF_ULPS,
     "sigmoid": SIGMOID_ULPS,
+    "rsqrt": RSQRT_ULPS,
 }
 DTYPES = {"float32": np.float32, "float64": np.float64}
 JAX: dict[str, Callable[[Any], Any]] = {
@@ -52,6 +54,7 @@ JAX: dict[str, Callable[[Any], Any]] = {
     "erf": jax.lax.erf,
     "erfc": jax.lax.erfc,
     "sigmoid": jax.nn.sigmoid,
+    "rsqrt": jax.lax.rsqrt,
 }
 
 
@@ -72,6 +75,8 @@ def arguments(name: str, precision: str) -> Array:
         sample = np.concatenate([1 + small, random.uniform(1, 4, count), 10 * np.geomspace(1, 1e6)])
     elif name == "log1p":
         sample = small
+    elif name == "rsqrt":  # a variance and eps
+        sample = np.concatenate([np.geomspace(1e-12, 1e12, count), random.uniform(0, 9, count)])
     elif name == "erfc":
         sample = np.concatenate([-small, small, random.uniform(-7, 1, count)])
     elif name == "sigmoid":
@@ -95,6 +100,8 @@ def reference(name: str, precision: str) -> Array:
     wide = x.astype(np.float64 if precision == "float32" else np.longdouble)
     if name == "sigmoid":
         return 1 / (1 + np.exp(-wide))
+    if name == "rsqrt":
+        return np.asarray(1 / np.sqrt(wide))
     return np.asarray(getattr(special if name.startswith("erf") else np, name)(wide))
 
 

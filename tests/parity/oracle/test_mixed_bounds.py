@@ -36,7 +36,7 @@ def judge(
     batch = batch_of(experiment, seed, np.float32, rows)
     masks = masks_of(experiment, seed, rows)
     step = plain.step(experiment, state, batch, masks)
-    result = loss_and_gradients(experiment, state.parameters, batch, masks, MIXED)
+    result = loss_and_gradients(experiment, state, batch, masks, MIXED)
     after = update(experiment, state, result.gradients, MIXED, own_slots=step.state.slots)
     return ratios(step, result, after)
 
@@ -169,7 +169,7 @@ def test_coupled_weight_decay_falls_outside() -> None:
     state = state_of(experiment, 0, np.float32, warm=True)
     batch = batch_of(experiment, 0, np.float32, 16)
     step = PlainMixed().step(coupled, state, batch, ())
-    result = loss_and_gradients(experiment, state.parameters, batch, (), MIXED)
+    result = loss_and_gradients(experiment, state, batch, (), MIXED)
     after = update(experiment, state, result.gradients, MIXED, own_slots=step.state.slots)
     found = ratios(step, result, after)
     assert found["gradients"] <= 1
@@ -185,7 +185,7 @@ def test_slots_that_cannot_be_used_leave_the_bounds_wide(spoil: str) -> None:
         s: dict(arrays)
         for s, arrays in PlainMixed().step(experiment, state, batch, ()).state.slots.items()
     }
-    gradients = loss_and_gradients(experiment, state.parameters, batch, (), MIXED).gradients
+    gradients = loss_and_gradients(experiment, state, batch, (), MIXED).gradients
     wide = update(experiment, state, gradients, MIXED)
     name = "layers.0.weight"
     if spoil == "missing":

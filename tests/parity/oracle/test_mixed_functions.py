@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import special
-from twofold_flax.model import ACTIVATIONS as FLAX_ACTIVATIONS
-from twofold_torch.model import ACTIVATIONS as TORCH_ACTIVATIONS
+from twofold_flax.layers import ACTIVATIONS as FLAX_ACTIVATIONS
+from twofold_torch.layers import ACTIVATIONS as TORCH_ACTIVATIONS
 
-from twofold.experiment import Activation
+from twofold.layers.activation import ActivationName
 from twofold.oracle.activations import activate
 from twofold.oracle.arithmetic import BFLOAT16_ULPS, TANH_SATURATES, arithmetic_for
 from twofold.oracle.bounded import Bounded, multiply, to_bfloat16
@@ -88,7 +88,7 @@ def test_tanh_saturates(way: str) -> None:
     assert (evaluate("tanh", x, way) == np.sign(x)).all()
 
 
-def by_torch(name: Activation, z: Array, upstream: Array) -> tuple[Array, Array]:
+def by_torch(name: ActivationName, z: Array, upstream: Array) -> tuple[Array, Array]:
     """The activation of z and what its backward pass makes of `upstream`."""
     given = torch.from_numpy(z).bfloat16().requires_grad_()
     value = TORCH_ACTIVATIONS[name](given)
@@ -96,7 +96,7 @@ def by_torch(name: Activation, z: Array, upstream: Array) -> tuple[Array, Array]
     return value.detach().double().numpy(), gradient.double().numpy()
 
 
-def by_jax(name: Activation, z: Array, upstream: Array, *, jit: bool) -> tuple[Array, Array]:
+def by_jax(name: ActivationName, z: Array, upstream: Array, *, jit: bool) -> tuple[Array, Array]:
     def both(given: Any, cotangent: Any) -> tuple[Any, Any]:
         value, pull = jax.vjp(FLAX_ACTIVATIONS[name], given)
         return value, pull(cotangent)[0]
@@ -107,8 +107,8 @@ def by_jax(name: Activation, z: Array, upstream: Array, *, jit: bool) -> tuple[A
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", get_args(Activation))
-def test_activations_are_within_their_bounds(name: Activation, way: str) -> None:
+@pytest.mark.parametrize("name", get_args(ActivationName))
+def test_activations_are_within_their_bounds(name: ActivationName, way: str) -> None:
     z = every_number()
     # Beyond, the cube in gelu_tanh leaves the range. XLA reads subnormal numbers as zero: to the
     # oracle a linear layer's result is off by as much.

@@ -246,7 +246,7 @@ def test_whatever_lies_within_a_wide_start_stays_within(dtype: type, size: float
         state = state_of(experiment, seed, dtype, warm=bool(seed % 4), gain=1.0 + seed % 5)
         batch, masks = batch_of(experiment, seed, dtype, 5), masks_of(experiment, seed, 5)
         start = uncertain_start(experiment, state, size, seed, arithmetic)
-        result = loss_and_gradients(experiment, start.parameters, batch, masks, arithmetic)
+        result = loss_and_gradients(experiment, start, batch, masks, arithmetic)
         after = update(experiment, start, result.gradients, arithmetic)
         for kind in ("ends", "inside"):
             parameters = {n: moved(a, random, dtype, kind) for n, a in start.parameters.items()}
@@ -306,7 +306,7 @@ def test_an_unknown_sign_is_worth_two_learning_rates_and_no_more() -> None:
     gradient = {"p": Bounded(np.array([1e-6]), np.array([1e-4]))}
     for _ in range(2):
         after = update(experiment, before, gradient, arithmetic)
-        before = following(experiment, before, after, arithmetic)
+        before = following(experiment, before, after, {}, arithmetic)
     assert after.parameters["p"].bound[0] <= 4.02e-3
     blind = replace(before, moment_ratios={})
     assert update(experiment, blind, gradient, arithmetic).parameters["p"].bound[0] > 1.0
