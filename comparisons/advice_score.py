@@ -26,19 +26,19 @@ from typing import Final
 from comparisons.advice_verdict import scores_of, table
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
-from twofold.advice import store
-from twofold.advice.calibrate import Calibration
-from twofold.advice.design import Shape, experiment_of
-from twofold.advice.point import Point
-from twofold.advice.run import BUDGET_S, advised_engines, calibrate, fleet_on
-from twofold.backends import default_engines
 from twofold.commands import run_command
+from twofold.engines.registry import default_engines
 from twofold.errors import TwofoldError
-from twofold.experiment import Experiment
-from twofold.results import read_json, write_json
+from twofold.results.json_files import read_json, write_json
+from twofold.spec.experiment import Experiment
+from twofold.studies.advice import store
+from twofold.studies.advice.calibrate import Calibration
+from twofold.studies.advice.calibrating import BUDGET_S, advised_engines, calibrate, fleet_on
+from twofold.studies.advice.design import Shape, experiment_of
+from twofold.studies.advice.measured_point import Point
 from twofold.timing.conditions import checked_cpus
 
-SCHEMA: Final = "twofold.advice-score/1"
+SCHEMA: Final = "twofold.studies.advice-score/1"
 NAME: Final = "advice-score"
 CALIBRATION: Final = "calibration-advice"
 SECONDS_BESIDE_COMPILING: Final = 1.5

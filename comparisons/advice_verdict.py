@@ -6,13 +6,13 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from twofold.advice.advise import SURENESS, advise
-from twofold.advice.calibrate import Calibration
-from twofold.advice.point import Point, points_to_json
-from twofold.advice.resampled import DRAWS, MeanScore, resampled
-from twofold.advice.score import Score, Truth, by_workload
-from twofold.advice.ways import score_all
-from twofold.timing.quiet import busy_limit
+from twofold.studies.advice.advise import SURENESS, advise
+from twofold.studies.advice.calibrate import Calibration
+from twofold.studies.advice.measured_point import Point, points_to_json
+from twofold.studies.advice.predictors import score_all
+from twofold.studies.advice.resampled import DRAWS, MeanScore, resampled
+from twofold.studies.advice.score import Score, Truth, by_workload
+from twofold.timing.disturbance import busy_limit
 
 LARGEST_ERROR: Final = 0.20
 SMALLEST_RIGHT: Final = 0.90

@@ -21,11 +21,11 @@ from typing import Any, Final
 
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
-from twofold import environment
 from twofold.commands import run_command
 from twofold.errors import TwofoldError
-from twofold.experiment import Experiment
-from twofold.results import write_json
+from twofold.results import environment
+from twofold.results.json_files import write_json
+from twofold.spec.experiment import Experiment
 from twofold.timing.clock import SystemClock
 from twofold.timing.conditions import checked_cpus
 from twofold.timing.fleet import Fleet
@@ -35,8 +35,8 @@ from twofold.timing.measure import checked_engines
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import EngineWorker, Opened
 from twofold.timing.result import Ratio
-from twofold.timing.subject import Block
 from twofold.timing.summary import engine_timing, ratio_of
+from twofold.timing.timed_engine import Block
 
 SCHEMA: Final = "twofold.calibration-of-timing/1"
 NAME: Final = "calibration-timing"

@@ -17,24 +17,25 @@ from typing import Any, Final
 
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
-from twofold import Experiment, backends, open_session, prepare
+from twofold import Experiment, open_session, prepare
 from twofold.commands import run_command
+from twofold.engines import registry
+from twofold.engines.training import Epoch, TrainingResult, train
 from twofold.errors import BadInput, TwofoldError
-from twofold.experiment import Precision
 from twofold.files import remove_file
 from twofold.parity.certify import PRECISIONS
-from twofold.parity.rungs import LADDER
-from twofold.parity.verdict import EXIT_CODES, ParityReport, Rung, conclusion
+from twofold.parity.judging.verdict import EXIT_CODES, ParityReport, Rung, conclusion
+from twofold.parity.ladder.rungs import LADDER
 from twofold.report import advice, guide
 from twofold.report.contenders import BEST_SOMEWHERE
 from twofold.report.evidence import file_name, load
 from twofold.report.wording import duration, interval
-from twofold.results import write_json
+from twofold.results.json_files import write_json
+from twofold.spec.experiment import Precision
 from twofold.timing.conditions import Conditions
 from twofold.timing.measure import checked_engines, measure
 from twofold.timing.protocol import Certification, Progress
 from twofold.timing.result import TimingResult
-from twofold.training import Epoch, TrainingResult, train
 
 # The one that starts soonest goes first: its verdicts are the first.
 EXPERIMENTS: Final = ("diabetes", "digits", "breast-cancer", "lesson")
@@ -73,7 +74,7 @@ class Plan:
         wanted = {*USUAL, *QUICK} | ({ONE_LINE} if experiment == ONE_LINE_ON else set())
         if self.best:
             wanted |= {name for names in BEST_SOMEWHERE.values() for name in names}
-        return tuple(name for name in backends.engine_names() if name in wanted)
+        return tuple(name for name in registry.engine_names() if name in wanted)
 
     def precisions_on(self, experiment: str, engine: str) -> tuple[Precision, ...]:
         """What an engine is certified in: float32, in which it is timed.
@@ -158,7 +159,7 @@ def chosen_engines(given: str | None) -> tuple[str, ...] | None:
 def compare(plan: Plan, narrator: Narrator) -> list[Trouble]:
     """Run the plan and write the guide; returns what went wrong on the way."""
     for engine in {engine for name in plan.experiments for engine in plan.engines_on(name)}:
-        backends.require_framework(backends.find_engine(engine)[0])
+        registry.require_framework(registry.find_engine(engine)[0])
     troubles: list[Trouble] = []
     for name in plan.experiments:
         troubles += run_experiment(name, plan, narrator)

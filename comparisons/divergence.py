@@ -18,12 +18,12 @@ from comparisons.folders import add_folder_options, chosen_folder
 from twofold import Experiment
 from twofold.cli.diverge import print_result
 from twofold.commands import run_command
-from twofold.divergence import measure
 from twofold.errors import TwofoldError
 from twofold.files import write_text
 from twofold.report.divergence_chart import chart
 from twofold.report.style import to_svg
-from twofold.results import write_json
+from twofold.results.json_files import write_json
+from twofold.studies.divergence import measure
 
 SPECS: Final = ("digits", "diabetes")
 STEPS: Final = 1000

@@ -5,13 +5,13 @@
     python -m comparisons.false_alarms --table
 
 The first form climbs the ladder for the experiments of a range of seeds (see
-`comparisons.random_problems`) and stores what it saw after every problem, a file for each engine,
-precision, draws and first seed; started again it goes on where it was stopped. Every `--whole`-th
-seed climbs to the last rung, export and import, the others to the evaluation metric. With
-`--variations` each experiment is followed by others that differ in their numbers alone, through the
-same compiled programs, on the rungs from the forward pass to the update and on multi-step
-execution. The last form writes all stored files as one page. Exit codes: 0 no alarm, 1 an alarm,
-2 bad input, 130 interrupted.
+`comparisons.evidence.random_problems`) and stores what it saw after every problem, a file for each
+engine, precision, draws and first seed; started again it goes on where it was stopped. Every
+`--whole`-th seed climbs to the last rung, export and import, the others to the evaluation metric.
+With `--variations` each experiment is followed by others that differ in their numbers alone,
+through the same compiled programs, on the rungs from the forward pass to the update and on
+multi-step execution. The last form writes all stored files as one page. Exit codes: 0 no alarm, 1
+an alarm, 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
 
-from comparisons.false_alarm_page import page
-from comparisons.false_alarm_tally import FOLDER, Tally
+from comparisons.evidence.false_alarm_page import page
+from comparisons.evidence.false_alarm_tally import FOLDER, Tally
+from comparisons.evidence.random_problems import Draws, RandomCase, draw
 from comparisons.folders import RUNS, add_folder_options, processor_slug
-from comparisons.random_problems import Draws, RandomCase, draw
-from twofold.backends import find_engine, open_session
 from twofold.commands import INTERRUPTED, run_command
+from twofold.engines.registry import find_engine, open_session
 from twofold.errors import TwofoldError
-from twofold.experiment import Precision
 from twofold.files import write_text
 from twofold.parity.certify import climb
-from twofold.parity.multistep import multi_step_rung_from
-from twofold.parity.reference import Moment
-from twofold.parity.rungs import (
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import Rung
+from twofold.parity.ladder.multistep import multi_step_rung_from
+from twofold.parity.ladder.reference import Moment
+from twofold.parity.ladder.rungs import (
     LADDER,
     WITHOUT_EXPORT,
     forward_rung,
@@ -46,8 +47,7 @@ from twofold.parity.rungs import (
     gradients_rung,
     loss_rung,
 )
-from twofold.parity.subject import Subject
-from twofold.parity.verdict import Rung
+from twofold.spec.experiment import Precision
 from twofold.temporary import temporary_folder
 
 PAGE: Final = Path("comparisons") / "FALSE_ALARMS.md"

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from twofold import environment
+from twofold.results import environment
 
 RUNS: Final = Path("results")
 """Git ignores it."""

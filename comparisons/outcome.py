@@ -2,8 +2,8 @@
 
     python -m comparisons.outcome [SPEC ...] [--seeds K] [--out FOLDER]
 
-Stores `outcome-SPEC.json`. The margins are those of `twofold.outcome.MARGINS`, stated there before
-any run.
+Stores `outcome-SPEC.json`. The margins are those of `twofold.studies.outcome.MARGINS`, stated there
+before any run.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from twofold import Experiment
 from twofold.cli.outcome import print_result
 from twofold.commands import run_command
 from twofold.errors import TwofoldError
-from twofold.outcome import measure
-from twofold.results import write_json
+from twofold.results.json_files import write_json
+from twofold.studies.outcome import measure
 
 SPECS: Final = ("digits", "breast-cancer", "diabetes")
 SEEDS: Final = 20

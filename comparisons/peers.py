@@ -15,7 +15,7 @@ from typing import Any, Final
 from comparisons.loops.interleaved import compare_loops, run_script
 from comparisons.narrator import Narrator
 from twofold.commands import run_command
-from twofold.environment import package_versions
+from twofold.results.environment import package_versions
 
 SCHEMA: Final = "twofold.peers/1"
 REFERENCE: Final = "torch:eager"

@@ -20,14 +20,15 @@ from typing import Any, Final
 import numpy as np
 
 from comparisons.folders import add_folder_options, chosen_folder
-from twofold import Experiment, environment, open_session, prepare
+from twofold import Experiment, open_session, prepare
 from twofold.commands import run_command
+from twofold.engines.seeds import open_seeds
 from twofold.errors import TwofoldError
-from twofold.problem import Problem
-from twofold.results import write_json
-from twofold.seeds import open_seeds
+from twofold.problem.problem import Problem
+from twofold.results import environment
+from twofold.results.json_files import write_json
 
-SCHEMA: Final = "twofold.seeds-together/1"
+SCHEMA: Final = "twofold.engines.seeds-together/1"
 SPECS: Final = ("diabetes", "digits")
 SEEDS: Final = (2, 20)
 ROUNDS: Final = 11

@@ -20,12 +20,12 @@ from typing import Any, Final
 from comparisons.calibration import bring_up
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
-from twofold import environment
 from twofold.commands import run_command
 from twofold.errors import TwofoldError
-from twofold.experiment import Experiment
 from twofold.report.wording import duration
-from twofold.results import write_json
+from twofold.results import environment
+from twofold.results.json_files import write_json
+from twofold.spec.experiment import Experiment
 from twofold.timing.conditions import checked_cpus
 from twofold.timing.measure import checked_engines
 from twofold.timing.process import ProcessWorker

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 from comparisons.loops.interleaved import describe, measure_loops, run_script, say_timing, show
 from comparisons.narrator import Narrator
 from twofold.commands import run_command
-from twofold.experiment import Experiment
 from twofold.report.wording import significant
+from twofold.spec.experiment import Experiment
 from twofold.timing import summary
 from twofold.timing.conditions import Conditions
 from twofold.timing.measure import measure

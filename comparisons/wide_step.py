@@ -18,15 +18,15 @@ from comparisons.loops.interleaved import SEED, describe, measure_loops, run_scr
 from comparisons.narrator import Narrator
 from comparisons.targets import wide
 from twofold.commands import run_command
-from twofold.data import prepare
-from twofold.experiment import Experiment
+from twofold.problem.data import prepare
 from twofold.report.wording import duration
+from twofold.spec.experiment import Experiment
 from twofold.timing import summary
+from twofold.timing.operations import Work, work_of
 from twofold.timing.process import ProcessWorker
 from twofold.timing.result import EngineTiming
 from twofold.timing.roofline import Roofline
-from twofold.timing.subject import rows_per_step, whole_batches
-from twofold.timing.work import Work, work_of
+from twofold.timing.timed_engine import rows_per_step, whole_batches
 
 SCHEMA: Final = "twofold.wide-step/1"
 PRODUCTS: Final = {

@@ -13,7 +13,7 @@ import re
 
 import pytest
 
-from twofold.environment import processor_name
+from twofold.results.environment import processor_name
 
 
 def pytest_configure(config: pytest.Config) -> None:

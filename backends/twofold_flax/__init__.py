@@ -1,6 +1,6 @@
 """The Flax/Optax backend: describes itself here without importing jax."""
 
-from twofold.backends import Backend, EngineDescription, KnownDifference
+from twofold.engines.registry import Backend, EngineDescription, KnownDifference
 
 BACKEND = Backend(
     name="flax",

@@ -16,7 +16,7 @@ from functools import reduce
 import jax
 from jax import Array
 
-from twofold.micro_batches import parts_of
+from twofold.problem.micro_batches import parts_of
 from twofold_flax.layers import Masks
 from twofold_flax.model import Network
 from twofold_flax.state import Params

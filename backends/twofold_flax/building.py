@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 import jax
 
-from twofold.build_time import BuildTime
+from twofold.engines.build_time import BuildTime
 
 TRACING: Final = frozenset(
     {

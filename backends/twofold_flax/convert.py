@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from twofold.state import Array, Parameters, TrainState
+from twofold.problem.state import Array, Parameters, TrainState
 from twofold_flax.optimizer import COUNT_KEY, SLOT_KEYS
 from twofold_flax.state import Params, State, Variables
 

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from twofold.errors import DeviceUnavailable
-from twofold.experiment import Device, Experiment, Precision
+from twofold.spec.experiment import Device, Experiment, Precision
 
 PREFERENCE: Final[tuple[Device, ...]] = ("cuda", "mps", "cpu")
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from jax import Array
 
-from twofold.problem import Problem
+from twofold.problem.problem import Problem
 from twofold_flax.building import BuildClock
 from twofold_flax.counting import AheadOfTime, CountingJit
 from twofold_flax.device import arithmetic, choose_device

@@ -9,12 +9,12 @@ from typing import Any, final
 import jax
 import numpy as np
 
-from twofold.build_time import BuildTime
+from twofold.engines.build_time import BuildTime
+from twofold.engines.session import Executor
 from twofold.errors import SpecError
-from twofold.model import dropouts
-from twofold.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
-from twofold.session import Executor
-from twofold.state import Array, Parameters, TrainState, fresh_state
+from twofold.problem.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
+from twofold.problem.state import Array, Parameters, TrainState, fresh_state
+from twofold.spec.model import dropouts
 from twofold_flax import convert
 from twofold_flax.building import BuildClock
 from twofold_flax.device import arithmetic

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from jax import Array
 
-from twofold.problem import Batch, Problem, epoch_order
+from twofold.problem.problem import Batch, Problem, epoch_order
 from twofold_flax.convert import to_array, to_device
 
 Rows = Array | npt.NDArray[np.int32]

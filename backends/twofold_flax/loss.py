@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from twofold.losses import Loss, output_weights
+from twofold.spec.losses import Loss, output_weights
 
 LossFunction = Callable[[Array, Array], Array]
 RowWeights = Callable[[Array], Array]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from twofold import threefry
+from twofold.spec import threefry
 
 
 def root_key(seed: int) -> Array:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from twofold.experiment import Experiment
-from twofold.model import dropouts, placed
+from twofold.spec.experiment import Experiment
+from twofold.spec.model import dropouts, placed
 from twofold_flax.layers import Making, Masks, Mode, build_layers, through
 from twofold_flax.masks import SharedMasks
 

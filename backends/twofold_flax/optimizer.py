@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from twofold.experiment import Optimizer
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from twofold.problem.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from twofold.spec.experiment import Optimizer
 
 SLOT_KEYS: Final = {
     MOMENTUM: "trace",

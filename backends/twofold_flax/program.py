@@ -13,8 +13,8 @@ import optax
 from flax import nnx
 from jax import Array
 
-from twofold.model import dropouts
-from twofold.problem import Problem
+from twofold.problem.problem import Problem
+from twofold.spec.model import dropouts
 from twofold_flax.accumulation import MicroBatch, accumulated, cut
 from twofold_flax.feed import Rows, Steps
 from twofold_flax.loss import LossFunction, RowWeights, build_loss, build_row_weights

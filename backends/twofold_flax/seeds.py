@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from twofold.problem import Problem, batch_indices, initial_parameters, slot_names
-from twofold.seeds import SeedsTogether
-from twofold.state import Array, TrainState, fresh_state
+from twofold.engines.seeds import SeedsTogether
+from twofold.problem.problem import Problem, batch_indices, initial_parameters, slot_names
+from twofold.problem.state import Array, TrainState, fresh_state
 from twofold_flax import convert, device
 from twofold_flax.feed import Feed
 from twofold_flax.program import Program, build_program

@@ -1,6 +1,6 @@
 """The PyTorch backend: describes itself here without importing torch."""
 
-from twofold.backends import Backend, EngineDescription, KnownDifference
+from twofold.engines.registry import Backend, EngineDescription, KnownDifference
 
 BACKEND = Backend(
     name="torch",

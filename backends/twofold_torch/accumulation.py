@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from twofold.micro_batches import parts_of
+from twofold.problem.micro_batches import parts_of
 from twofold_torch.layers import Masks
 from twofold_torch.loss import RowWeights
 

@@ -10,7 +10,7 @@ from typing import Final, ParamSpec, TypeVar, final
 
 from torch._dynamo.utils import compilation_time_metrics
 
-from twofold.build_time import BuildTime
+from twofold.engines.build_time import BuildTime
 from twofold_torch.program import Execution
 
 Arguments = ParamSpec("Arguments")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold.state import Array, Parameters, TrainState
+from twofold.problem.state import Array, Parameters, TrainState
 from twofold_torch.model import Network
 from twofold_torch.optimizer import SLOT_KEYS
 

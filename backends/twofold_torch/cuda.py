@@ -9,9 +9,9 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
-from twofold.build_time import BuildTime
+from twofold.engines.build_time import BuildTime
 from twofold_torch.building import BuildClock, DynamoClock
-from twofold_torch.flat import FlatState
+from twofold_torch.flat_state import FlatState
 from twofold_torch.inductor import ComputeOnce, CountingInductor, own_code
 
 WARM_UP_CALLS: Final = 3  # what PyTorch's documentation of `torch.cuda.graph` asks for

@@ -9,9 +9,9 @@ from typing import Any, Final, final
 
 import torch
 
-from twofold.backends import EngineDescription
+from twofold.engines.registry import EngineDescription
 from twofold.errors import DeviceUnavailable
-from twofold.experiment import Device, Experiment
+from twofold.spec.experiment import Device, Experiment
 
 PREFERENCE: Final[tuple[Device, ...]] = ("cuda", "mps", "cpu")
 

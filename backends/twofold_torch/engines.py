@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from twofold.backends import find_engine
-from twofold.problem import Problem
+from twofold.engines.registry import find_engine
+from twofold.problem.problem import Problem
 from twofold_torch.device import choose_device, pin_matmul_precision
 from twofold_torch.executor import TorchExecutor
 from twofold_torch.feed import Steps
 from twofold_torch.model import Network
 from twofold_torch.program import Execution, Program, build_program, loop
-from twofold_torch.whole import STEPS_PER_CALL, WholeStep
+from twofold_torch.whole_step import STEPS_PER_CALL, WholeStep
 
 
 def lesson(program: Program) -> Execution:

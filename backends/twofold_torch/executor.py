@@ -9,13 +9,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from twofold import threefry
-from twofold.build_time import BuildTime
+from twofold.engines.build_time import BuildTime
+from twofold.engines.session import Executor
 from twofold.errors import SpecError
-from twofold.model import dropouts
-from twofold.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
-from twofold.session import Executor
-from twofold.state import Array, Parameters, TrainState, fresh_state
+from twofold.problem.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
+from twofold.problem.state import Array, Parameters, TrainState, fresh_state
+from twofold.spec import threefry
+from twofold.spec.model import dropouts
 from twofold_torch import convert, device
 from twofold_torch.feed import Feed
 from twofold_torch.optimizer import seek

@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from twofold.model import dropouts
-from twofold.problem import Batch, Problem, epoch_order
+from twofold.problem.problem import Batch, Problem, epoch_order
+from twofold.spec.model import dropouts
 from twofold_torch.convert import to_array, to_tensor
 from twofold_torch.masks import dropout_keys
 

@@ -13,9 +13,9 @@ from torch._dynamo import lookup_backend
 from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from twofold.build_time import BuildTime
+from twofold.engines.build_time import BuildTime
 from twofold_torch.building import BuildClock
-from twofold_torch.flat import FlatState
+from twofold_torch.flat_state import FlatState
 
 
 @final

@@ -9,10 +9,10 @@ from typing import Final, final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twofold.layers import activation, batch_norm, dropout, layer_norm, linear, residual
-from twofold.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
-from twofold.layers.kind import LayerKind
-from twofold.layers.sequence import Placed
+from twofold.spec.layers import activation, batch_norm, dropout, layer_norm, linear, residual
+from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
+from twofold.spec.layers.kind import LayerKind
+from twofold.spec.layers.sequence import Placed
 
 Masks = tuple[Tensor, ...]
 

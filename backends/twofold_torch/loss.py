@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twofold.losses import Loss, output_weights
+from twofold.spec.losses import Loss, output_weights
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 RowWeights = Callable[[Tensor], Tensor]

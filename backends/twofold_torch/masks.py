@@ -1,9 +1,9 @@
 """Dropout masks in PyTorch, drawn on the device, equal bit for bit to `jax.random`.
 
-Threefry-2x32 (see `twofold.threefry`) in int32 tensors: PyTorch adds and shifts unsigned integers
-on few devices and not under `torch.compile`, and int32 wraps as uint32 does. The right shift of
-int32 repeats the sign, so a logical shift masks it away. All layers' masks come from one run of
-the cipher, because an eager step pays for every kernel it starts.
+Threefry-2x32 (see `twofold.spec.threefry`) in int32 tensors: PyTorch adds and shifts unsigned
+integers on few devices and not under `torch.compile`, and int32 wraps as uint32 does. The right
+shift of int32 repeats the sign, so a logical shift masks it away. All layers' masks come from one
+run of the cipher, because an eager step pays for every kernel it starts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold import threefry
+from twofold.spec import threefry
 
 
 def shift_right(words: Tensor, places: int) -> Tensor:

@@ -7,8 +7,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from twofold.experiment import Experiment
-from twofold.model import dropouts, placed
+from twofold.spec.experiment import Experiment
+from twofold.spec.model import dropouts, placed
 from twofold_torch.layers import Masks, build_layers, through
 from twofold_torch.masks import SharedMasks
 

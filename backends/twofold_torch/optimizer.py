@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, LinearLR, LRScheduler, StepLR
 
-from twofold.experiment import Optimizer
-from twofold.schedules import WarmupCosine
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from twofold.problem.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from twofold.spec.experiment import Optimizer
+from twofold.spec.schedules import WarmupCosine
 
 SLOT_KEYS: Final = {
     MOMENTUM: "momentum_buffer",

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from twofold.build_time import NOTHING_BUILT, BuildTime
-from twofold.problem import Problem
+from twofold.engines.build_time import NOTHING_BUILT, BuildTime
+from twofold.problem.problem import Problem
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
 from twofold_torch.loss import LossFunction, RowWeights, build_loss, build_row_weights

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
-from twofold import threefry
-from twofold.model import dropouts
-from twofold.problem import Problem, batch_indices, initial_parameters, slot_names
-from twofold.seeds import SeedsTogether
-from twofold.state import Array, TrainState, fresh_state
+from twofold.engines.seeds import SeedsTogether
+from twofold.problem.problem import Problem, batch_indices, initial_parameters, slot_names
+from twofold.problem.state import Array, TrainState, fresh_state
+from twofold.spec import threefry
+from twofold.spec.model import dropouts
 from twofold_torch import convert, device
 from twofold_torch.feed import Feed
 from twofold_torch.layers import Masks

@@ -11,8 +11,8 @@ from typing import Any, Final
 from pydantic import model_validator
 
 from comparisons.claims.claim import Findings
-from twofold.results import write_json
-from twofold.stored import Environment, Part, Stored, Text, read_result
+from twofold.results.json_files import write_json
+from twofold.results.stored import Environment, Part, Stored, Text, read_result
 
 SCHEMA: Final = "twofold.claims/1"
 FILE: Final = "claims.json"

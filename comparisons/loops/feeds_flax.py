@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from comparisons.loops.parts import NO_LOSSES
-from twofold.problem import Problem, batch_indices
+from twofold.problem.problem import Problem, batch_indices
 
 Pair = tuple[Any, Any]
 AHEAD: Final = 2  # batches on their way while one is used

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from comparisons.loops.parts import NO_LOSSES
-from twofold.problem import Problem, batch_indices
+from twofold.problem.problem import Problem, batch_indices
 
 Pair = tuple[Tensor, Tensor]
 

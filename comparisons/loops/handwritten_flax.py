@@ -17,9 +17,9 @@ import optax
 from flax import nnx
 
 from comparisons.loops.parts import layer_sizes
-from twofold import threefry
-from twofold.problem import Problem, epoch_order, initial_parameters
-from twofold.state import Array
+from twofold.problem.problem import Problem, epoch_order, initial_parameters
+from twofold.problem.state import Array
+from twofold.spec import threefry
 
 
 class Network(nnx.Module):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from twofold_torch.masks import SharedMasks, dropout_keys
 
 from comparisons.loops.parts import layer_sizes
-from twofold.model import Mlp, dropouts
-from twofold.problem import Problem, epoch_order, initial_parameters
-from twofold.state import Array
+from twofold.problem.problem import Problem, epoch_order, initial_parameters
+from twofold.problem.state import Array
+from twofold.spec.model import Mlp, dropouts
 
 CPU = torch.device("cpu")
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.loops.worker import COMMAND, LOOPS
 from comparisons.narrator import Narrator
-from twofold import environment
 from twofold.errors import TwofoldError
-from twofold.experiment import Experiment
 from twofold.report.wording import duration
-from twofold.results import write_json
+from twofold.results import environment
+from twofold.results.json_files import write_json
+from twofold.spec.experiment import Experiment
 from twofold.timing import summary
 from twofold.timing.clock import SystemClock
 from twofold.timing.conditions import checked_cpus

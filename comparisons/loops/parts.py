@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from twofold.model import numbered
-from twofold.problem import Problem
+from twofold.problem.problem import Problem
+from twofold.spec.model import numbered
 
 NO_LOSSES: Final[npt.NDArray[Any]] = np.empty(0)
 """These libraries keep no loss of every step."""

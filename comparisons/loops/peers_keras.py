@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy.typing as npt
 
 from comparisons.loops.parts import NO_LOSSES, Parts
-from twofold.problem import Problem, initial_parameters
+from twofold.problem.problem import Problem, initial_parameters
 
 
 @final

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from comparisons.loops.parts import NO_LOSSES, Parts
-from twofold.problem import Problem
+from twofold.problem.problem import Problem
 
 
 @final

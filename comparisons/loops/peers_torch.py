@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from comparisons.loops.parts import NO_LOSSES, Parts, layer_sizes
-from twofold.problem import Problem, initial_parameters
+from twofold.problem.problem import Problem, initial_parameters
 
 
 def network(problem: Problem) -> nn.Sequential:

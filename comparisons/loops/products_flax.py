@@ -9,8 +9,8 @@ import jax
 import numpy.typing as npt
 
 from comparisons.loops.parts import NO_LOSSES, layer_sizes
-from twofold.problem import Problem
-from twofold.timing.subject import rows_per_step
+from twofold.problem.problem import Problem
+from twofold.timing.timed_engine import rows_per_step
 
 Pair = tuple[jax.Array, jax.Array]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from comparisons.loops.parts import NO_LOSSES, layer_sizes
-from twofold.problem import Problem
-from twofold.timing.subject import rows_per_step
+from twofold.problem.problem import Problem
+from twofold.timing.timed_engine import rows_per_step
 
 
 @final

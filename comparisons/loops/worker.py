@@ -20,7 +20,7 @@ from twofold.errors import DeviceUnavailable
 from twofold.timing.worker import CPUS_VARIABLE, confine, protected_streams
 
 if TYPE_CHECKING:
-    from twofold.timing.subject import Steps, TrainingLength
+    from twofold.timing.timed_engine import Steps, TrainingLength
 
 COMMAND: Final = (sys.executable, "-m", "comparisons.loops.worker")
 LOOPS: Final = {
@@ -61,12 +61,12 @@ class LoopWorker:
 
     def open(self, experiment: str, engine: str) -> Answer:
         """Import the loop's libraries, then build it for the experiment (JSON text), each timed."""
-        from twofold.data import prepare
-        from twofold.experiment import Experiment
-        from twofold.timing import clock, subject
+        from twofold.problem.data import prepare
+        from twofold.spec.experiment import Experiment
+        from twofold.timing import clock, timed_engine
 
         given = prepare(Experiment.model_validate_json(experiment))
-        problem, dropped_partial_batch = subject.whole_batches(given)
+        problem, dropped_partial_batch = timed_engine.whole_batches(given)
         module, function = LOOPS[engine].split(":")
         system = clock.SystemClock()
         start = system.nanoseconds()
@@ -85,22 +85,22 @@ class LoopWorker:
                 again()
 
         if engine.partition(":")[0] in TRAINED:
-            self._length = subject.TrainingLength(problem.total_steps, begin_again)
+            self._length = timed_engine.TrainingLength(problem.total_steps, begin_again)
         return {
             "import_s": import_s,
             "open_s": open_s,
-            "rows_per_step": subject.rows_per_step(problem),
+            "rows_per_step": timed_engine.rows_per_step(problem),
             "dropped_partial_batch": dropped_partial_batch,
             "clock_reading_s": clock.reading_cost(system),
         }
 
     def first_step(self) -> Answer:
         """Time the first step."""
-        from twofold.timing import clock, subject
+        from twofold.timing import clock, timed_engine
 
         self._make_room(1)
-        block = subject.timed_block(self._opened(), 1, clock.SystemClock())
-        subject.freeze_garbage()
+        block = timed_engine.timed_block(self._opened(), 1, clock.SystemClock())
+        timed_engine.freeze_garbage()
         return {
             "steps": block.steps,
             "seconds": block.seconds,
@@ -109,24 +109,24 @@ class LoopWorker:
 
     def block(self, steps: int) -> Answer:
         """Time some steps together, then wait until all threads are at rest."""
-        from twofold.timing import clock, subject
+        from twofold.timing import clock, timed_engine
 
-        system, lead_in = clock.SystemClock(), subject.lead_in_of(steps)
+        system, lead_in = clock.SystemClock(), timed_engine.lead_in_of(steps)
         self._make_room(lead_in + steps)
-        block = subject.timed_block(self._opened(), steps, system, lead_in)
+        block = timed_engine.timed_block(self._opened(), steps, system, lead_in)
         return {
             "steps": block.steps,
             "seconds": block.seconds,
             "compilations": block.compilations,
-            "settled": subject.settle(system),
+            "settled": timed_engine.settle(system),
         }
 
     def describe(self) -> Answer:
         """Peak memory and compilations so far."""
-        from twofold.timing import subject
+        from twofold.timing import timed_engine
 
         return {
-            "peak_memory_bytes": subject.peak_memory_bytes(),
+            "peak_memory_bytes": timed_engine.peak_memory_bytes(),
             "compilations": self._opened().compilations(),
             "framework": None,
         }

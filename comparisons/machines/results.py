@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from twofold.stored import Count, Measurement, Name, Number, Seconds, Share, Stored, Text
+from twofold.results.stored import Count, Measurement, Name, Number, Seconds, Share, Stored, Text
 
 
 class Level(Stored):
@@ -83,7 +83,7 @@ class Limits(Stored):
 
 
 class AdviceScore(Measurement):
-    """`twofold.advice-score/1`; older ones do not name the way that the advice uses."""
+    """`twofold.studies.advice-score/1`; older ones do not name the way that the advice uses."""
 
     targets: Limits
     way: Name | None = None

@@ -18,14 +18,14 @@ from comparisons.calibration import SCHEMA as CALIBRATION_SCHEMA
 from comparisons.machines import results as models
 from comparisons.steadiness import NAME as STEADINESS
 from comparisons.steadiness import SCHEMA as STEADINESS_SCHEMA
-from twofold.advice.calibrate import SCHEMA as ADVICE_CALIBRATION_SCHEMA
-from twofold.advice.store import StoredCalibration
 from twofold.errors import BadInput
 from twofold.report.evidence import SCHEMAS, Evidence, Result, load
 from twofold.report.markdown import escape, escaped
 from twofold.report.parity_findings import unique
 from twofold.report.wording import listing, threads
-from twofold.stored import read_result
+from twofold.results.stored import read_result
+from twofold.studies.advice.calibrate import SCHEMA as ADVICE_CALIBRATION_SCHEMA
+from twofold.studies.advice.store import StoredCalibration
 
 NOT_MACHINES: Final = ("false-alarms", "mutants")
 QUICK: Final = "-quick"

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from comparisons.machines.stored import Machine, threads_of
 from comparisons.machines.tables import table
-from twofold.advice.point import Point
-from twofold.advice.score import by_workload
-from twofold.advice.workload import TERMS, Workload
+from twofold.studies.advice.measured_point import Point
+from twofold.studies.advice.score import by_workload
+from twofold.studies.advice.workload import TERMS, Workload
 
 THREADS: Final = """
 ## One thread or several?

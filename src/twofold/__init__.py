@@ -12,14 +12,14 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from twofold.backends import engine_names, open_session
-    from twofold.data import prepare
-    from twofold.experiment import Experiment
+    from twofold.engines.registry import engine_names, open_session
+    from twofold.engines.session import Session
     from twofold.parity.assertions import assert_parity
     from twofold.parity.certify import certify
-    from twofold.problem import Batch, Problem
-    from twofold.session import Session
-    from twofold.state import TrainState
+    from twofold.problem.data import prepare
+    from twofold.problem.problem import Batch, Problem
+    from twofold.problem.state import TrainState
+    from twofold.spec.experiment import Experiment
 
 __version__ = "0.1.0"
 
@@ -37,16 +37,16 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Batch": "twofold.problem",
-    "Experiment": "twofold.experiment",
-    "Problem": "twofold.problem",
-    "Session": "twofold.session",
-    "TrainState": "twofold.state",
+    "Batch": "twofold.problem.problem",
+    "Experiment": "twofold.spec.experiment",
+    "Problem": "twofold.problem.problem",
+    "Session": "twofold.engines.session",
+    "TrainState": "twofold.problem.state",
     "assert_parity": "twofold.parity.assertions",
     "certify": "twofold.parity.certify",
-    "engine_names": "twofold.backends",
-    "open_session": "twofold.backends",
-    "prepare": "twofold.data",
+    "engine_names": "twofold.engines.registry",
+    "open_session": "twofold.engines.registry",
+    "prepare": "twofold.problem.data",
 }
 
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from twofold.experiment import Experiment, Precision
-    from twofold.parity.verdict import ParityReport
+    from twofold.engines.session import Session
+    from twofold.parity.judging.verdict import ParityReport
     from twofold.port.pair import Pair
     from twofold.port.report import PortReport
-    from twofold.problem import Problem
-    from twofold.session import Session
+    from twofold.problem.problem import Problem
+    from twofold.spec.experiment import Experiment, Precision
 
 
 class AssertParity(Protocol):
@@ -62,8 +62,8 @@ def parity(request: pytest.FixtureRequest) -> AssertParity:
         steps: int = 20,
     ) -> ParityReport:
         __tracebackhide__ = True
-        from twofold.experiment import Experiment
         from twofold.parity.assertions import assert_parity
+        from twofold.spec.experiment import Experiment
 
         if isinstance(subject, str | Path):
             beside = folder / subject

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from twofold import backends
-from twofold.advice import store
-from twofold.advice.calibrate import Calibration
-from twofold.advice.run import BUDGET_S, advised_engines
 from twofold.cli.calibrate import calibrate, largest_rate
 from twofold.cli.main import app
 from twofold.cli.time import asked_engines
+from twofold.engines import registry
 from twofold.errors import BadInput, ResultError
+from twofold.studies.advice import store
+from twofold.studies.advice.calibrate import Calibration
+from twofold.studies.advice.calibrating import BUDGET_S, advised_engines
 
 STORED = Path("comparisons/results/intel-r-xeon-r-processor/calibration-advice-1-threads.json")
 
@@ -75,7 +75,7 @@ def test_the_default_engines_are_the_quickest_of_each_framework() -> None:
 
 
 def test_all_stands_for_every_engine_wherever_engines_are_asked_for() -> None:
-    assert asked_engines("all") == backends.default_engines()
+    assert asked_engines("all") == registry.default_engines()
     assert asked_engines(None) is None
     assert asked_engines("flax:jit, torch:eager") == ("flax:jit", "torch:eager")
     with pytest.raises(BadInput, match="such as torch:eager,flax:jit"):

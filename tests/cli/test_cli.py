@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from twofold import specfile
 from twofold.cli import doctor
-from twofold.experiment import Experiment
+from twofold.spec import toml
+from twofold.spec.experiment import Experiment
 
 PROJECT = Path(__file__).parents[2]
 
@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy():
         except SystemExit as end:
             assert end.code == 0, end.code
         heavy = {"numpy", "pydantic", "torch", "jax", "flax", "optax", "pandas", "sklearn",
-                 "altair", "rich", "psutil", "twofold.experiment"}
+                 "altair", "rich", "psutil", "twofold.spec.experiment"}
         print(sorted(heavy & set(sys.modules)), file=sys.stderr)
         """
     )
@@ -75,7 +75,7 @@ def test_version():
 
 def test_experiments_are_listed_in_a_line_each():
     lines = run("experiments", columns=120).stdout.splitlines()
-    for name in specfile.builtin_names():
+    for name in toml.builtin_names():
         assert sum(line.startswith(f"{name} ") for line in lines) == 1
 
 
@@ -89,7 +89,7 @@ def test_show_the_lesson():
 
 def test_what_show_prints_is_a_spec_with_the_feature_counts_filled_in():
     result = run("show", "digits", "--set", "seed=7", "--set", "optimizer.kind=sgd")
-    shown = specfile.parse(result.stdout)
+    shown = Experiment.from_toml(result.stdout)
     expected = Experiment.load("digits", ("seed=7", "optimizer.kind=sgd"))
     assert shown == expected.with_values(model__in_features=64, model__out_features=10)
 
@@ -110,7 +110,7 @@ def test_show_says_what_a_schedule_makes_of_the_rate_and_what_decays():
     says = "# learning rate 0.01 at step 0, 0.005 at step 4, 0.00125 at step 7 (counted from 0)"
     assert says in lines
     assert "# 592 of 610 parameters decay" in lines  # 64 * 8 + 8 * 10, and 18 biases
-    shown = specfile.parse(result.stdout)
+    shown = Experiment.from_toml(result.stdout)
     assert shown == Experiment.load("digits", changes).with_values(
         model__in_features=64, model__out_features=10
     )

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from twofold.cli.diverge import decades, parting_words
 from twofold.cli.main import app
-from twofold.distances import Curve
 from twofold.errors import FrameworkMissing, ResultError
+from twofold.studies.distances import Curve
 
 
 def run(*arguments: str) -> str:

@@ -18,7 +18,7 @@ from hand_made_results import (
 )
 
 from twofold.report.evidence import Evidence, file_name
-from twofold.results import write_json
+from twofold.results.json_files import write_json
 
 ROOT = Path(__file__).parents[2]
 

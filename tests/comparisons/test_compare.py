@@ -18,17 +18,17 @@ from rich.console import Console
 
 from comparisons import compare, folders
 from comparisons.narrator import Narrator
+from twofold.engines.training import Epoch, Score, TrainingResult
 from twofold.errors import DataError, FrameworkMissing
-from twofold.experiment import Experiment
-from twofold.parity.rungs import LADDER
-from twofold.parity.verdict import ParityReport, Rung
+from twofold.parity.judging.verdict import ParityReport, Rung
+from twofold.parity.ladder.rungs import LADDER
 from twofold.report.contenders import lacking
-from twofold.results import read_json
+from twofold.results.json_files import read_json
+from twofold.spec.experiment import Experiment
 from twofold.timing.conditions import Conditions
 from twofold.timing.protocol import Certification, Progress
 from twofold.timing.result import ColdStart, EngineTiming, Noise, TimingResult
 from twofold.timing.statistics import Interval
-from twofold.training import Epoch, Score, TrainingResult
 
 ENGINE = "torch:eager"
 COLD, WARM = ColdStart(0.05, 0.03, 0.02, 0), ColdStart(0.04, 0.03, 0.01, 0)

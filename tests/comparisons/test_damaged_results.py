@@ -19,13 +19,13 @@ from comparisons.claims.page import page as claims_page
 from comparisons.claims.store import load as load_claims
 from comparisons.machines.page import page as machines_page
 from comparisons.machines.stored import load_machines
-from twofold.advice import store
 from twofold.errors import ResultError
 from twofold.report import evidence as evidences
 from twofold.report import guide
 from twofold.report.evidence import MODELS, SCHEMAS, Evidence, file_name
 from twofold.report.style import to_svg
-from twofold.stored import checked
+from twofold.results.stored import checked
+from twofold.studies.advice import store
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "comparisons" / "results"

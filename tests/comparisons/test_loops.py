@@ -18,11 +18,11 @@ from comparisons.loops.parts import Parts
 from comparisons.loops.worker import LOOPS
 from twofold import Experiment, open_session, prepare
 from twofold.errors import DeviceUnavailable
-from twofold.problem import Problem, batch_indices
+from twofold.problem.problem import Problem, batch_indices
+from twofold.timing.operations import Work, work_of
 from twofold.timing.result import EngineTiming
 from twofold.timing.roofline import Roofline
 from twofold.timing.statistics import Interval
-from twofold.timing.work import Work, work_of
 
 
 @pytest.fixture(scope="module")

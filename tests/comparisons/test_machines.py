@@ -16,7 +16,7 @@ from comparisons.machines.orders import altered_fields
 from comparisons.machines.page import page
 from comparisons.machines.stored import load_machines
 from twofold.errors import BadInput, ResultError
-from twofold.results import read_json, write_json
+from twofold.results.json_files import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 INTEL = "Intel(R) Xeon(R) Processor"
@@ -256,7 +256,7 @@ def test_the_score_of_the_advice_is_told_of_each_way(results: Path) -> None:
     simple = {"name": "always the overall best", "median_error": None, "right": 0, "clear": 0}
     redrawn = {"name": "cost model", "median_error": 0.14}
     score = {
-        "schema": "twofold.advice-score/1",
+        "schema": "twofold.studies.advice-score/1",
         "environment": ENVIRONMENT,
         "targets": {"median_error": 0.2, "share_right": 0.9},
         "way": "always the overall best",

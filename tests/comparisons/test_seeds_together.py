@@ -10,11 +10,11 @@ import pytest
 
 from comparisons.seeds_together import SCHEMA, main, problems_of
 from twofold import Experiment, open_session, prepare
+from twofold.engines.seeds import open_seeds
 from twofold.errors import SpecError
-from twofold.outcome import measure
-from twofold.results import read_json
-from twofold.seeds import open_seeds
-from twofold.state import Array, TrainState
+from twofold.problem.state import Array, TrainState
+from twofold.results.json_files import read_json
+from twofold.studies.outcome import measure
 
 SEEDS = 3
 ENGINES = ("torch:eager", "flax:jit")

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import comparisons.side_by_side as side_by_side
-from comparisons.side_by_side import NAMES, __main__, load
-from comparisons.side_by_side.page import page
-from comparisons.side_by_side.terminal import print_topic
-from comparisons.side_by_side.topic import Different, Topic, shared_source, source_of
+import comparisons.atlas.side_by_side as side_by_side
+from comparisons import side_by_side as __main__
+from comparisons.atlas.side_by_side import NAMES, load
+from comparisons.atlas.side_by_side.page import page
+from comparisons.atlas.side_by_side.terminal import print_topic
+from comparisons.atlas.side_by_side.topic import Different, Topic, shared_source, source_of
 
 FOLDER = Path(side_by_side.__file__).parent
 NOT_TOPICS = {"__init__", "__main__", "page", "terminal", "topic"}
@@ -131,7 +132,7 @@ def test_terminal_shows_both_columns(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_topic_runs_alone() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "comparisons.side_by_side.autograd"],
+        [sys.executable, "-m", "comparisons.atlas.side_by_side.autograd"],
         cwd=FOLDER.parent.parent,
         capture_output=True,
         text=True,
@@ -143,6 +144,6 @@ def test_a_topic_runs_alone() -> None:
 
 def test_modules_name_their_topic() -> None:
     for name in NAMES:
-        module = importlib.import_module(f"comparisons.side_by_side.{name}")
+        module = importlib.import_module(f"comparisons.atlas.side_by_side.{name}")
         assert module.__doc__
         assert isinstance(module.TOPIC, Topic)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from comparisons import divergence, outcome
-from twofold.results import read_json
+from twofold.results.json_files import read_json
 
 
 def test_divergence_stores_json_and_chart(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hand_made_results import ENVIRONMENT, measured, ratio, unmeasured
 from twofold.report.evidence import Evidence, load
 from twofold.report.guide import compose
 from twofold.report.study_findings import find_studies
-from twofold.results import write_json
+from twofold.results.json_files import write_json
 
 EXPERIMENT = {"name": "digits", "seed": 0}
 OUTCOME = {

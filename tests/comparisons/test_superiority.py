@@ -18,7 +18,7 @@ from twofold.report import advice, guide
 from twofold.report.contenders import BEST_SOMEWHERE, contenders_of
 from twofold.report.evidence import Evidence, load
 from twofold.report.timing_findings import find_timing
-from twofold.results import write_json
+from twofold.results.json_files import write_json
 
 ROOT = Path(__file__).parents[2]
 STORED = sorted((ROOT / "comparisons" / "results").glob("*/timing-lesson.json"))

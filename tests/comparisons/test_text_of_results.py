@@ -27,7 +27,7 @@ from twofold.report.markdown import escape, escaped
 from twofold.report.page import render_page
 from twofold.report.style import to_svg, vega_lite_version
 from twofold.report.wording import cell
-from twofold.stored import checked, printable
+from twofold.results.stored import checked, printable
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 ALLOWED = {"p", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}

@@ -12,9 +12,9 @@ from hand_made_results import ENVIRONMENT
 from comparisons.machines.page import page
 from comparisons.machines.stored import load_machines
 from comparisons.machines.threads import QUICKEST, ratios_of
-from twofold.advice.point import Point
-from twofold.advice.workload import Workload
-from twofold.results import write_json
+from twofold.results.json_files import write_json
+from twofold.studies.advice.measured_point import Point
+from twofold.studies.advice.workload import Workload
 
 SMALL, MIDDLE, LARGE, ALONE = (
     Workload((8, width, 3), 64, 2, 4, False) for width in (16, 64, 256, 512)

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from comparisons.traps import __main__ as command
-from comparisons.traps.check import cannot_run, check, in_fresh_process
-from comparisons.traps.code import code_of, shared_code
-from comparisons.traps.outcome import observe, plain, same
-from comparisons.traps.page import page
-from comparisons.traps.registry import THEMES, all_traps, find, search, select
-from comparisons.traps.trap import Raises, Trap, Warns
+from comparisons import traps as command
+from comparisons.atlas.traps.check import cannot_run, check, in_fresh_process
+from comparisons.atlas.traps.code import code_of, shared_code
+from comparisons.atlas.traps.outcome import observe, plain, same
+from comparisons.atlas.traps.page import page
+from comparisons.atlas.traps.registry import THEMES, all_traps, find, search, select
+from comparisons.atlas.traps.trap import Raises, Trap, Warns
 from twofold.errors import BadInput
 
 TRAPS = all_traps()

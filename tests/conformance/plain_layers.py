@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import plain_numpy
 
-from twofold.problem import Problem
-from twofold.state import Array, Parameters, TrainState
+from twofold.problem.problem import Problem
+from twofold.problem.state import Array, Parameters, TrainState
 
 Masks = tuple[Array, ...] | None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erf
 
-from twofold.experiment import Adam, AdamW, CrossEntropy, Optimizer, Schedule, Sgd
-from twofold.problem import Batch, Problem
-from twofold.state import Array, Parameters, TrainState
+from twofold.problem.problem import Batch, Problem
+from twofold.problem.state import Array, Parameters, TrainState
+from twofold.spec.experiment import Adam, AdamW, CrossEntropy, Optimizer, Schedule, Sgd
 
 ACTIVATIONS = {
     "relu": lambda x: np.where(x > 0, x, 0.0),
@@ -25,7 +25,7 @@ ACTIVATIONS = {
 def forward(
     problem: Problem, parameters: Parameters, inputs: Array, masks: tuple[Array, ...] = ()
 ) -> Array:
-    """Logits (batch, out_features); `masks` as of `twofold.problem.dropout_masks`."""
+    """Logits (batch, out_features); `masks` as of `twofold.problem.problem.dropout_masks`."""
     model = problem.experiment.model
     hidden = inputs
     for layer in range(len(model.hidden) + 1):

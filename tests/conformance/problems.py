@@ -1,10 +1,12 @@
-"""Small problems of random numbers, made without `twofold.data`."""
+"""Small problems of random numbers, made without `twofold.problem.data`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from twofold.experiment import (
+from twofold.problem.problem import Batch, Problem, initial_state
+from twofold.problem.state import Array, TrainState
+from twofold.spec.experiment import (
     AdamW,
     CrossEntropy,
     Data,
@@ -16,9 +18,7 @@ from twofold.experiment import (
     Rng,
     Training,
 )
-from twofold.model import Sequential
-from twofold.problem import Batch, Problem, initial_state
-from twofold.state import Array, TrainState
+from twofold.spec.model import Sequential
 
 
 def make_problem(

@@ -11,8 +11,10 @@ import pytest
 from problems import make_problem, random_state
 from test_engines import OPTIMIZERS, OWN_SESSION, assert_close_state, assert_same_state
 
-from twofold.backends import find_engine, open_session
-from twofold.experiment import (
+from twofold.engines.registry import find_engine, open_session
+from twofold.engines.session import Session
+from twofold.problem.problem import Batch, Problem, batch_at, dropout_masks
+from twofold.spec.experiment import (
     AdamW,
     BceWithLogits,
     CrossEntropy,
@@ -22,8 +24,6 @@ from twofold.experiment import (
     Rng,
     WarmupCosine,
 )
-from twofold.problem import Batch, Problem, batch_at, dropout_masks
-from twofold.session import Session
 
 each_engine = pytest.mark.parametrize("engine", OWN_SESSION)
 

@@ -12,8 +12,8 @@ from problems import make_problem
 from twofold_flax.building import COMPILING, TRACING, BuildClock
 from twofold_torch.building import DynamoClock
 
-from twofold.backends import open_session
-from twofold.build_time import BuildTime
+from twofold.engines.build_time import BuildTime
+from twofold.engines.registry import open_session
 
 TO_JAXPR, TO_MLIR = sorted(TRACING, key=len)
 BUILDING = [

@@ -9,9 +9,12 @@ import plain_numpy
 import pytest
 from problems import make_problem, random_batch, random_state
 
-from twofold.backends import default_engines, engine_names, find_engine, open_session
+from twofold.engines.registry import default_engines, engine_names, find_engine, open_session
+from twofold.engines.session import Session
 from twofold.errors import DataError, DeviceUnavailable, TwofoldError
-from twofold.experiment import (
+from twofold.problem.problem import Batch, batch_at, dropout_masks, initial_state
+from twofold.problem.state import Parameters, TrainState
+from twofold.spec.experiment import (
     Adam,
     AdamW,
     BceWithLogits,
@@ -25,9 +28,6 @@ from twofold.experiment import (
     StepDecay,
     WarmupCosine,
 )
-from twofold.problem import Batch, batch_at, dropout_masks, initial_state
-from twofold.session import Session
-from twofold.state import Parameters, TrainState
 
 COMPILES_WHOLE_STEPS = frozenset({"torch:compile-step", "torch:compile-epoch"})
 SLOW_TO_COMPILE = COMPILES_WHOLE_STEPS | {"torch:compile"}
@@ -445,7 +445,7 @@ def test_an_engine_without_its_device_says_so() -> None:
 @pytest.mark.parametrize("engine", ALL_ENGINES)
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_an_absent_device_is_named(engine: str, device: str) -> None:
-    from twofold.backends import find_engine, probe
+    from twofold.engines.registry import find_engine, probe
 
     present = {name.split(":")[0] for name in probe(find_engine(engine)[0])["devices"]}
     if device in present:

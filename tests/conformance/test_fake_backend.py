@@ -9,12 +9,12 @@ import plain_numpy
 import pytest
 from problems import make_problem, random_state
 
-from twofold.build_time import NOTHING_BUILT, BuildTime
+from twofold.engines.build_time import NOTHING_BUILT, BuildTime
+from twofold.engines.session import Executor, Session
 from twofold.errors import DataError
-from twofold.experiment import Mlp, Sgd
-from twofold.problem import Batch, Problem, batch_at, dropout_masks, initial_state
-from twofold.session import Executor, Session
-from twofold.state import Array, Parameters, TrainState
+from twofold.problem.problem import Batch, Problem, batch_at, dropout_masks, initial_state
+from twofold.problem.state import Array, Parameters, TrainState
+from twofold.spec.experiment import Mlp, Sgd
 
 
 @final

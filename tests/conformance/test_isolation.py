@@ -14,8 +14,8 @@ from problems import make_problem
 from twofold_torch.inductor import own_code
 from twofold_torch.model import Network
 
-from twofold.backends import open_session
-from twofold.experiment import Mlp
+from twofold.engines.registry import open_session
+from twofold.spec.experiment import Mlp
 
 
 @pytest.mark.parametrize("engine", ["torch:eager", "flax:jit"])

@@ -19,15 +19,15 @@ from test_engines import (
     marked,
 )
 
-from twofold import checkpoint
-from twofold.backends import engine_names, open_session
+from twofold.engines.registry import engine_names, open_session
+from twofold.engines.seeds import open_seeds
+from twofold.engines.session import Session
 from twofold.errors import DataError, SpecError
-from twofold.experiment import AdamW, Experiment
-from twofold.model import Sequential
-from twofold.problem import Batch, Problem, batch_at, dropout_masks, initial_state
-from twofold.seeds import open_seeds
-from twofold.session import Session
-from twofold.state import TrainState
+from twofold.problem import checkpoint
+from twofold.problem.problem import Batch, Problem, batch_at, dropout_masks, initial_state
+from twofold.problem.state import TrainState
+from twofold.spec.experiment import AdamW, Experiment
+from twofold.spec.model import Sequential
 
 MODEL = Sequential.model_validate(
     {
@@ -193,8 +193,8 @@ def test_many_seeds_in_one_step_refuse_batch_norm(backend: str) -> None:
 @pytest.mark.parametrize("engine", ["torch:eager", "flax:jit"])
 @pytest.mark.parametrize("name", ["tabular-mlp", "tabular-resnet"])
 def test_the_tabular_networks_learn(engine: str, name: str) -> None:
-    from twofold.data import prepare
-    from twofold.training import train
+    from twofold.engines.training import train
+    from twofold.problem.data import prepare
 
     experiment = Experiment.load(name, ("training.epochs=8",))
     result = train(open_session(prepare(experiment), engine))

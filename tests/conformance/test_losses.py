@@ -15,7 +15,7 @@ from scipy.special import log_softmax
 from twofold_flax.loss import build_loss as flax_loss
 from twofold_torch.loss import build_loss as torch_loss
 
-from twofold.losses import BceWithLogits, CrossEntropy, Huber, Loss
+from twofold.spec.losses import BceWithLogits, CrossEntropy, Huber, Loss
 
 Array = np.ndarray[Any, Any]
 BACKENDS = ("torch", "flax")

@@ -8,15 +8,15 @@ import pytest
 from problems import make_problem, random_state
 from test_engines import OWN_SESSION, marked
 
-from twofold.backends import find_engine, open_session
-from twofold.experiment import Adam, AdamW, Mlp, Mse, Sgd
+from twofold.engines.registry import find_engine, open_session
+from twofold.engines.session import Session
 from twofold.parity.certify import climb_subject
-from twofold.parity.reference import build_reference
-from twofold.parity.rungs import LADDER
-from twofold.parity.subject import Subject
-from twofold.problem import Problem, initial_state
-from twofold.session import Session
-from twofold.state import Array
+from twofold.parity.judging.subject import Subject
+from twofold.parity.ladder.reference import build_reference
+from twofold.parity.ladder.rungs import LADDER
+from twofold.problem.problem import Problem, initial_state
+from twofold.problem.state import Array
+from twofold.spec.experiment import Adam, AdamW, Mlp, Mse, Sgd
 
 ROUNDS_WHAT_IT_STORES = ("torch:lesson", "torch:eager", "torch:eager-fused", "flax:op-by-op")
 GELU = Mlp(in_features=5, hidden=(7, 6), out_features=3, activation="gelu", dropout=0.3)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from twofold_torch import inductor
-from twofold_torch.flat import FlatState
+from twofold_torch.flat_state import FlatState
 from twofold_torch.inductor import ComputeOnce, TracedGraphs
 from twofold_torch.masks import SharedMasks
 
-from twofold.build_time import NOTHING_BUILT
+from twofold.engines.build_time import NOTHING_BUILT
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ WRITES = """
 import sys
 from pathlib import Path
 from twofold.files import require_writable
-from twofold.results import write_json
+from twofold.results.json_files import write_json
 print("first")
 require_writable("--json", Path(sys.argv[1]))
 write_json(sys.argv[1], {"schema": "twofold.test/1"})

@@ -9,13 +9,13 @@ from typing import Any, final
 import numpy as np
 from plain import Plain
 
-from twofold.build_time import NOTHING_BUILT, BuildTime
-from twofold.experiment import Constant
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.schedule import learning_rate
-from twofold.problem import Batch, Problem, batch_at, dropout_masks, initial_state
-from twofold.session import Executor
-from twofold.state import Array, Parameters, TrainState
+from twofold.engines.build_time import NOTHING_BUILT, BuildTime
+from twofold.engines.session import Executor
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.schedule import learning_rate
+from twofold.problem.problem import Batch, Problem, batch_at, dropout_masks, initial_state
+from twofold.problem.state import Array, Parameters, TrainState
+from twofold.spec.experiment import Constant
 
 Outcome = tuple[Any, TrainState]
 # (engine, state before the call, index within it, steps of the call) -> loss and state after

@@ -13,24 +13,24 @@ import pytest
 import twofold_torch.accumulation
 import twofold_torch.program
 
-from comparisons.mutants import bases
-from comparisons.mutants.accumulation_bugs import BASE, MUTANTS, cut, shares
-from comparisons.mutants.hosts import HOSTS, Host
+from comparisons.evidence.mutants import bases
+from comparisons.evidence.mutants.accumulation_bugs import BASE, MUTANTS, cut, shares
+from comparisons.evidence.mutants.hosts import HOSTS, Host
 from twofold import Experiment, open_session
-from twofold.backends import backend
-from twofold.micro_batches import Part
-from twofold.parity.causes import causes_of
-from twofold.parity.causes_of_accumulation import (
+from twofold.engines.registry import backend
+from twofold.parity.certify import climb_subject
+from twofold.parity.diagnosis.catalogue import causes_of
+from twofold.parity.diagnosis.causes_of_accumulation import (
     of_accumulated_gradients,
     of_accumulation,
     of_told_loss,
 )
-from twofold.parity.certify import climb_subject
-from twofold.parity.diagnosis import diagnose
-from twofold.parity.rungs import LADDER, gradients_rung, loss_rung
-from twofold.parity.subject import Subject
-from twofold.parity.verdict import Rung
-from twofold.problem import dropout_masks
+from twofold.parity.diagnosis.diagnose import diagnose
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import Rung
+from twofold.parity.ladder.rungs import LADDER, gradients_rung, loss_rung
+from twofold.problem.micro_batches import Part
+from twofold.problem.problem import dropout_masks
 
 NAMED = {
     "parts-not-scaled": "the parts' means are added without their shares",

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import twofold
-from comparisons.mutants import bases
-from twofold.backends import open_session
+from comparisons.evidence.mutants import bases
+from twofold.engines.registry import open_session
 from twofold.errors import ParityDiverges, SpecError
 from twofold.parity.assertions import story
-from twofold.parity.verdict import ParityReport
-from twofold.problem import Problem
+from twofold.parity.judging.verdict import ParityReport
+from twofold.problem.problem import Problem
 
 pytest_plugins = ["pytester", "twofold.pytest_plugin"]
 

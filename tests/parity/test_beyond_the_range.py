@@ -9,18 +9,18 @@ import pytest
 
 import twofold
 from twofold import Experiment, open_session, prepare
-from twofold.backends import backend
+from twofold.engines.registry import backend
 from twofold.errors import NothingShown
-from twofold.oracle.activations import activate
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.bounded import Bounded, matmul, narrowed
-from twofold.oracle.clipping import clip_by_global_norm
-from twofold.parity.comparison import compare, error_ratios
-from twofold.parity.evaluation import evaluation_metric_rung
-from twofold.parity.reference import build_reference, is_in_range
-from twofold.parity.steplocked import step_locked_rung
-from twofold.parity.subject import Subject
-from twofold.parity.verdict import ParityReport
+from twofold.parity.judging.comparison import compare, error_ratios
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import ParityReport
+from twofold.parity.ladder.evaluation import evaluation_metric_rung
+from twofold.parity.ladder.reference import build_reference, is_in_range
+from twofold.parity.ladder.steplocked import step_locked_rung
+from twofold.parity.oracle.activations import activate
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.bounded import Bounded, matmul, narrowed
+from twofold.parity.oracle.clipping import clip_by_global_norm
 
 FLOAT32 = arithmetic_for("float32")
 NAN = float("nan")
@@ -42,7 +42,7 @@ def exploding(rate: float, **changes: Any) -> Experiment:
 def first_step_beyond(experiment: Experiment) -> int:
     """Counted from 1: the first step whose loss, of plain float64 NumPy, float32 cannot hold."""
     problem = prepare(experiment)
-    from twofold.problem import batch_at, initial_state
+    from twofold.problem.problem import batch_at, initial_state
 
     p = {n: a.astype(np.float64) for n, a in initial_state(problem).parameters.items()}
     rate = experiment.optimizer.learning_rate
@@ -75,7 +75,7 @@ def test_the_step_is_that_of_plain_float64(report: ParityReport) -> None:
     assert verdicts["step-locked training"].verdict == "out of range"
     assert verdicts["step-locked training"].beyond_step == step
     assert report.outcome == "out of range"
-    said = twofold.parity.verdict.conclusion(report)
+    said = twofold.parity.judging.verdict.conclusion(report)
     assert f"leaves the range of float32 at step {step}; parity holds up to there" in said
     assert "lower optimizer.learning_rate (5 now)" in said
 

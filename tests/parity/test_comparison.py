@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.bounded import Bounded
-from twofold.parity.comparison import compare, compare_exactly
+from twofold.parity.judging.comparison import compare, compare_exactly
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.bounded import Bounded
 
 FLOAT32 = arithmetic_for("float32")
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from comparisons.mutants import bases
-from comparisons.mutants.catalogue import find
-from comparisons.mutants.hosts import HOSTS
-from comparisons.mutants.trial import given_problem, planted
+from comparisons.evidence.mutants import bases
+from comparisons.evidence.mutants.catalogue import find
+from comparisons.evidence.mutants.hosts import HOSTS
+from comparisons.evidence.mutants.trial import given_problem, planted
 from twofold import Experiment, open_session
-from twofold.backends import backend
-from twofold.parity.causes import causes_of
-from twofold.parity.diagnosis import command, diagnose
-from twofold.parity.rungs import LADDER
-from twofold.parity.subject import Subject
-from twofold.parity.verdict import Rung
+from twofold.engines.registry import backend
+from twofold.parity.diagnosis.catalogue import causes_of
+from twofold.parity.diagnosis.diagnose import command, diagnose
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import Rung
+from twofold.parity.ladder.rungs import LADDER
 
 NAMED = {
     "transposed-weight": "the square weight of layer 1 is used without transposing it",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from twofold import Experiment, prepare
-from twofold.parity.exercised import not_exercised, options
-from twofold.parity.reference import build_reference
-from twofold.problem import Batch, Problem
+from twofold.parity.ladder.exercised import not_exercised, options
+from twofold.parity.ladder.reference import build_reference
+from twofold.problem.problem import Batch, Problem
 
 ONE = {"model__out_features": 1}
 
@@ -100,7 +100,7 @@ def test_a_clip_that_acts_at_a_later_step_is_exercised() -> None:
         model__activation="identity",
     )
     problem = prepare(growing)
-    from twofold.parity.exercised import judged_steps
+    from twofold.parity.ladder.exercised import judged_steps
 
     reference = build_reference(problem)
     norms = [
@@ -129,8 +129,8 @@ def test_activation_momentum_and_nesterov() -> None:
         name: np.full_like(array, positive[name]) if name in positive else array
         for name, array in state.parameters.items()
     }
-    from twofold.parity.exercised import _acts
-    from twofold.parity.reference import training_step
+    from twofold.parity.ladder.exercised import _acts
+    from twofold.parity.ladder.reference import training_step
 
     moved = replace(state, parameters=lifted)
     step = training_step(relu, moved, reference.arithmetic)

@@ -12,20 +12,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from comparisons import false_alarms
-from comparisons.false_alarm_page import clean_rerun, page
-from comparisons.false_alarm_tally import FOLDER, SCHEMA, Tally
+from comparisons.evidence.false_alarm_page import clean_rerun, page
+from comparisons.evidence.false_alarm_tally import FOLDER, SCHEMA, Tally
+from comparisons.evidence.random_problems import Draws, draw
 from comparisons.false_alarms import Search, main, search
-from comparisons.random_problems import Draws, draw
 from twofold.errors import ResultError
-from twofold.experiment import Experiment, Precision
-from twofold.initial_values import Init
-from twofold.layers.activation import ActivationName
-from twofold.layers.sequence import kinds_in
-from twofold.losses import output_weights
 from twofold.parity.certify import climb
-from twofold.parity.rungs import WITHOUT_EXPORT
-from twofold.parity.verdict import MAY_EXCEED
-from twofold.results import read_json
+from twofold.parity.judging.verdict import MAY_EXCEED
+from twofold.parity.ladder.rungs import WITHOUT_EXPORT
+from twofold.results.json_files import read_json
+from twofold.spec.experiment import Experiment, Precision
+from twofold.spec.initial_values import Init
+from twofold.spec.layers.activation import ActivationName
+from twofold.spec.layers.sequence import kinds_in
+from twofold.spec.losses import output_weights
 
 SMALL = 24  # largest width of the fast tests
 SILENT = ("certified", "explained", "vacuous", "out of range")

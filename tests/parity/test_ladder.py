@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold import Experiment, certify, specfile
-from twofold.backends import backend, open_session
-from twofold.data import prepare
+from twofold import Experiment, certify
+from twofold.engines.registry import backend, open_session
 from twofold.errors import FrameworkMissing, SpecError, UnknownEngine
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.parity import known_differences
 from twofold.parity.certify import climb
-from twofold.parity.comparison import Comparison
-from twofold.parity.reference import Reference, build_reference
-from twofold.parity.rungs import LADDER, fresh_step_rungs, gradients_rung
-from twofold.parity.subject import Subject
-from twofold.parity.verdict import ParityReport, Rung
-from twofold.problem import Problem
-from twofold.results import read_json, write_json
-from twofold.state import TrainState
+from twofold.parity.judging.comparison import Comparison
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import ParityReport, Rung
+from twofold.parity.ladder import known_differences
+from twofold.parity.ladder.reference import Reference, build_reference
+from twofold.parity.ladder.rungs import LADDER, fresh_step_rungs, gradients_rung
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.problem.data import prepare
+from twofold.problem.problem import Problem
+from twofold.problem.state import TrainState
+from twofold.results.json_files import read_json, write_json
+from twofold.spec import toml
 
 RUNGS = [
     "init",
@@ -101,7 +102,7 @@ def test_the_report_is_json_with_the_documented_keys(report: ParityReport, tmp_p
         assert {"rung", "engine", "precision", "verdict", "worst_ratio", "worst"} <= set(rung)
         if rung["worst"] is not None:
             assert set(rung["worst"]) == {"tensor", "index", "computed", "oracle", "bound"}
-    assert specfile.parse(specfile.dump(report.experiment)) == report.experiment
+    assert Experiment.from_toml(toml.dump(report.experiment)) == report.experiment
     json.dumps(stored, allow_nan=False)
 
 
@@ -209,7 +210,7 @@ def test_an_engine_that_raises_is_not_run_with_its_reason(
     def broken(*_: object) -> None:
         raise RuntimeError("no kernel for this\nsecond line")
 
-    monkeypatch.setattr("twofold.backends.open_session", broken)
+    monkeypatch.setattr("twofold.engines.registry.open_session", broken)
     rungs = climb("torch:eager", reference)
     assert {rung.verdict for rung in rungs} == {"not run"}
     assert all("RuntimeError: no kernel for this" in rung.note for rung in rungs)
@@ -240,7 +241,7 @@ def test_bad_requests_are_refused() -> None:
 
 
 def test_a_missing_framework_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twofold.backends.Backend.missing_frameworks", lambda _: ("torch",))
+    monkeypatch.setattr("twofold.engines.registry.Backend.missing_frameworks", lambda _: ("torch",))
     with pytest.raises(FrameworkMissing, match="pip install"):
         certify(Experiment.load("digits"), engines=["torch:eager"])
 

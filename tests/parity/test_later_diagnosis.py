@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from twofold import Experiment, checkpoint
-from twofold.backends import backend, open_session
-from twofold.data import prepare
+from twofold import Experiment
+from twofold.engines.registry import backend, open_session
 from twofold.parity.certify import climb_subject
-from twofold.parity.diagnosis import diagnose
-from twofold.parity.evaluation import evaluation_metric_rung
-from twofold.parity.export import export_and_import_rung
-from twofold.parity.reference import Reference, build_reference
-from twofold.parity.rungs import LADDER
-from twofold.parity.steplocked import step_locked_rung
-from twofold.parity.subject import Subject
-from twofold.parity.verdict import Rung
-from twofold.problem import Batch
-from twofold.state import Array, TrainState
+from twofold.parity.diagnosis.diagnose import diagnose
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import Rung
+from twofold.parity.ladder.evaluation import evaluation_metric_rung
+from twofold.parity.ladder.export import export_and_import_rung
+from twofold.parity.ladder.reference import Reference, build_reference
+from twofold.parity.ladder.rungs import LADDER
+from twofold.parity.ladder.steplocked import step_locked_rung
+from twofold.problem import checkpoint
+from twofold.problem.data import prepare
+from twofold.problem.problem import Batch
+from twofold.problem.state import Array, TrainState
 
 SGD = {"kind": "sgd", "learning_rate": 0.1, "momentum": 0.9}
 SCHEDULE = {"kind": "warmup_cosine", "warmup_steps": 3, "decay_steps": 9}
@@ -305,7 +306,7 @@ def test_what_a_file_loses_has_its_cause(
 ) -> None:
     whole = checkpoint.save
     monkeypatch.setattr(
-        "twofold.checkpoint.save", lambda state, path: whole(FILES[words](state), path)
+        "twofold.problem.checkpoint.save", lambda state, path: whole(FILES[words](state), path)
     )
     reference = with_a_subnormal(adam)
     subject = subject_of(reference)
@@ -330,6 +331,6 @@ def test_an_importer_that_computes_something_else_has_its_cause(
 
     subject = subject_of(adam)
     subject.session.load_state(adam.warm.state)
-    monkeypatch.setattr("twofold.backends.open_session", opened)
+    monkeypatch.setattr("twofold.engines.registry.open_session", opened)
     (rung,) = diagnose(subject, [export_and_import_rung(subject)])
     assert "layer 1 has no bias" in told(rung)[0]

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from twofold.cli.main import app
 from twofold.errors import SpecError
-from twofold.experiment import Experiment
 from twofold.parity.certify import certify, default_precisions
+from twofold.spec.experiment import Experiment
 
 ENGINES = ["torch:eager", "flax:jit"]
 

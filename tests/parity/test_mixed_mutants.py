@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from comparisons.mutants.catalogue import CONTROLS, MUTANTS
-from comparisons.mutants.hosts import HOSTS
-from comparisons.mutants.mutant import Mutant
-from comparisons.mutants.trial import sight
+from comparisons.evidence.mutants.catalogue import CONTROLS, MUTANTS
+from comparisons.evidence.mutants.hosts import HOSTS
+from comparisons.evidence.mutants.mutant import Mutant
+from comparisons.evidence.mutants.trial import sight
 
 NOT_A_BUG_HERE: Final = frozenset(  # layers and gradients are bfloat16, slots float32
     {

@@ -12,22 +12,22 @@ from plain import Plain
 from plain_engine import Inner, Outcome, PlainExecutor
 
 from twofold import Experiment
-from twofold.backends import Backend, backend, open_session
-from twofold.data import prepare
-from twofold.experiment import AdamW, Data, Precision, WarmupCosine
-from twofold.oracle.bounded import Bounded
-from twofold.parity import calls, multistep
-from twofold.parity.calls import called, in_a_row, pieces, same_bits
-from twofold.parity.comparison import Comparison
-from twofold.parity.diagnosis import diagnose
-from twofold.parity.multistep import STEPS, multi_step_rung, starts
-from twofold.parity.reference import Reference, build_reference
-from twofold.parity.subject import Subject
-from twofold.parity.trajectory import Trajectory, trajectory
-from twofold.parity.verdict import Rung
-from twofold.problem import Problem
-from twofold.session import Session
-from twofold.state import TrainState
+from twofold.engines.registry import Backend, backend, open_session
+from twofold.engines.session import Session
+from twofold.parity.diagnosis.diagnose import diagnose
+from twofold.parity.judging.comparison import Comparison
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import Rung
+from twofold.parity.ladder import multistep, run_calls
+from twofold.parity.ladder.multistep import STEPS, multi_step_rung, starts
+from twofold.parity.ladder.reference import Reference, build_reference
+from twofold.parity.ladder.run_calls import called, in_a_row, pieces, same_bits
+from twofold.parity.ladder.trajectory import Trajectory, trajectory
+from twofold.parity.oracle.bounded import Bounded
+from twofold.problem.data import prepare
+from twofold.problem.problem import Problem
+from twofold.problem.state import TrainState
+from twofold.spec.experiment import AdamW, Data, Precision, WarmupCosine
 
 DTYPES: dict[Precision, type] = {"float32": np.float32, "float64": np.float64}
 SCHEDULED = AdamW(schedule=WarmupCosine(warmup_steps=3, decay_steps=40))
@@ -71,7 +71,7 @@ def test_starts_are_the_initial_state_and_one_before_the_end_of_an_epoch() -> No
 
 
 def test_a_call_takes_two_groups_of_every_engine() -> None:
-    from twofold_torch.whole import STEPS_PER_CALL
+    from twofold_torch.whole_step import STEPS_PER_CALL
 
     assert STEPS >= 2 * STEPS_PER_CALL + 1
 
@@ -307,7 +307,7 @@ def test_real_engines_hold_without_their_single_steps(
     """As if no two calls ever had the same bits: the bounds alone judge every length of call."""
     other = Comparison(np.inf, None, 1, 1, "other bits")
     monkeypatch.setattr(multistep, "same_bits", lambda *_: other)
-    monkeypatch.setattr(calls, "same_bits", lambda *_: other)
+    monkeypatch.setattr(run_calls, "same_bits", lambda *_: other)
     experiment = Experiment.load(name, (f"precision={precision}", *changes))
     reference = build_reference(prepare(experiment))
     session = open_session(reference.problem, engine)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from comparisons.mutants import norm_bugs
-from comparisons.mutants.__main__ import together
-from comparisons.mutants.catalogue import CONTROLS, MUTANTS
-from comparisons.mutants.hosts import HOSTS
-from comparisons.mutants.mutant import Mutant
-from comparisons.mutants.trial import sight
+from comparisons.evidence.mutants import norm_bugs
+from comparisons.evidence.mutants.catalogue import CONTROLS, MUTANTS
+from comparisons.evidence.mutants.hosts import HOSTS
+from comparisons.evidence.mutants.mutant import Mutant
+from comparisons.evidence.mutants.trial import sight
+from comparisons.mutants import together
 
 # One of each theme for the fast tests, where a fixed tolerance is blind if there is such a one.
 QUICK = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from twofold.experiment import AdamW, Experiment
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.bounded import Bounded, exact, matmul
-from twofold.oracle.network import _drop
-from twofold.oracle.optimizers import update
-from twofold.state import fresh_state
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.bounded import Bounded, exact, matmul
+from twofold.parity.oracle.network import _drop
+from twofold.parity.oracle.optimizers import update
+from twofold.problem.state import fresh_state
+from twofold.spec.experiment import AdamW, Experiment
 
 FLOAT32 = arithmetic_for("float32")
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from twofold import Experiment, certify
-from twofold.backends import backend, open_session
-from twofold.data import prepare
+from twofold.engines.registry import backend, open_session
 from twofold.errors import SpecError
-from twofold.parity.reference import build_reference
-from twofold.parity.rungs import LADDER, Subject
+from twofold.parity.ladder.reference import build_reference
+from twofold.parity.ladder.rungs import LADDER, Subject
+from twofold.problem.data import prepare
 
 ENGINES = ("torch:eager", "flax:op-by-op", "flax:jit")
 WARMUP = (
@@ -117,9 +117,7 @@ def test_a_decay_that_ends_before_the_warmup_is_refused() -> None:
 
 
 def test_options_survive_a_round_trip() -> None:
-    from twofold.specfile import dump, parse
-
     for options in ((*WARMUP, "optimizer.clip_norm=0.5"), EVERY_OPTION):
         experiment = Experiment.load("digits", options)
-        assert parse(dump(experiment)) == experiment
-        assert "\n    " not in dump(experiment)  # lists of numbers stay on a line
+        assert Experiment.from_toml(experiment.to_toml()) == experiment
+        assert "\n    " not in experiment.to_toml()  # lists of numbers stay on a line

@@ -13,9 +13,9 @@ import pytest
 
 from twofold import Experiment, prepare
 from twofold.errors import ParityDiverges
-from twofold.outcome import measure
-from twofold.parity.together import TogetherCertificate, certify_together
-from twofold.problem import Problem
+from twofold.parity.ladder.many_seeds import TogetherCertificate, certify_together
+from twofold.problem.problem import Problem
+from twofold.studies.outcome import measure
 
 BACKENDS = ("torch", "flax")
 SEEDS = (3, 4, 5)

@@ -10,23 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold import Experiment, certify, checkpoint, metrics
-from twofold.backends import backend, open_session
-from twofold.data import prepare
+from twofold import Experiment, certify
+from twofold.engines.registry import backend, open_session
 from twofold.errors import SpecError
-from twofold.experiment import BceWithLogits, CrossEntropy, Mse
-from twofold.oracle.bounded import Bounded
-from twofold.parity.evaluation import (
+from twofold.parity.judging.subject import Subject, steps_in
+from twofold.parity.ladder.evaluation import (
     evaluation_metric_rung,
     logits_in_batches,
     metric_interval,
     rows_to_evaluate,
 )
-from twofold.parity.export import export_and_import_rung, partner_of
-from twofold.parity.reference import Reference, build_reference
-from twofold.parity.steplocked import step_locked_rung
-from twofold.parity.subject import Subject, steps_in
-from twofold.state import TrainState
+from twofold.parity.ladder.export import export_and_import_rung, partner_of
+from twofold.parity.ladder.reference import Reference, build_reference
+from twofold.parity.ladder.steplocked import step_locked_rung
+from twofold.parity.oracle.bounded import Bounded
+from twofold.problem import checkpoint, metrics
+from twofold.problem.data import prepare
+from twofold.problem.state import TrainState
+from twofold.spec.experiment import BceWithLogits, CrossEntropy, Mse
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +251,7 @@ def test_without_the_other_framework_a_fresh_session_imports(
     reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "twofold.backends.Backend.missing_frameworks",
+        "twofold.engines.registry.Backend.missing_frameworks",
         lambda self: ("jax",) if self.name == "flax" else (),
     )
     subject = subject_of(reference)
@@ -267,7 +268,7 @@ def test_a_file_that_loses_a_bit_is_caught(
         parameters = {n: a.astype(np.float16).astype(a.dtype) for n, a in state.parameters.items()}
         return whole(TrainState(parameters, state.slots, state.step), path)
 
-    monkeypatch.setattr("twofold.checkpoint.save", rounded)
+    monkeypatch.setattr("twofold.problem.checkpoint.save", rounded)
     rung = export_and_import_rung(subject_of(reference))
     assert rung.verdict == "diverges"
     assert "elements differ" in rung.note

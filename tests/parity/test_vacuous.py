@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 
 import twofold
-from comparisons.mutants import bases
+from comparisons.evidence.mutants import bases
 from twofold import Experiment, open_session, prepare
-from twofold.build_time import NOTHING_BUILT, BuildTime
 from twofold.cli.parity_view import summary_line
+from twofold.engines.build_time import NOTHING_BUILT, BuildTime
+from twofold.engines.session import Executor, Session
 from twofold.errors import EngineFailed, NothingShown, ParityDiverges
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.bounded import Bounded
 from twofold.parity.assertions import error_of, story
-from twofold.parity.comparison import compare, compare_exactly
-from twofold.parity.reference import build_reference
-from twofold.parity.rungs import gradients_rung
-from twofold.parity.steplocked import worse_of
-from twofold.parity.subject import Subject
-from twofold.parity.verdict import EXIT_CODES, ParityReport, Rung, Verdict
-from twofold.problem import Batch, Problem
-from twofold.session import Executor, Session
-from twofold.state import Array, Parameters, TrainState
+from twofold.parity.judging.comparison import compare, compare_exactly
+from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.verdict import EXIT_CODES, ParityReport, Rung, Verdict
+from twofold.parity.ladder.reference import build_reference
+from twofold.parity.ladder.rungs import gradients_rung
+from twofold.parity.ladder.steplocked import worse_of
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.bounded import Bounded
+from twofold.problem.problem import Batch, Problem
+from twofold.problem.state import Array, Parameters, TrainState
 
 FLOAT32 = arithmetic_for("float32")
 
@@ -217,12 +217,12 @@ def test_a_layer_that_is_dead_is_named() -> None:
     dead = dict(reference.fresh.state.parameters)
     dead["layers.0.bias"] = np.full_like(dead["layers.0.bias"], -100)
     state = TrainState(dead, reference.fresh.state.slots, 0)
-    from twofold.parity.reference import moment
+    from twofold.parity.ladder.reference import moment
 
     seen = moment("fresh", problem, state, reference.arithmetic)
     given = replace(reference, fresh=seen, warm=replace(seen, label="warm"))
     session = open_session(problem, "torch:eager")
-    from twofold.backends import backend
+    from twofold.engines.registry import backend
 
     rung = gradients_rung(Subject(session, backend("torch"), given))
     assert rung.verdict == "certified"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from timing_fakes import FakeClock, FakeSession, FakeWorker
 
-from twofold.timing.decided import LOOKS, all_decided, is_decided
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.statistics import Interval
-from twofold.timing.subject import Block
+from twofold.timing.stopping import LOOKS, all_decided, is_decided
+from twofold.timing.timed_engine import Block
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from scipy import stats
 from timing_fakes import FakeClock, FakeSession, FakeWorker
 
 from twofold.errors import BadInput
-from twofold.experiment import Experiment
+from twofold.spec.experiment import Experiment
 from twofold.timing import summary
 from twofold.timing.conditions import Conditions
 from twofold.timing.fleet import Fleet

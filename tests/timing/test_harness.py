@@ -15,7 +15,7 @@ from twofold.timing.protocol import Progress
 from twofold.timing.result import EngineTiming, Ratio
 from twofold.timing.statistics import outcome_of, paired_ratio
 from twofold.timing.steady import WARM_UP_LIMIT_S
-from twofold.timing.subject import Block, lead_in_of, timed_block
+from twofold.timing.timed_engine import Block, lead_in_of, timed_block
 
 # All calibration runs, A/A and slow-downs alike, get what two engines of four get of the default
 # 20 s. Power depends on it: with 4 s and this noise, 5 % was found in 31 of 40 runs only.

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from twofold import backends
 from twofold.cli import time as command
 from twofold.cli.time_view import print_result
+from twofold.engines import registry
 from twofold.errors import BadInput, EngineFailed, FrameworkMissing, SpecError, UnknownEngine
-from twofold.experiment import Experiment
-from twofold.parity.rungs import LADDER
-from twofold.parity.verdict import ParityReport, Rung, Verdict
-from twofold.results import read_json, write_json
+from twofold.parity.judging.verdict import ParityReport, Rung, Verdict
+from twofold.parity.ladder.rungs import LADDER
+from twofold.results.json_files import read_json, write_json
+from twofold.spec.experiment import Experiment
 from twofold.timing.certifiers import PooledCertifier, Processes
 from twofold.timing.conditions import Conditions
 from twofold.timing.gate import open_gate, together
@@ -33,7 +33,7 @@ ENGINES = ("torch:eager", "flax:jit")
 ASKED = Certification(("float32",))
 SHORT = Conditions(seconds=0.5)
 frameworks = pytest.mark.skipif(
-    any(backends.find_engine(engine)[0].missing_frameworks() for engine in ENGINES),
+    any(registry.find_engine(engine)[0].missing_frameworks() for engine in ENGINES),
     reason="PyTorch or JAX is not installed",
 )
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from twofold.environment import usable_cpus
 from twofold.errors import DeviceUnavailable, EngineFailed, FrameworkMissing
-from twofold.experiment import Experiment
-from twofold.parity.verdict import Explanation, Worst
+from twofold.parity.judging.verdict import Explanation, Worst
+from twofold.results.environment import usable_cpus
+from twofold.spec.experiment import Experiment
 from twofold.timing import worker
 from twofold.timing.process import ProcessWorker, worker_environment
 from twofold.timing.protocol import Certification, Limits, Opened
@@ -28,8 +28,8 @@ CPU = usable_cpus()[0]  # not always 0: a container may have been given others
 
 SCRIPT = """
 import json, math, os, signal, sys, time
-from twofold.experiment import Experiment
-from twofold.parity.verdict import Explanation, ParityReport, Rung, Worst
+from twofold.spec.experiment import Experiment
+from twofold.parity.judging.verdict import Explanation, ParityReport, Rung, Worst
 from twofold.errors import DeviceUnavailable, FrameworkMissing
 from twofold.timing import worker
 
@@ -172,7 +172,7 @@ def test_a_worker_that_ignores_the_end_is_killed(start: Start) -> None:
 
 PARENT = """
 import sys
-from twofold.environment import usable_cpus
+from twofold.results.environment import usable_cpus
 from twofold.timing.process import ProcessWorker
 
 cpus = usable_cpus()[:1]

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twofold import environment, results
 from twofold.errors import ResultError
+from twofold.results import environment, json_files
 
 SCHEMA = "twofold.test/1"
 
@@ -21,8 +21,8 @@ SCHEMA = "twofold.test/1"
 def test_what_is_written_is_read_again_with_numpy_in_plain_types(tmp_path: Path) -> None:
     path = tmp_path / "new" / "result.json"
     given = {"schema": SCHEMA, "a": np.float32(0.5), "b": np.arange(3), "c": (np.int64(2), True)}
-    assert results.write_json(path, given) == path
-    found = results.read_json(path, SCHEMA)
+    assert json_files.write_json(path, given) == path
+    found = json_files.read_json(path, SCHEMA)
     assert found == {"schema": SCHEMA, "a": 0.5, "b": [0, 1, 2], "c": [2, True]}
     assert [item.name for item in path.parent.iterdir()] == ["result.json"]
 
@@ -30,11 +30,11 @@ def test_what_is_written_is_read_again_with_numpy_in_plain_types(tmp_path: Path)
 @pytest.mark.parametrize("value", [float("nan"), np.float32("inf"), np.array([1.0, -np.inf])])
 def test_non_finite_numbers_become_null_or_are_refused(tmp_path: Path, value: object) -> None:
     path = tmp_path / "result.json"
-    results.write_json(path, {"schema": SCHEMA, "x": value})
+    json_files.write_json(path, {"schema": SCHEMA, "x": value})
     assert "null" in path.read_text()
     before = path.read_text()
     with pytest.raises(ResultError, match=r"result\.x"):
-        results.write_json(path, {"schema": SCHEMA, "x": value}, non_finite="refuse")
+        json_files.write_json(path, {"schema": SCHEMA, "x": value}, non_finite="refuse")
     assert path.read_text() == before
 
 
@@ -42,15 +42,15 @@ def test_a_write_that_fails_leaves_the_old_result_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "result.json"
-    results.write_json(path, {"schema": SCHEMA, "x": 1})
+    json_files.write_json(path, {"schema": SCHEMA, "x": 1})
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ResultError, match="No space left"):
-        results.write_json(path, {"schema": SCHEMA, "x": 2})
-    assert results.read_json(path, SCHEMA)["x"] == 1
+        json_files.write_json(path, {"schema": SCHEMA, "x": 2})
+    assert json_files.read_json(path, SCHEMA)["x"] == 1
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -67,16 +67,16 @@ def test_a_file_that_is_no_such_result_is_refused(tmp_path: Path, text: str, mes
     path = tmp_path / "result.json"
     path.write_text(text)
     with pytest.raises(ResultError, match=message):
-        results.read_json(path, SCHEMA)
+        json_files.read_json(path, SCHEMA)
 
 
 def test_a_missing_file_a_missing_schema_and_odd_types_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="cannot be read"):
-        results.read_json(tmp_path / "none.json", SCHEMA)
+        json_files.read_json(tmp_path / "none.json", SCHEMA)
     with pytest.raises(ResultError, match="no schema"):
-        results.write_json(tmp_path / "x.json", {"a": 1})
+        json_files.write_json(tmp_path / "x.json", {"a": 1})
     with pytest.raises(ResultError, match=r"result\.a\[0\]: complex given"):
-        results.write_json(tmp_path / "x.json", {"schema": SCHEMA, "a": [1j]})
+        json_files.write_json(tmp_path / "x.json", {"schema": SCHEMA, "a": [1j]})
 
 
 def test_the_environment_names_no_person_host_or_path() -> None:

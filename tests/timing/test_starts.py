@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from timing_fakes import FakeClock, FakeSession, FakeWorker
 
-from twofold.build_time import BuildTime
 from twofold.cli.time_starts import print_starts
-from twofold.experiment import Experiment
+from twofold.engines.build_time import BuildTime
+from twofold.spec.experiment import Experiment
 from twofold.timing import summary
 from twofold.timing.harness import measure_rounds
 from twofold.timing.process import with_built

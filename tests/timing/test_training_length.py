@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from comparisons.loops.worker import LoopWorker
-from twofold.experiment import Experiment
-from twofold.timing.subject import TrainingLength
+from twofold.spec.experiment import Experiment
+from twofold.timing.timed_engine import TrainingLength
 from twofold.timing.worker import Worker
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from timing_fakes import FakeClock
 
-from twofold.layers.linear import Linear
-from twofold.layers.sequence import Placed, place
+from twofold.spec.layers.linear import Linear
+from twofold.spec.layers.sequence import Placed, place
 from twofold.timing.breakeven import Pace, all_break_evens, break_even, soonest
+from twofold.timing.operations import Work, count_work
 from twofold.timing.roofline import Roofline, best_seconds, measure_roofline
 from twofold.timing.statistics import Interval
-from twofold.timing.work import Work, count_work
 
 
 def mlp(*sizes: int, bias: bool = True) -> tuple[Placed, ...]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from twofold.build_time import NOTHING_BUILT, BuildTime
+from twofold.engines.build_time import NOTHING_BUILT, BuildTime
 from twofold.errors import EngineFailed
 from twofold.timing.protocol import Opened
-from twofold.timing.subject import Block, first_block, timed_block
+from twofold.timing.timed_engine import Block, first_block, timed_block
 
 
 class FakeClock:

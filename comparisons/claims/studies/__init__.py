@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 from comparisons.claims.claim import Findings
 from comparisons.claims.store import Record
-from twofold import environment
+from twofold.results import environment
 from twofold.temporary import clear_leftovers
 
 HOME: Final = "comparisons.claims.studies"

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from comparisons.claims.claim import Findings
 from comparisons.claims.paired import in_turns
 from comparisons.claims.studies.engines import SIZES
-from twofold.environment import usable_cpus
 from twofold.report.wording import counted
+from twofold.results.environment import usable_cpus
 
 LENGTHS: Final = (100, 10_000, 1_000_000)
 BATCHES: Final = (16, 64, 512, 4096)

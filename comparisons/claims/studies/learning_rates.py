@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from comparisons.claims.claim import Findings
 from twofold import Experiment, open_session, prepare
-from twofold.training import train
+from twofold.engines.training import train
 
 OPTIMIZERS: Final[dict[str, dict[str, Any]]] = {
     "sgd with momentum": {"kind": "sgd", "momentum": 0.9},

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from comparisons.claims.claim import Findings
 from comparisons.claims.paired import in_turns
 from twofold import Experiment, prepare
-from twofold.state import Array
+from twofold.problem.state import Array
 
 EPOCHS: Final = (2, 5, 10, 20)
 

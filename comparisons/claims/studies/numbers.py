@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from comparisons.claims.claim import Findings
-from twofold import Experiment, Session, TrainState, metrics, open_session, prepare
+from twofold import Experiment, Session, TrainState, open_session, prepare
+from twofold.problem import metrics
 
 ENGINES: Final = ("torch:eager", "flax:jit")
 STEPS: Final = (1, 10, 100, 500)

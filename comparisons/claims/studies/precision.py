@@ -9,8 +9,8 @@ from comparisons.claims.claim import Findings
 from comparisons.claims.paired import in_turns
 from comparisons.claims.studies.engines import SIZES, Size
 from twofold import Experiment, open_session, prepare
-from twofold.experiment import Precision
-from twofold.training import train
+from twofold.engines.training import train
+from twofold.spec.experiment import Precision
 
 ENGINES: Final = ("torch:eager", "flax:jit")
 PRECISIONS: Final[tuple[Precision, ...]] = ("float32", "float64")
@@ -52,7 +52,7 @@ def steps_of(size: Size, engine: str, precision: Precision) -> Callable[[], obje
 
 def state_bytes(size: Size, precision: Precision) -> int:
     """Bytes of parameters and optimizer slots."""
-    from twofold.problem import initial_state
+    from twofold.problem.problem import initial_state
 
     state = initial_state(prepare(lesson_of(size, precision)))
     groups = (state.parameters, *state.slots.values())

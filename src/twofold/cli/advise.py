@@ -12,8 +12,8 @@ from twofold.commands import INTERRUPTED
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from twofold.advice.advise import Advice
-    from twofold.experiment import Experiment
+    from twofold.spec.experiment import Experiment
+    from twofold.studies.advice.advise import Advice
 
 MEASURED_ENGINES = 3
 
@@ -49,17 +49,18 @@ def advise(
     """
     from rich.console import Console
 
-    from twofold import backends, environment, specfile
-    from twofold.advice import store
-    from twofold.advice.advise import advise as ask
-    from twofold.advice.workload import workload_of
     from twofold.cli.calibrate import checked_device
-    from twofold.data import prepare
+    from twofold.engines import registry
     from twofold.files import require_writable
-    from twofold.timing.subject import whole_batches
+    from twofold.problem.data import prepare
+    from twofold.results import environment
+    from twofold.studies.advice import store
+    from twofold.studies.advice.advise import advise as ask
+    from twofold.studies.advice.workload import workload_of
+    from twofold.timing.timed_engine import whole_batches
 
     require_writable("--json", json)
-    experiment = specfile.load(spec, tuple(changes or ()))
+    experiment = Experiment.load(spec, tuple(changes or ()))
     if device is not None:
         experiment = experiment.with_values(device=checked_device(device))
     known = store.load(calibration or store.default_path(experiment.device))
@@ -69,7 +70,7 @@ def advise(
     console = Console(highlight=False)
     print_advice(experiment, found, console)
     console.print(f"[dim]{known.choice.why()}[/]")
-    missing = [name for name in backends.default_engines() if name not in known.models]
+    missing = [name for name in registry.default_engines() if name not in known.models]
     if missing:
         console.print(
             f"[dim]not calibrated: {', '.join(missing)} (twofold calibrate --engines LIST)[/]"
@@ -78,7 +79,7 @@ def advise(
     for doubt in store.doubts(known, here):
         console.print(f"[yellow]note[/]: {doubt}")
     if json is not None:
-        from twofold.results import write_json
+        from twofold.results.json_files import write_json
 
         write_json(json, found.to_json(), non_finite="refuse")
     if measure:

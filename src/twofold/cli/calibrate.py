@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from twofold.advice.calibrate import Calibration
-    from twofold.experiment import Device
+    from twofold.spec.experiment import Device
+    from twofold.studies.advice.calibrate import Calibration
 
 
 def calibrate(
@@ -42,9 +42,9 @@ def calibrate(
     """
     from rich.console import Console
 
-    from twofold.advice import run, store
     from twofold.cli.time import asked_engines
     from twofold.files import require_writable
+    from twofold.studies.advice import calibrating, store
 
     asked = checked_device(device)
     names = asked_engines(engines)
@@ -56,7 +56,7 @@ def calibrate(
         def show(fraction: float) -> None:
             status.update(f"calibrating, {fraction:.0%} of the time spent")
 
-        found = run.calibrate(
+        found = calibrating.calibrate(
             names,
             device=asked,
             threads=threads,
@@ -80,7 +80,7 @@ def checked_device(device: str) -> Device:
     from typing import get_args
 
     from twofold.errors import BadInput
-    from twofold.experiment import Device as Names
+    from twofold.spec.experiment import Device as Names
 
     names: dict[str, Device] = {name: name for name in get_args(Names)}
     if device not in names:
@@ -122,7 +122,7 @@ def table_of(calibration: Calibration) -> Table:
 
 def largest_rate(calibration: Calibration, engine: str) -> float:
     """Operations of matrix products a second, measured where an engine had the most of them."""
-    from twofold.advice.workload import TERMS
+    from twofold.studies.advice.workload import TERMS
 
     products = TERMS.index("products")
     own = [point for point in calibration.points if point.engine == engine]

@@ -14,9 +14,9 @@ from twofold.cli.options import listed
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from twofold.distances import Curve
-    from twofold.divergence import DivergenceResult
-    from twofold.experiment import Experiment
+    from twofold.spec.experiment import Experiment
+    from twofold.studies.distances import Curve
+    from twofold.studies.divergence import DivergenceResult
 
 
 def diverge(
@@ -45,11 +45,10 @@ def diverge(
     """
     from rich.console import Console
 
-    from twofold import specfile
     from twofold.files import require_writable
-    from twofold.results import write_json
+    from twofold.results.json_files import write_json
 
-    experiment = specfile.load(spec, tuple(changes or ()))
+    experiment = Experiment.load(spec, tuple(changes or ()))
     require_writable("--json", json)
     require_writable("--chart", chart)
     if chart is not None:
@@ -84,7 +83,7 @@ def _measure(
 ) -> DivergenceResult:
     from rich.console import Console
 
-    from twofold.divergence import measure
+    from twofold.studies.divergence import measure
 
     progress = Console(stderr=True, highlight=False)
     with progress.status(f"{experiment.name}: preparing the data") as status:
@@ -110,7 +109,7 @@ def print_result(result: DivergenceResult, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from twofold.distances import PARTED
+    from twofold.studies.distances import PARTED
 
     places = decades(result.steps)
     table = Table(
@@ -140,7 +139,7 @@ def _distance(distance: float) -> str:
 
 def _beyond_the_range(result: DivergenceResult) -> Iterator[str]:
     """Which runs leave the range of their numbers, whether training does so itself, what helps."""
-    from twofold.parity.verdict import range_advice
+    from twofold.parity.judging.verdict import range_advice
 
     if not result.not_finite:
         return

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from twofold.backends import Backend
+    from twofold.engines.registry import Backend
 
 Rows = list[tuple[str, str]]
 GIB: Final = 2**30
@@ -26,17 +26,17 @@ def doctor() -> None:
     Processor, Python, each backend with its versions, devices and threads, the compiler that
     torch.compile uses, optional packages; and the command that installs what is missing.
     """
-    from twofold import backends
+    from twofold.engines import registry
 
     _print_section("Machine", machine())
-    for name in backends.BACKENDS:
-        _print_section(f"Backend {name}", backend_rows(backends.backend(name)))
+    for name in registry.BACKENDS:
+        _print_section(f"Backend {name}", backend_rows(registry.backend(name)))
     _print_section("Tools", [("compiler", compiler()), *extras()])
 
 
 def machine() -> Rows:
     """Processor, cores, memory, system, Python."""
-    from twofold import environment
+    from twofold.results import environment
 
     found = environment.describe()
     return [
@@ -54,14 +54,14 @@ def backend_rows(owner: Backend) -> Rows:
     A framework that is installed but broken is reported, whatever it raises: that is the doctor's
     work.
     """
-    from twofold import backends
+    from twofold.engines import registry
 
     engines = ("engines", ", ".join(f"{owner.name}:{engine.name}" for engine in owner.engines))
     missing = owner.missing_frameworks()
     if missing:
         return [engines, ("missing", f"{', '.join(missing)}; {_install(owner.extra)}")]
     try:
-        answers = backends.probe(owner)
+        answers = registry.probe(owner)
     except Exception as error:
         broken = f"installed, but loading fails: {type(error).__name__}: {error}"
         return [
@@ -92,7 +92,7 @@ def compiler() -> str:
 
 def extras() -> Rows:
     """For each optional part of Twofold the versions found, or the command that installs it."""
-    from twofold import environment
+    from twofold.results import environment
 
     rows: Rows = []
     for extra, packages in EXTRAS.items():

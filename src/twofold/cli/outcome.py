@@ -12,8 +12,8 @@ from twofold.cli.options import listed
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from twofold.experiment import Experiment
-    from twofold.outcome import OutcomeResult
+    from twofold.spec.experiment import Experiment
+    from twofold.studies.outcome import OutcomeResult
 
 
 def outcome(
@@ -54,12 +54,11 @@ def outcome(
     """
     from rich.console import Console
 
-    from twofold import specfile
     from twofold.files import require_writable
-    from twofold.outcome import ENGINES
-    from twofold.results import write_json
+    from twofold.results.json_files import write_json
+    from twofold.studies.outcome import ENGINES
 
-    experiment = specfile.load(spec, tuple(changes or ()))
+    experiment = Experiment.load(spec, tuple(changes or ()))
     require_writable("--json", json)
     asked = listed(engines)
     result = _measure(experiment, seeds, margin, ENGINES if asked is None else asked, together)
@@ -80,7 +79,7 @@ def _measure(
 ) -> OutcomeResult:
     from rich.console import Console
 
-    from twofold.outcome import measure
+    from twofold.studies.outcome import measure
 
     progress = Console(stderr=True, highlight=False)
     with progress.status(f"{experiment.name}: preparing the data") as status:
@@ -114,7 +113,7 @@ def print_result(result: OutcomeResult, console: Console) -> None:
         if sample.certified is not None:
             console.print(f"    {sample.certified}")
     if result.all_diverged:
-        from twofold.parity.verdict import range_advice
+        from twofold.parity.judging.verdict import range_advice
 
         console.print(
             "no run of any engine stays in the range of its numbers, so the training itself "

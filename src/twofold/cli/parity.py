@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from twofold.experiment import Experiment, Precision
-    from twofold.parity.verdict import ParityReport
+    from twofold.parity.judging.verdict import ParityReport
+    from twofold.spec.experiment import Experiment, Precision
 
 
 def parity(
@@ -47,13 +47,13 @@ def parity(
     Prints every rung, or the first place where an engine and the oracle part. Exit codes: 0 parity
     holds, 1 it does not, 2 the experiment cannot show it, 3 an engine could not run.
     """
-    from twofold import backends, specfile
     from twofold.cli.time import asked_engines
+    from twofold.engines import registry
     from twofold.files import require_writable
 
-    names = asked_engines(engines) or backends.default_engines()
+    names = asked_engines(engines) or registry.default_engines()
     precisions = _precisions(precision)
-    experiments = [specfile.load(spec, tuple(changes or ())) for spec in specs]
+    experiments = [Experiment.load(spec, tuple(changes or ())) for spec in specs]
     require_writable("--json", json)
     reports = [_certify(experiment, names, precisions, steps) for experiment in experiments]
     if json is not None:
@@ -67,7 +67,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _precisions(text: str | None) -> tuple[Precision, ...] | None:
     from twofold.errors import SpecError
-    from twofold.experiment import PARAMETER_DTYPES
+    from twofold.spec.experiment import PARAMETER_DTYPES
 
     if text is None:
         return None
@@ -88,7 +88,7 @@ def _certify(
 
     from twofold.cli.parity_view import print_report
     from twofold.parity.certify import certify
-    from twofold.parity.subject import DEFAULT_STEPS
+    from twofold.parity.judging.subject import DEFAULT_STEPS
 
     console = Console(highlight=False)
     progress = Console(stderr=True, highlight=False)
@@ -107,7 +107,7 @@ def _certify(
 
 
 def _write(path: Path, reports: list[ParityReport]) -> None:
-    from twofold.results import write_json
+    from twofold.results.json_files import write_json
 
     plain = [report.to_json() for report in reports]
     if len(plain) == 1:
@@ -119,7 +119,7 @@ def _write(path: Path, reports: list[ParityReport]) -> None:
 
 def _exit_code(reports: list[ParityReport]) -> int:
     """That of the gravest report: what diverges, what could not run, what shows nothing."""
-    from twofold.parity.verdict import EXIT_CODES
+    from twofold.parity.judging.verdict import EXIT_CODES
 
     codes = {EXIT_CODES[report.outcome] for report in reports}
     return 1 if 1 in codes else max(codes)

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from twofold.parity.assertions import rung_story
-from twofold.parity.verdict import ParityReport, Rung, conclusion
+from twofold.parity.judging.verdict import ParityReport, Rung, conclusion
 
 STYLES = {
     "certified": "green",

@@ -51,7 +51,7 @@ def check(
     from twofold.cli.port_view import print_report
     from twofold.files import require_writable, write_text
     from twofold.port.child import judge_file
-    from twofold.results import write_json
+    from twofold.results.json_files import write_json
 
     require_writable("--json", json)
     require_writable("--markdown", markdown)

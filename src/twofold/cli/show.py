@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from twofold.problem import Problem
-    from twofold.summary import ModelSummary
+    from twofold.problem.problem import Problem
+    from twofold.problem.summary import ModelSummary
 
 
 def show(
@@ -28,20 +28,21 @@ def show(
     The spec is TOML, the summary of its model stands in comments, so that the
     output is a spec itself: twofold show digits --set seed=1 > mine.toml
     """
-    from twofold import specfile
+    from twofold.spec import toml
+    from twofold.spec.experiment import Experiment
 
     if json_schema:
         import json
 
-        typer.echo(json.dumps(specfile.json_schema(), indent=2))
+        typer.echo(json.dumps(toml.json_schema(Experiment), indent=2))
         return
     if spec is None:
         raise typer.BadParameter("give a built-in experiment or a TOML file", param_hint="SPEC")
-    from twofold.data import prepare
-    from twofold.summary import summarize
+    from twofold.problem.data import prepare
+    from twofold.problem.summary import summarize
 
-    problem = prepare(specfile.load(spec, changes or ()))
-    typer.echo(specfile.dump(problem.experiment))
+    problem = prepare(Experiment.load(spec, changes or ()))
+    typer.echo(toml.dump(problem.experiment))
     comments = [*_rendered(summarize(problem)), "", *_sizes(problem), *_optimizing(problem)]
     typer.echo("\n".join(f"# {line}".rstrip() for line in comments))
 
@@ -73,7 +74,7 @@ def _rendered(summary: ModelSummary) -> list[str]:
 
 
 def _sizes(problem: Problem) -> list[str]:
-    from twofold.micro_batches import parts_of
+    from twofold.problem.micro_batches import parts_of
 
     steps = problem.steps_per_epoch
     lines = [
@@ -89,9 +90,9 @@ def _sizes(problem: Problem) -> list[str]:
 
 def _optimizing(problem: Problem) -> list[str]:
     """What a schedule makes of the learning rate, and what does not decay."""
-    from twofold.oracle.arithmetic import arithmetic_for
-    from twofold.oracle.schedule import learning_rate
-    from twofold.problem import initial_parameters
+    from twofold.parity.oracle.arithmetic import arithmetic_for
+    from twofold.parity.oracle.schedule import learning_rate
+    from twofold.problem.problem import initial_parameters
 
     lines, optimizer = [], problem.experiment.optimizer
     if optimizer.schedule.kind != "constant":

@@ -10,7 +10,7 @@ import typer
 from twofold.commands import INTERRUPTED
 
 if TYPE_CHECKING:
-    from twofold.experiment import Experiment
+    from twofold.spec.experiment import Experiment
 
 OUT = Path("results") / "sweep.json"
 
@@ -48,25 +48,26 @@ def sweep(
     Parity is asked for once, at the smallest point. Exit codes: 0 all well, 1 an engine diverges,
     2 bad input, 3 an engine could not run, 130 interrupted.
     """
-    from twofold import backends, environment, specfile
-    from twofold.advice.run import fleet_on
-    from twofold.advice.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
-    from twofold.advice.sweep_charts import write_charts
     from twofold.cli.time import asked_engines, parse_numbers
+    from twofold.engines import registry
     from twofold.files import require_writable
+    from twofold.results import environment
+    from twofold.studies.advice.calibrating import fleet_on
+    from twofold.studies.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
+    from twofold.studies.sweep_charts import write_charts
     from twofold.timing.conditions import checked_cpus
 
     if out == OUT:
         out.parent.mkdir(exist_ok=True)
     require_writable("--out", out)
-    names = list(asked_engines(engines) or quick_engines(backends.default_engines()))
+    names = list(asked_engines(engines) or quick_engines(registry.default_engines()))
     axes = Axes(
         parse_numbers("--batch", batch),
         parse_numbers("--width", width),
         parse_numbers("--depth", depth),
     )
     places, cpus = axes.places, checked_cpus(threads)
-    experiment = specfile.load(spec)
+    experiment = Experiment.load(spec)
     header = {
         "environment": {**environment.describe(), "threads": len(cpus)},
         "experiment": experiment.model_dump(mode="json"),

@@ -11,7 +11,7 @@ import typer
 from twofold.commands import INTERRUPTED
 
 if TYPE_CHECKING:
-    from twofold.experiment import Experiment
+    from twofold.spec.experiment import Experiment
     from twofold.timing.conditions import Conditions
     from twofold.timing.result import TimingResult
 
@@ -76,13 +76,12 @@ def time(
     """
     from rich.console import Console
 
-    from twofold import specfile
     from twofold.cli.time_view import print_result
     from twofold.files import require_writable
     from twofold.timing.conditions import Conditions
 
     names = asked_engines(engines)
-    experiment = specfile.load(spec, tuple(changes or ()))
+    experiment = Experiment.load(spec, tuple(changes or ()))
     require_writable("--json", json)
     conditions = Conditions(
         threads=threads,
@@ -95,7 +94,7 @@ def time(
     result = watched(experiment, names, conditions, checked=not unchecked)
     _refuse_if_nothing_can_run(result)
     if json is not None:
-        from twofold.results import write_json
+        from twofold.results.json_files import write_json
 
         write_json(json, result.to_json(), non_finite="refuse")
     print_result(result, Console(highlight=False), steps=steps)
@@ -121,20 +120,20 @@ def asked_engines(text: str | None) -> tuple[str, ...] | None:
 
     Raises BadInput.
     """
-    from twofold import backends
+    from twofold.engines import registry
     from twofold.errors import BadInput
 
     if text is None:
         return None
     if text.strip() == "all":
-        return tuple(backends.default_engines())
+        return tuple(registry.default_engines())
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
         raise BadInput(
             f"--engines: {text!r} given; allowed is all, or a list such as torch:eager,flax:jit"
         )
     for name in names:
-        backends.require_framework(backends.find_engine(name)[0])
+        registry.require_framework(registry.find_engine(name)[0])
     return names
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twofold import backends
+from twofold.engines import registry
+from twofold.engines.session import Session
 from twofold.errors import EngineFailed, NothingShown, ParityDiverges, SpecError, TwofoldError
-from twofold.experiment import Experiment, Precision
 from twofold.parity.certify import certify, climb, climb_subject
-from twofold.parity.exercised import not_exercised
-from twofold.parity.reference import Reference, build_reference
-from twofold.parity.rungs import LADDER
-from twofold.parity.subject import DEFAULT_STEPS, Subject
-from twofold.parity.verdict import ParityReport, Rung, conclusion, without_evidence
-from twofold.problem import Problem
-from twofold.session import Session
+from twofold.parity.judging.subject import DEFAULT_STEPS, Subject
+from twofold.parity.judging.verdict import ParityReport, Rung, conclusion, without_evidence
+from twofold.parity.ladder.exercised import not_exercised
+from twofold.parity.ladder.reference import Reference, build_reference
+from twofold.parity.ladder.rungs import LADDER
+from twofold.problem.problem import Problem
+from twofold.spec.experiment import Experiment, Precision
 
 
 class ParityAssertion(ParityDiverges, AssertionError):
@@ -85,7 +85,7 @@ def _of_problem(
             f"so allowed is {own}; give the experiment to have both"
         )
     reference = build_reference(problem)
-    names = engines if engines is not None else backends.engine_names()
+    names = engines if engines is not None else registry.engine_names()
     rungs = [rung for name in names for rung in climb(name, reference, steps=steps)]
     return _report(reference, rungs, steps)
 
@@ -99,7 +99,7 @@ def _of_session(
     """Every rung but `init`, which asks for a session that has not trained yet."""
     if engines is not None or precisions is not None:
         raise SpecError("engines, precisions: given with a session, which has its own; leave out")
-    owner, _ = backends.find_engine(session.engine)
+    owner, _ = registry.find_engine(session.engine)
     reference = build_reference(session.problem)
     judged = Subject(session, owner, reference, steps)
     before = session.state()

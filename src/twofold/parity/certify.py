@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twofold import backends, environment
-from twofold.data import prepare
+from twofold.engines import registry
 from twofold.errors import SpecError, TwofoldError
-from twofold.experiment import Experiment, Precision
-from twofold.parity.diagnosis import diagnose
-from twofold.parity.exercised import not_exercised
-from twofold.parity.reference import Reference, build_reference
-from twofold.parity.rungs import LADDER
-from twofold.parity.subject import DEFAULT_STEPS, Subject, steps_in
-from twofold.parity.verdict import ParityReport, Rung, without_evidence
+from twofold.parity.diagnosis.diagnose import diagnose
+from twofold.parity.judging.subject import DEFAULT_STEPS, Subject, steps_in
+from twofold.parity.judging.verdict import ParityReport, Rung, without_evidence
+from twofold.parity.ladder.exercised import not_exercised
+from twofold.parity.ladder.reference import Reference, build_reference
+from twofold.parity.ladder.rungs import LADDER
+from twofold.problem.data import prepare
+from twofold.results import environment
+from twofold.spec.experiment import Experiment, Precision
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 """What every experiment is certified in by default."""
@@ -43,11 +44,11 @@ def certify(
     rungs `not run`, with the reason. Raises BadInput for an unknown engine, a missing framework,
     data that does not fit, or an experiment whose draws cannot be compared (rng = "native").
     """
-    names = tuple(engines) if engines is not None else backends.default_engines()
+    names = tuple(engines) if engines is not None else registry.default_engines()
     if not names:
         raise SpecError("engines: none given; allowed is one or more")
     for name in names:
-        backends.require_framework(backends.find_engine(name)[0])
+        registry.require_framework(registry.find_engine(name)[0])
     if steps < 1:
         raise SpecError(f"steps: {steps} given; allowed is 1 or more")
     _require_shared_draws(experiment)
@@ -87,9 +88,9 @@ def climb(
     ladder: Ladder = LADDER,
 ) -> list[Rung]:
     """Every rung of one engine; a rung whose engine raises is `not run`, and so are those after."""
-    owner, _ = backends.find_engine(engine)
+    owner, _ = registry.find_engine(engine)
     try:
-        session = backends.open_session(reference.problem, engine)
+        session = registry.open_session(reference.problem, engine)
         subject = Subject(session, owner, reference, steps)
     except TwofoldError:
         raise
@@ -122,8 +123,8 @@ def _not_run(name: str, engine: str, reference: Reference, error: Exception) -> 
 
 def describe_environment(engines: Sequence[str]) -> dict[str, Any]:
     """Machine, versions, and each backend's own account of devices and precision flags."""
-    used = {backends.find_engine(name)[0].name: backends.find_engine(name)[0] for name in engines}
+    used = {registry.find_engine(name)[0].name: registry.find_engine(name)[0] for name in engines}
     return {
         **environment.describe(),
-        "backends": {name: backends.probe(owner) for name, owner in used.items()},
+        "backends": {name: registry.probe(owner) for name, owner in used.items()},
     }

@@ -11,9 +11,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from twofold.errors import ResultError
-from twofold.report import results
+from twofold.report import stored_results
 from twofold.report.markdown import escaped
-from twofold.stored import read_result
+from twofold.results.stored import read_result
 
 Result = dict[str, Any]
 
@@ -29,14 +29,14 @@ SCHEMAS: Final = {
 }
 """The kinds of results, each with the beginning of its files' names."""
 MODELS: Final[dict[str, type[BaseModel]]] = {
-    "parity": results.Parity,
-    "timing": results.Timing,
-    "training": results.Training,
-    "outcome": results.OutcomeStudy,
-    "divergence": results.Divergence,
-    "feeding": results.TimedSubjects,
-    "peers": results.TimedSubjects,
-    "targets": results.Targets,
+    "parity": stored_results.Parity,
+    "timing": stored_results.Timing,
+    "training": stored_results.Training,
+    "outcome": stored_results.OutcomeStudy,
+    "divergence": stored_results.Divergence,
+    "feeding": stored_results.TimedSubjects,
+    "peers": stored_results.TimedSubjects,
+    "targets": stored_results.Targets,
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from twofold.stored import printable
+from twofold.results.stored import printable
 
 SPECIAL: Final = re.compile(
     r"[\\`*\[\]<|~&$]"

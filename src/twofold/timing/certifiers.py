@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, final
 
-from twofold.backends import backend_of
+from twofold.engines.registry import backend_of
 from twofold.errors import EngineFailed
-from twofold.parity.verdict import ParityReport
+from twofold.parity.judging.verdict import ParityReport
 from twofold.timing.protocol import Certification
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from twofold import environment
 from twofold.errors import BadInput
+from twofold.results import environment
 
 LARGEST_SEED: Final = 2**32 - 1
 MOST_PROCESSES: Final = 64

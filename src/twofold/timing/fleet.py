@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, final
 
 from twofold.timing.protocol import EngineWorker, Opened
-from twofold.timing.subject import Block
+from twofold.timing.timed_engine import Block
 
 
 @final

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from twofold.backends import backend_of
+from twofold.engines.registry import backend_of
 from twofold.errors import BadInput, EngineFailed
-from twofold.parity.verdict import Outcome, ParityReport, conclusion
+from twofold.parity.judging.verdict import Outcome, ParityReport, conclusion
 from twofold.timing.harness import Status
 from twofold.timing.protocol import OnProgress, Progress
 from twofold.timing.result import EngineTiming

@@ -12,14 +12,14 @@ from typing import Any, Final, Literal
 
 from twofold.errors import BadInput, EngineFailed
 from twofold.timing.clock import Clock, seconds_since
-from twofold.timing.decided import LOOKS, all_decided
+from twofold.timing.disturbance import Watch
 from twofold.timing.protocol import EngineWorker, OnProgress, Opened, Progress
-from twofold.timing.quiet import Watch
 from twofold.timing.steady import WARM_UP_LIMIT_S, WarmUp, longer, shortest_block, warm_up
-from twofold.timing.subject import Block
+from twofold.timing.stopping import LOOKS, all_decided
+from twofold.timing.timed_engine import Block
 
 Status = Literal["measured", "failed", "unavailable", "diverges", "out of range", "vacuous"]
-"""`diverges` and those after it: parity was judged and not shown; see `twofold.parity.verdict`."""
+"""`diverges` and those after it: parity was judged and not shown (`ParityReport.outcome`)."""
 Restart = Callable[[str], EngineWorker]
 Admit = Callable[[Mapping[str, float]], Collection[str]]
 

@@ -8,11 +8,12 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, final
 
-from twofold import backends, environment
-from twofold.data import prepare
+from twofold.engines import registry
 from twofold.errors import BadInput, EngineFailed, SpecError
-from twofold.experiment import Experiment
-from twofold.problem import Problem
+from twofold.problem.data import prepare
+from twofold.problem.problem import Problem
+from twofold.results import environment
+from twofold.spec.experiment import Experiment
 from twofold.temporary import temporary_folder
 from twofold.timing import summary
 from twofold.timing.breakeven import all_break_evens
@@ -24,12 +25,12 @@ from twofold.timing.fleet import Fleet
 from twofold.timing.gate import Gate, OnReport, open_gate
 from twofold.timing.harness import Rounds, measure_rounds
 from twofold.timing.load import busy_seconds
+from twofold.timing.operations import work_of
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import Certification, EngineWorker, OnProgress, Progress
 from twofold.timing.result import EngineTiming, TimingResult
 from twofold.timing.roofline import Roofline
-from twofold.timing.subject import rows_per_step, whole_batches
-from twofold.timing.work import work_of
+from twofold.timing.timed_engine import rows_per_step, whole_batches
 
 REFERENCE = "torch:eager"
 BY_DEFAULT: Final = Conditions()
@@ -235,7 +236,7 @@ def certified_engines(
         copies = (caches or CompileCaches(folder)).copies(engines)
 
         def start(engine: str) -> ProcessWorker:
-            cache = str(copies[backends.backend_of(engine)])
+            cache = str(copies[registry.backend_of(engine)])
             return ProcessWorker(engine, spec, cpus, cache=cache)
 
         processes = Processes(start)
@@ -265,19 +266,19 @@ def _of_each(
 
 def checked_engines(engines: Sequence[str] | None) -> list[str]:
     """Known engines, each once, the reference first. Raises BadInput."""
-    names = list(dict.fromkeys(backends.default_engines() if engines is None else engines))
+    names = list(dict.fromkeys(registry.default_engines() if engines is None else engines))
     if not names:
         raise BadInput("engines: none given; allowed is one or more")
     for name in names:
-        backends.find_engine(name)
+        registry.find_engine(name)
     return sorted(names, key=lambda name: name != REFERENCE)
 
 
 def missing_framework(engine: str) -> str:
     """Why an engine's framework is not there; empty if it is."""
-    owner, _ = backends.find_engine(engine)
+    owner, _ = registry.find_engine(engine)
     try:
-        backends.require_framework(owner)
+        registry.require_framework(owner)
     except BadInput as error:
         return str(error)
     return ""

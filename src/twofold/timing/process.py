@@ -16,13 +16,13 @@ from typing import Any, Final, final
 
 import psutil
 
-from twofold.build_time import BuildTime
+from twofold.engines.build_time import BuildTime
 from twofold.errors import BadInput, DeviceUnavailable, EngineFailed, FrameworkMissing
-from twofold.parity.verdict import ParityReport, report_from_json
+from twofold.parity.judging.verdict import ParityReport, report_from_json
 from twofold.temporary import clear_leftovers, temporary_folder
 from twofold.timing.protocol import Certification, Limits, Opened
 from twofold.timing.roofline import Roofline
-from twofold.timing.subject import Block
+from twofold.timing.timed_engine import Block
 from twofold.timing.worker import CPUS_VARIABLE
 
 COMMAND: Final = (sys.executable, "-m", "twofold.timing.worker")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from twofold.build_time import BuildTime
-from twofold.experiment import Precision
-from twofold.parity.subject import DEFAULT_STEPS
-from twofold.timing.subject import Block
+from twofold.engines.build_time import BuildTime
+from twofold.parity.judging.subject import DEFAULT_STEPS
+from twofold.spec.experiment import Precision
+from twofold.timing.timed_engine import Block
 
 Phase = Literal["parity", "cold start", "warm-up", "rounds", "warm cache", "limits"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from twofold.experiment import Experiment
-from twofold.parity.verdict import ParityReport
-from twofold.results import to_plain
+from twofold.parity.judging.verdict import ParityReport
+from twofold.results.json_files import to_plain
+from twofold.spec.experiment import Experiment
 from twofold.timing.breakeven import BreakEven, Pace
 from twofold.timing.harness import Status
+from twofold.timing.operations import Work
 from twofold.timing.roofline import Roofline
 from twofold.timing.statistics import Interval, Outcome
 from twofold.timing.steady import WarmUp
-from twofold.timing.work import Work
 
 SCHEMA: Final = "twofold.timing/1"
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from twofold.timing.clock import Clock, seconds_since
-from twofold.timing.work import Work
+from twofold.timing.operations import Work
 
 PRODUCT_SIZES: Final = (256, 512, 1024)
 WORKING_SETS: Final = (2**18, 2**20, 2**22, 2**24, 2**27)

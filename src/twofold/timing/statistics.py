@@ -15,7 +15,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from twofold.student_t import quantile
+from twofold.timing.student_t import quantile
 
 Outcome = Literal["faster", "slower", "not distinguishable", "could not be measured"]
 Samples = Sequence[float] | npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from typing import Final
 from twofold.errors import EngineFailed
 from twofold.timing.clock import Clock, seconds_since
 from twofold.timing.protocol import EngineWorker
-from twofold.timing.subject import Block
+from twofold.timing.timed_engine import Block
 
 SHORTEST_BLOCK_S: Final = 0.025
 CLOCK_SHARE: Final = 1e-3  # the two readings of a block take at most one per mille of it

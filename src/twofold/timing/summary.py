@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from twofold.timing.disturbance import busy_limit
 from twofold.timing.harness import FEWEST_ROUNDS, Rounds, Run
+from twofold.timing.operations import Work
 from twofold.timing.protocol import Opened
-from twofold.timing.quiet import busy_limit
 from twofold.timing.result import ColdStart, EngineTiming, Noise, Ratio
 from twofold.timing.roofline import Roofline
 from twofold.timing.statistics import (
@@ -19,8 +20,7 @@ from twofold.timing.statistics import (
     relative_spread,
     resolution_for,
 )
-from twofold.timing.subject import Block
-from twofold.timing.work import Work
+from twofold.timing.timed_engine import Block
 
 Value = TypeVar("Value")
 

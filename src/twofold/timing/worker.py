@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 if TYPE_CHECKING:
-    from twofold.experiment import Precision
-    from twofold.session import Session
-    from twofold.timing.subject import Steps, TrainingLength
+    from twofold.engines.session import Session
+    from twofold.spec.experiment import Precision
+    from twofold.timing.timed_engine import Steps, TrainingLength
 
 CPUS_VARIABLE: Final = "TWOFOLD_WORKER_CPUS"
 Answer = dict[str, Any]
@@ -76,32 +76,32 @@ class Worker:
         """
         from dataclasses import asdict
 
-        from twofold import backends
-        from twofold.data import prepare
-        from twofold.experiment import Experiment
-        from twofold.problem import initial_state
-        from twofold.timing import clock, subject
+        from twofold.engines import registry
+        from twofold.problem.data import prepare
+        from twofold.problem.problem import initial_state
+        from twofold.spec.experiment import Experiment
+        from twofold.timing import clock, timed_engine
 
         self._session = self._steps = self._length = None
-        subject.thaw_garbage()
+        timed_engine.thaw_garbage()
         system = clock.SystemClock()
         given = prepare(Experiment.model_validate_json(experiment))
-        problem, dropped_partial_batch = subject.whole_batches(given)
-        owner, _ = backends.find_engine(engine)
-        backends.require_framework(owner)
-        import_s = subject.timed_import(owner.opener, system)
+        problem, dropped_partial_batch = timed_engine.whole_batches(given)
+        owner, _ = registry.find_engine(engine)
+        registry.require_framework(owner)
+        import_s = timed_engine.timed_import(owner.opener, system)
         start = system.nanoseconds()
-        session = self._session = backends.open_session(problem, engine)
+        session = self._session = registry.open_session(problem, engine)
         session.synchronize()
         open_s = clock.seconds_since(system, start)
-        self._length = subject.TrainingLength(
+        self._length = timed_engine.TrainingLength(
             problem.total_steps, lambda: session.load_state(initial_state(problem))
         )
-        rows: float = subject.rows_per_step(problem)
+        rows: float = timed_engine.rows_per_step(problem)
         self._steps, self._turn = self._session, max(1, len(batch_sizes))
         if batch_sizes:
-            batches = subject.batches_of(problem, batch_sizes)
-            self._steps = subject.VaryingBatches(self._session, batches)
+            batches = timed_engine.batches_of(problem, batch_sizes)
+            self._steps = timed_engine.VaryingBatches(self._session, batches)
             rows = sum(batch_sizes) / len(batch_sizes)
         return {
             "import_s": import_s,
@@ -116,16 +116,16 @@ class Worker:
         """Time the first training step, or the first of each size: compiling included."""
         from dataclasses import asdict
 
-        from twofold.timing import clock, subject
+        from twofold.timing import clock, timed_engine
 
         session = self._opened()
         assert self._steps is not None  # set with the session
         assert self._length is not None
         self._length.make_room(self._turn)
-        block = subject.first_block(
+        block = timed_engine.first_block(
             self._steps, self._turn, clock.SystemClock(), session.build_time
         )
-        subject.freeze_garbage()
+        timed_engine.freeze_garbage()
         return asdict(block)
 
     def block(self, steps: int, slow_down: float = 0.0) -> Answer:
@@ -136,23 +136,23 @@ class Worker:
         rounded up to whole turns through the batch sizes. `slow_down` makes them take longer by
         that share, to try out the harness.
         """
-        from twofold.timing import clock, subject
+        from twofold.timing import clock, timed_engine
 
         self._opened()
         assert self._steps is not None  # set with the session
         assert self._length is not None
         system, given = clock.SystemClock(), self._steps
         if slow_down:
-            given = subject.SlowedDown(given, slow_down, system)
+            given = timed_engine.SlowedDown(given, slow_down, system)
         whole = -(-steps // self._turn) * self._turn
-        lead_in = subject.lead_in_of(whole, self._turn)
+        lead_in = timed_engine.lead_in_of(whole, self._turn)
         self._length.make_room(lead_in + whole)
-        block = subject.timed_block(given, whole, system, lead_in)
+        block = timed_engine.timed_block(given, whole, system, lead_in)
         return {
             "steps": block.steps,
             "seconds": block.seconds,
             "compilations": block.compilations,
-            "settled": subject.settle(system),
+            "settled": timed_engine.settle(system),
         }
 
     def roofline(self, precision: str, threads: int) -> Answer:
@@ -167,17 +167,17 @@ class Worker:
         """Peak memory, compilations and building so far, and what the backend says of itself."""
         from dataclasses import asdict
 
-        from twofold import backends
-        from twofold.results import to_plain
-        from twofold.timing import subject
+        from twofold.engines import registry
+        from twofold.results.json_files import to_plain
+        from twofold.timing import timed_engine
 
         session = self._opened()
-        owner, _ = backends.find_engine(session.engine)
+        owner, _ = registry.find_engine(session.engine)
         return {
-            "peak_memory_bytes": subject.peak_memory_bytes(),
+            "peak_memory_bytes": timed_engine.peak_memory_bytes(),
             "compilations": session.compilations(),
             "built": asdict(session.build_time()),
-            "framework": to_plain(backends.probe(owner)),
+            "framework": to_plain(registry.probe(owner)),
         }
 
     def certify(
@@ -188,10 +188,10 @@ class Worker:
         Unless `whole`, its last rung, export and import, is left out: it asks nothing of what is
         timed.
         """
-        from twofold.experiment import Experiment
         from twofold.parity.certify import certify
-        from twofold.parity.rungs import LADDER, WITHOUT_EXPORT
-        from twofold.results import to_plain
+        from twofold.parity.ladder.rungs import LADDER, WITHOUT_EXPORT
+        from twofold.results.json_files import to_plain
+        from twofold.spec.experiment import Experiment
 
         report = certify(
             Experiment.model_validate_json(experiment),

@@ -8,14 +8,14 @@ from typing import Any, get_args
 import numpy as np
 from plain import Plain, Step
 
-from twofold.experiment import Adam, AdamW, Experiment, Mlp, Sgd
-from twofold.layers.activation import ActivationName
-from twofold.oracle.arithmetic import Arithmetic, arithmetic_for
-from twofold.oracle.bounded import Bounded
-from twofold.oracle.network import LossAndGradients, loss_and_gradients
-from twofold.oracle.optimizers import BoundedState, update
-from twofold.problem import Batch, slot_names
-from twofold.state import MOMENTUM, SECOND_MOMENT, TrainState, fresh_state
+from twofold.parity.oracle.arithmetic import Arithmetic, arithmetic_for
+from twofold.parity.oracle.bounded import Bounded
+from twofold.parity.oracle.network import LossAndGradients, loss_and_gradients
+from twofold.parity.oracle.optimizers import BoundedState, update
+from twofold.problem.problem import Batch, slot_names
+from twofold.problem.state import MOMENTUM, SECOND_MOMENT, TrainState, fresh_state
+from twofold.spec.experiment import Adam, AdamW, Experiment, Mlp, Sgd
+from twofold.spec.layers.activation import ActivationName
 
 Array = np.ndarray[Any, Any]
 

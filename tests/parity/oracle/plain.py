@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from twofold.experiment import Experiment
-from twofold.problem import Batch
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState
+from twofold.problem.problem import Batch
+from twofold.problem.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState
+from twofold.spec.experiment import Experiment
 
 Array = np.ndarray[Any, Any]
 ORDERS = ("blas", "sequential", "pairwise", "fused")

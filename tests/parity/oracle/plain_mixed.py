@@ -19,9 +19,9 @@ import numpy as np
 from plain import Plain, Step
 from scipy import special
 
-from twofold.experiment import Experiment
-from twofold.problem import Batch
-from twofold.state import TrainState
+from twofold.problem.problem import Batch
+from twofold.problem.state import TrainState
+from twofold.spec.experiment import Experiment
 
 Array = np.ndarray[Any, Any]
 ROUNDINGS = ("every", "stored", "some")

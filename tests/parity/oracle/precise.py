@@ -8,9 +8,9 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 
-from twofold.experiment import Experiment
-from twofold.problem import Batch
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState
+from twofold.problem.problem import Batch
+from twofold.problem.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState
+from twofold.spec.experiment import Experiment
 
 DIGITS = 80
 STEP = "1e-22"  # central differences: truncation 1e-44, cancellation 1e-58

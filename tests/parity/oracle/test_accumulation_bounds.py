@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from judged import ACTIVATIONS, LOSSES, batch_of, experiment_of, masks_of, ratio, state_of
 from plain import ORDERS, STYLES, Plain
 
-from twofold.experiment import Experiment, Sgd, Training
-from twofold.losses import row_weights
-from twofold.micro_batches import parts_of
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.network import LossAndGradients, loss_and_gradients
-from twofold.problem import Batch
-from twofold.state import TrainState, fresh_state
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.network import LossAndGradients, loss_and_gradients
+from twofold.problem.micro_batches import parts_of
+from twofold.problem.problem import Batch
+from twofold.problem.state import TrainState, fresh_state
+from twofold.spec.experiment import Experiment, Sgd, Training
+from twofold.spec.losses import row_weights
 
 Masks = tuple[np.ndarray[Any, Any], ...]
 

@@ -19,9 +19,9 @@ from judged import (
 )
 from plain import Plain
 
-from twofold.experiment import Experiment
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.state import SECOND_MOMENT, TrainState
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.problem.state import SECOND_MOMENT, TrainState
+from twofold.spec.experiment import Experiment
 
 ROWS = 8
 

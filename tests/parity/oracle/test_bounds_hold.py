@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from judged import ACTIVATIONS, LOSSES, batch_of, experiment_of, judge, masks_of, state_of
 from plain import ORDERS, STYLES, Plain
 
-from twofold.experiment import Adam, AdamW, Sgd
+from twofold.spec.experiment import Adam, AdamW, Sgd
 
 betas = st.sampled_from([0.0, 0.3, 0.45, 0.5, 0.7, 0.9, 0.99, 0.999])
 rates = st.sampled_from([1e-5, 1e-3, 3e-2, 1.0, 30.0])

@@ -19,13 +19,13 @@ from judged import (
 )
 from plain import ORDERS, STYLES, Plain
 
-from twofold.experiment import Adam, AdamW, Sgd
-from twofold.oracle.activations import activate
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.bounded import Bounded, add, exact, scale
-from twofold.oracle.losses import evaluate_loss
-from twofold.oracle.optimizers import update
-from twofold.state import FIRST_MOMENT, SECOND_MOMENT, TrainState
+from twofold.parity.oracle.activations import activate
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.bounded import Bounded, add, exact, scale
+from twofold.parity.oracle.losses import evaluate_loss
+from twofold.parity.oracle.optimizers import update
+from twofold.problem.state import FIRST_MOMENT, SECOND_MOMENT, TrainState
+from twofold.spec.experiment import Adam, AdamW, Sgd
 
 Array = np.ndarray[Any, Any]
 FLOAT32 = arithmetic_for("float32")

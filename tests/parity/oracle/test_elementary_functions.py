@@ -1,7 +1,7 @@
 """How far off the frameworks' elementary functions are, in units in the last place.
 
-The oracle counts on the constants of `twofold.oracle.arithmetic`. References: float64 SciPy for
-float32; longdouble NumPy for float64, and mpmath for erf and erfc there.
+The oracle counts on the constants of `twofold.parity.oracle.arithmetic`. References: float64 SciPy
+for float32; longdouble NumPy for float64, and mpmath for erf and erfc there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 import torch
 from scipy import special
 
-from twofold.oracle.arithmetic import (
+from twofold.parity.oracle.arithmetic import (
     ERF_ULPS,
     EXP_ULPS,
     EXPM1_ULPS,

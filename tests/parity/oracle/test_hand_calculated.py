@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from judged import experiment_of, oracle_step
 
-from twofold.experiment import Adam, AdamW, Sgd
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.problem import Batch, slot_names
-from twofold.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState, fresh_state
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.problem.problem import Batch, slot_names
+from twofold.problem.state import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT, TrainState, fresh_state
+from twofold.spec.experiment import Adam, AdamW, Sgd
 
 FLOAT64 = arithmetic_for("float64")
 

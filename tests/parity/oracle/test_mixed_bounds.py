@@ -19,11 +19,11 @@ from judged import (
 )
 from plain_mixed import ROUNDINGS, PlainMixed
 
-from twofold.experiment import Adam, Experiment
-from twofold.oracle.arithmetic import BFLOAT16_LARGEST, BFLOAT16_ROUNDOFF, arithmetic_for
-from twofold.oracle.bounded import narrowed, stored, to_bfloat16, total
-from twofold.oracle.network import loss_and_gradients
-from twofold.oracle.optimizers import update
+from twofold.parity.oracle.arithmetic import BFLOAT16_LARGEST, BFLOAT16_ROUNDOFF, arithmetic_for
+from twofold.parity.oracle.bounded import narrowed, stored, to_bfloat16, total
+from twofold.parity.oracle.network import loss_and_gradients
+from twofold.parity.oracle.optimizers import update
+from twofold.spec.experiment import Adam, Experiment
 
 MIXED = arithmetic_for("mixed_bfloat16")
 

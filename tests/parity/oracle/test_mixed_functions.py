@@ -17,10 +17,10 @@ from scipy import special
 from twofold_flax.layers import ACTIVATIONS as FLAX_ACTIVATIONS
 from twofold_torch.layers import ACTIVATIONS as TORCH_ACTIVATIONS
 
-from twofold.layers.activation import ActivationName
-from twofold.oracle.activations import activate
-from twofold.oracle.arithmetic import BFLOAT16_ULPS, TANH_SATURATES, arithmetic_for
-from twofold.oracle.bounded import Bounded, multiply, to_bfloat16
+from twofold.parity.oracle.activations import activate
+from twofold.parity.oracle.arithmetic import BFLOAT16_ULPS, TANH_SATURATES, arithmetic_for
+from twofold.parity.oracle.bounded import Bounded, multiply, to_bfloat16
+from twofold.spec.layers.activation import ActivationName
 
 Array = np.ndarray[Any, Any]
 MIXED: Final = arithmetic_for("mixed_bfloat16")

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from judged import ratio
 from plain_norms import BACKWARDS, FORMS, MEANS, Norm, PlainNorm
 
-from twofold.layers.batch_norm import BatchNorm
-from twofold.layers.layer_norm import LayerNorm
-from twofold.layers.linear import Linear
-from twofold.layers.sequence import Placed, place
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.bounded import Bounded, exact
-from twofold.oracle.layers.applied import Applied, Pass, Pulled
-from twofold.oracle.layers.batch_norm import buffers_after
-from twofold.oracle.layers.sequence import through
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.bounded import Bounded, exact
+from twofold.parity.oracle.layers.applied import Applied, Pass, Pulled
+from twofold.parity.oracle.layers.batch_norm import buffers_after
+from twofold.parity.oracle.layers.sequence import through
+from twofold.spec.layers.batch_norm import BatchNorm
+from twofold.spec.layers.layer_norm import LayerNorm
+from twofold.spec.layers.linear import Linear
+from twofold.spec.layers.sequence import Placed, place
 
 Array = np.ndarray[Any, Any]
 PRECISIONS = {np.float32: "float32", np.float64: "float64"}

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from twofold.experiment import AdamW, Precision, Sgd, WarmupCosine
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.bounded import Bounded, exact
-from twofold.oracle.clipping import clip_by_global_norm
-from twofold.oracle.losses import target_distribution
-from twofold.oracle.schedule import learning_rate
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.bounded import Bounded, exact
+from twofold.parity.oracle.clipping import clip_by_global_norm
+from twofold.parity.oracle.losses import target_distribution
+from twofold.parity.oracle.schedule import learning_rate
+from twofold.spec.experiment import AdamW, Precision, Sgd, WarmupCosine
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 SCHEDULE = WarmupCosine(warmup_steps=4, decay_steps=12, final_fraction=0.1)

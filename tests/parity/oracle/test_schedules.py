@@ -14,10 +14,10 @@ import torch
 from twofold_flax.optimizer import learning_rate as flax_rate
 from twofold_torch.optimizer import build_optimizer, build_schedule, seek
 
-from twofold.experiment import Sgd
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.schedule import POWER_ULPS, learning_rate
-from twofold.schedules import Exponential, Linear, Schedule, StepDecay, WarmupCosine
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.schedule import POWER_ULPS, learning_rate
+from twofold.spec.experiment import Sgd
+from twofold.spec.schedules import Exponential, Linear, Schedule, StepDecay, WarmupCosine
 
 PEAK = 0.03
 SCHEDULES: dict[str, Any] = {

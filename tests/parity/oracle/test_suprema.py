@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twofold.oracle.activations import SMOOTH, activate
-from twofold.oracle.arithmetic import arithmetic_for
-from twofold.oracle.bounded import exact
+from twofold.parity.oracle.activations import SMOOTH, activate
+from twofold.parity.oracle.arithmetic import arithmetic_for
+from twofold.parity.oracle.bounded import exact
 
 
 @pytest.mark.parametrize("name", SMOOTH)

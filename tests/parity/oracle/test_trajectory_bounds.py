@@ -23,19 +23,19 @@ from plain import ORDERS, STYLES, Plain
 from plain_mixed import ROUNDINGS, PlainMixed
 from test_bounds_hold import adams, sgds
 
-from twofold.experiment import Adam, AdamW, Data
-from twofold.oracle.arithmetic import Arithmetic, arithmetic_for
-from twofold.oracle.bounded import Bounded, exact
-from twofold.oracle.moments import Moments
-from twofold.oracle.network import loss_and_gradients
-from twofold.oracle.optimizers import UncertainState, following, starting_from, update
-from twofold.parity.calls import Call
-from twofold.parity.comparison import Comparison
-from twofold.parity.multistep import compare_call
-from twofold.parity.reference import training_step
-from twofold.parity.trajectory import trajectory
-from twofold.problem import Problem, batch_at, dropout_masks
-from twofold.state import FIRST_MOMENT, SECOND_MOMENT, TrainState
+from twofold.parity.judging.comparison import Comparison
+from twofold.parity.ladder.multistep import compare_call
+from twofold.parity.ladder.reference import training_step
+from twofold.parity.ladder.run_calls import Call
+from twofold.parity.ladder.trajectory import trajectory
+from twofold.parity.oracle.arithmetic import Arithmetic, arithmetic_for
+from twofold.parity.oracle.bounded import Bounded, exact
+from twofold.parity.oracle.moments import Moments
+from twofold.parity.oracle.network import loss_and_gradients
+from twofold.parity.oracle.optimizers import UncertainState, following, starting_from, update
+from twofold.problem.problem import Problem, batch_at, dropout_masks
+from twofold.problem.state import FIRST_MOMENT, SECOND_MOMENT, TrainState
+from twofold.spec.experiment import Adam, AdamW, Data
 
 Array = np.ndarray[Any, Any]
 PRECISIONS = {np.float32: "float32", np.float64: "float64"}

@@ -24,9 +24,9 @@ from judged import (
     state_of,
 )
 
-from twofold.oracle.activations import activate
-from twofold.oracle.arithmetic import Arithmetic, arithmetic_for
-from twofold.oracle.bounded import Bounded, exact
+from twofold.parity.oracle.activations import activate
+from twofold.parity.oracle.arithmetic import Arithmetic, arithmetic_for
+from twofold.parity.oracle.bounded import Bounded, exact
 
 PRECISIONS = {"float32": np.float32, "float64": np.float64}
 

@@ -91,7 +91,7 @@ def test_a_missing_file_is_said(tmp_path):
 @pytest.mark.parametrize("make", [mapped_recurrent.gru_to_nnx, mapped_recurrent.lstm_cell])
 def test_what_is_found_is_saved_and_loaded(make, tmp_path):
     weights, _ = found(make(), "own names")
-    path = weights.save(tmp_path / "weights.toml")
+    path = toml.save(weights, tmp_path / "weights.toml")
     again = toml.load(path, weights.original, weights.port)
     assert again.left_over == weights.left_over
     assert [(m.original, m.port, m.merged) for m in again.moves] == [

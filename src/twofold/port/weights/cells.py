@@ -14,7 +14,7 @@ from typing import Final
 
 from twofold.port.side import Tensor
 from twofold.port.weights.pieces import Piece, along
-from twofold.port.weights.readings import Part
+from twofold.port.weights.readings import Part, parts_of
 
 _GATES: Final = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n"), "rnn": ("h",)}
 _KINDS: Final = {
@@ -35,6 +35,15 @@ _KINDS: Final = {
 }
 _TORCH: Final = re.compile(r"(?P<what>weight|bias)_(?P<source>ih|hh)(?P<layer>.*)")
 _SOURCE: Final = {"ih": "input", "hh": "hidden", "i": "input", "h": "hidden"}
+
+
+def all_parts(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, str], *, gates: bool
+) -> Iterator[Part]:
+    """The parts of all tensors; those of recurrent cells gate by gate if `gates` is set."""
+    cells = parts_of_cells(tensors, modules) if gates else {}
+    for name, tensor in tensors.items():
+        yield from cells[name] if name in cells else parts_of(tensor)
 
 
 def parts_of_cells(

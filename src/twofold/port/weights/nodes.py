@@ -8,7 +8,8 @@ from math import prod
 from typing import final
 
 from twofold.port.side import Call, Module, Side, Tensor
-from twofold.port.weights.readings import Part, all_parts, renamed
+from twofold.port.weights.cells import all_parts
+from twofold.port.weights.readings import Part, renamed
 from twofold.port.weights.use import Use
 
 

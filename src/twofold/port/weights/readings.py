@@ -10,7 +10,7 @@ Layouts are those of torch 2.13 (`torch/nn/modules`) and flax 0.12 (`flax/nnx/nn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, final
 
@@ -128,17 +128,6 @@ def _attention(tensor: Tensor) -> Iterator[Part]:
     for name in _PROJECTIONS:
         if leaf == f"{name[0]}_proj_weight":
             yield Part((Piece(tensor.name),), "kernel", ("out", "in"), f"{place}.{name}.kernel")
-
-
-def all_parts(
-    tensors: Mapping[str, Tensor], modules: Mapping[str, str], *, gates: bool
-) -> Iterator[Part]:
-    """The parts of all tensors; those of recurrent cells gate by gate if `gates` is set."""
-    from twofold.port.weights.cells import parts_of_cells
-
-    cells = parts_of_cells(tensors, modules) if gates else {}
-    for name, tensor in tensors.items():
-        yield from cells[name] if name in cells else parts_of(tensor)
 
 
 def renamed(part: Part, stack: int) -> Part:

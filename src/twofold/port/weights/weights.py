@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
 import numpy as np
@@ -121,12 +119,6 @@ class Weights:
     def convert_back(self, state: Mapping[str, Any]) -> dict[str, Array]:
         """The port's tensors as a state of the original. Raises BadInput."""
         return self.to_original(self._whole(state, self.port, self.loose_port))
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the mapping as TOML, to be read, committed and edited. Raises ResultError."""
-        from twofold.port.weights.toml import save
-
-        return save(self, path)
 
     def settle(
         self,

@@ -1,0 +1,227 @@
+"""The whole training step as one graph: forward, backward and optimizer, on flat buffers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, Final, Protocol, final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from twofold.engines.build_time import BuildTime
+from twofold_torch.accumulation import MicroBatch, cut
+from twofold_torch.feed import Steps
+from twofold_torch.flat_state import FlatState, flat_order, flatten, pieces_of, update_rule
+from twofold_torch.layers import Masks
+from twofold_torch.optimizer import seek
+from twofold_torch.program import Execution, Program
+
+STEPS_PER_CALL: Final = 4
+
+
+class Compiler(Protocol):
+    """What turns a function of a state into one graph for each shape of its other arguments."""
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs it has made so far."""
+
+    def build_time(self) -> BuildTime:
+        """Seconds of tracing and of compiling so far."""
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function of its own state as one graph for each shape, made when first called.
+
+        `function` takes that `FlatState` first, what is returned does not.
+        """
+
+
+@final
+class WholeStep:
+    """A program's functions, each one graph; the compiler is chosen by the state it works on."""
+
+    def __init__(self, program: Program, compiler: Callable[[FlatState], Compiler]) -> None:
+        self._program = program
+        self._parameters = flat_order(program.optimizer)
+        names = {parameter: name for name, parameter in program.model.named_parameters()}
+        self._names = [names[parameter] for parameter in self._parameters]
+        self._buffer_names = [name for name, _ in program.model.named_buffers()]
+        self._state = flatten(program.optimizer, list(program.model.buffers()))
+        self._compiler = compiler(self._state)
+        self._constant_rates: dict[int, Tensor] = {}
+        compiled = self._compiler.compile
+        model, tensors_of = program.model, self._tensors_of
+        gradient, clip = self._gradient, self._clipped
+        update = update_rule(program.optimizer)
+
+        def forward(state: FlatState, inputs: Tensor, keys: Tensor | None) -> Tensor:
+            logits: Tensor = functional_call(model, tensors_of(state), (inputs, keys))
+            return logits
+
+        def loss_and_gradient(
+            state: FlatState, inputs: Tensor, targets: Tensor, keys: Tensor | None
+        ) -> tuple[Tensor, Tensor]:
+            masks = None if keys is None else model.masks(keys, inputs.shape[0])
+            loss, flat_gradient, _ = gradient(state, inputs, targets, masks)
+            return loss, flat_gradient
+
+        def several(
+            state: FlatState,
+            inputs: Tensor,
+            targets: Tensor,
+            rows: Tensor,
+            keys: Tensor | None,
+            rates: Tensor,
+        ) -> Tensor:
+            """As many steps as `rows` (steps, batch) says; the losses (steps,)."""
+            masks = () if keys is None else model.masks(keys, rows.shape[1])  # one cipher for all
+            losses = []
+            for index in range(rows.shape[0]):
+                own = tuple(mask[index] for mask in masks) or None
+                batch = rows[index]
+                loss, flat_gradient, buffers = gradient(state, inputs[batch], targets[batch], own)
+                update(state, clip(flat_gradient), rates[index])
+                for buffer, moved in zip(state.buffers, buffers, strict=True):
+                    buffer.copy_(moved)
+                losses.append(loss)
+            return torch.stack(losses)
+
+        self._forward = compiled(forward)
+        self._loss_and_gradient = compiled(loss_and_gradient)
+        self._several = compiled(several)
+
+    def execution(self, *, steps_per_call: int = 1) -> Execution:
+        """The functions for a session; `steps_per_call` whole batches go into one call."""
+
+        def train_steps(inputs: Tensor, targets: Tensor, steps: Steps) -> Tensor:
+            return self._run(inputs, targets, steps, steps_per_call)
+
+        return Execution(
+            self._logits,
+            self._backward,
+            self._train_step,
+            train_steps,
+            lambda: self._compiler.graphs,
+            self._compiler.build_time,
+        )
+
+    def _parameters_of(self, state: FlatState) -> dict[str, Tensor]:
+        pieces = pieces_of(state.parameters, self._parameters)
+        return dict(zip(self._names, pieces, strict=True))
+
+    def _buffers_of(self, state: FlatState) -> dict[str, Tensor]:
+        """Copies, which batch norm moves in place of the state's own."""
+        copies = [buffer.clone() for buffer in state.buffers]
+        return dict(zip(self._buffer_names, copies, strict=True))
+
+    def _tensors_of(self, state: FlatState) -> dict[str, Tensor]:
+        return {**self._parameters_of(state), **self._buffers_of(state)}
+
+    def _gradient(
+        self, state: FlatState, inputs: Tensor, targets: Tensor, masks: Masks | None
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Loss (), gradient (elements,) with respect to the flat parameters, and moved buffers.
+
+        Of several micro-batches the graph holds one after the other, and may compute them in any
+        order; no model with buffers has several.
+        """
+        parts = [
+            self._gradient_of(state, part)
+            for part in cut(
+                inputs, targets, masks, self._program.micro_batches, self._program.row_weights
+            )
+        ]
+        losses, gradients, buffers = zip(*parts, strict=True)
+        return reduce(operator.add, losses), reduce(operator.add, gradients), buffers[-1]
+
+    def _gradient_of(
+        self, state: FlatState, part: MicroBatch
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """A part's share of the loss () and of the gradient (elements,), and moved buffers."""
+        program = self._program
+
+        def loss_of(parameters: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+            buffers = self._buffers_of(state)
+            arguments = (part.inputs, None, part.masks)
+            logits = functional_call(program.model, {**parameters, **buffers}, arguments)
+            loss = part.weighted(program.loss(logits, part.targets))
+            return loss, (loss, list(buffers.values()))
+
+        differentiated = torch.func.grad(loss_of, has_aux=True)
+        gradients, (loss, buffers) = differentiated(self._parameters_of(state))
+        flat = torch.cat([gradients[name].reshape(-1) for name in self._names])
+        return loss, flat, buffers
+
+    def _logits(self, inputs: Tensor, keys: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = self._forward(inputs, keys)
+        return logits
+
+    def _backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            loss: Tensor
+            loss, gradient = self._loss_and_gradient(inputs, targets, keys)
+        pieces = pieces_of(gradient, self._parameters)
+        for parameter, piece in zip(self._parameters, pieces, strict=True):
+            parameter.grad = piece
+        return loss
+
+    def _clipped(self, gradient: Tensor) -> Tensor:
+        """The gradient (elements,), as `torch.nn.utils.clip_grad_norm_` would leave it.
+
+        That function takes parameters, not gradients: its two parts are called here (PyTorch 2.13,
+        `torch/nn/utils/clip_grad.py`).
+        """
+        program = self._program
+        if program.clip_norm is None:
+            return gradient
+        pieces = list(pieces_of(gradient, self._parameters))
+        norm = nn.utils.get_total_norm(pieces, norm_type=2.0, foreach=False)
+        return gradient * torch.clamp(program.clip_norm / (norm + 1e-6), max=1.0)
+
+    def _rates(self, steps: int) -> Tensor:
+        """The learning rates of the next steps (steps,), float64; the schedule moves on."""
+        optimizer, schedule = self._program.optimizer, self._program.schedule
+        if schedule is None:
+            if steps not in self._constant_rates:
+                rate = optimizer.param_groups[0]["lr"]
+                self._constant_rates[steps] = torch.full_like(self._state.step, rate).repeat(steps)
+            return self._constant_rates[steps]
+        rates = []
+        for _ in range(steps):
+            rates.append(optimizer.param_groups[0]["lr"])
+            seek(schedule, schedule.last_epoch + 1)
+        return torch.tensor(rates, dtype=torch.float64, device=self._state.step.device)
+
+    def _train_step(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
+        """A step of `several` that takes all rows of a batch, in their order."""
+        rows = torch.arange(len(inputs), device=inputs.device)
+        with torch.no_grad():
+            return self._one_step(inputs, targets, rows, keys)[0]
+
+    def _one_step(
+        self, inputs: Tensor, targets: Tensor, rows: Tensor, keys: Tensor | None
+    ) -> Tensor:
+        own = None if keys is None else keys[None]
+        losses: Tensor = self._several(inputs, targets, rows[None], own, self._rates(1))
+        return losses.clone()  # a CUDA graph overwrites what it gave
+
+    def _run(self, inputs: Tensor, targets: Tensor, steps: Steps, at_once: int) -> Tensor:
+        """Groups of whole batches in one call each, then what is left step by step."""
+        count = len(steps.rows)
+        whole = min(count, len(steps.whole) - steps.start)  # the last batch may be smaller
+        grouped = max(0, whole) // at_once * at_once if at_once > 1 else 0
+        losses = []
+        with torch.no_grad():
+            for index in range(0, grouped, at_once):
+                part = slice(steps.start + index, steps.start + index + at_once)
+                keys = None if steps.all_keys is None else steps.all_keys[part]
+                rates = self._rates(at_once)
+                taken = self._several(inputs, targets, steps.whole[part], keys, rates)
+                losses.append(taken.clone())
+            for rows, key in zip(steps.rows[grouped:], steps.keys[grouped:], strict=True):
+                losses.append(self._one_step(inputs, targets, rows, key))
+        return torch.cat(losses)

@@ -1,0 +1,1 @@
+"""The atlas: porting traps, and topics side by side."""

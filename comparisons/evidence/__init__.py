@@ -1,0 +1,1 @@
+"""The evidence that the instruments are to be trusted."""

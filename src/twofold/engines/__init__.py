@@ -1,0 +1,1 @@
+"""Engines: sessions that run a problem, and the backends that supply them."""

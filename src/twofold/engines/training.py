@@ -1,0 +1,164 @@
+"""Training to the end in one engine: the loss of each epoch, the metric on the test rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from twofold.engines.session import Session
+from twofold.errors import DataError
+from twofold.problem import metrics
+from twofold.problem.problem import Problem
+from twofold.problem.state import Array
+from twofold.results import environment
+from twofold.spec.experiment import Experiment
+
+SCHEMA: Final = "twofold.training/1"
+EVALUATION_ROWS: Final = 1024
+
+Outcome = Literal["finished", "diverged"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training rows, counted from 1; `loss` is the mean over its steps.
+
+    `steps` is the number of steps taken in it; `seconds` what they took, compilation included.
+    """
+
+    epoch: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric on the test rows, beside that of a model that ignores its inputs."""
+
+    name: metrics.MetricName
+    value: float
+    baseline: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """One experiment trained in one engine.
+
+    `outcome` is `diverged` when a loss was not finite: training stops after that epoch; and when
+    the metric of the test rows is not. `score` is None then, and where there are no test rows.
+    """
+
+    experiment: Experiment
+    engine: str
+    environment: dict[str, Any]
+    outcome: Outcome
+    steps: int
+    epochs: tuple[Epoch, ...]
+    score: Score | None
+    training_seconds: float
+    evaluation_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The result in the schema `twofold.training/1`; a loss that is not finite is null."""
+        epochs = [asdict(epoch) for epoch in self.epochs]
+        for epoch in epochs:
+            epoch["loss"] = epoch["loss"] if np.isfinite(epoch["loss"]) else None
+        return {
+            "schema": SCHEMA,
+            "experiment": self.experiment.model_dump(mode="json"),
+            "environment": self.environment,
+            "engine": self.engine,
+            "outcome": self.outcome,
+            "steps": self.steps,
+            "epochs": epochs,
+            "score": None if self.score is None else asdict(self.score),
+            "training_seconds": self.training_seconds,
+            "evaluation_seconds": self.evaluation_seconds,
+        }
+
+
+def train(
+    session: Session, *, on_progress: Callable[[Epoch], None] | None = None
+) -> TrainingResult:
+    """Take the steps that the experiment asks for and has not yet taken, then score the test rows.
+
+    `on_progress` is called after each epoch. Raises DataError when all steps were already taken.
+    """
+    epochs: list[Epoch] = []
+    for size, number in _chunks(session):
+        epochs.append(_run_epoch(session, number, size))
+        if on_progress is not None:
+            on_progress(epochs[-1])
+        if not np.isfinite(epochs[-1].loss):
+            break
+    diverged = not np.isfinite(epochs[-1].loss)
+    start = time.perf_counter()
+    test = session.problem.test
+    logits = None if diverged or test.rows == 0 else evaluate(session, test.inputs)
+    score = None if logits is None else _score(session.problem, logits)
+    diverged = diverged or (logits is not None and score is None)
+    return TrainingResult(
+        experiment=session.problem.experiment,
+        engine=session.engine,
+        environment=environment.describe(),
+        outcome="diverged" if diverged else "finished",
+        steps=sum(epoch.steps for epoch in epochs),
+        epochs=tuple(epochs),
+        score=score,
+        training_seconds=sum(epoch.seconds for epoch in epochs),
+        evaluation_seconds=time.perf_counter() - start,
+    )
+
+
+def evaluate(session: Session, inputs: Array) -> Array:
+    """Logits (rows, out_features) in evaluation mode, computed in chunks of EVALUATION_ROWS."""
+    starts = range(0, inputs.shape[0], EVALUATION_ROWS)
+    return np.concatenate([session.logits(inputs[i : i + EVALUATION_ROWS]) for i in starts])
+
+
+def _chunks(session: Session) -> list[tuple[int, int]]:
+    """(steps, epoch counted from 1) of each piece of work, cut at the ends of epochs."""
+    problem = session.problem
+    step, total = session.state().step, problem.total_steps
+    if step >= total:
+        raise DataError(
+            f"session: {step} steps taken, the experiment asks for {total}; "
+            "open a new session or raise training.epochs"
+        )
+    chunks: list[tuple[int, int]] = []
+    while step < total:
+        epoch, position = divmod(step, problem.steps_per_epoch)
+        size = min(problem.steps_per_epoch - position, total - step)
+        chunks.append((size, epoch + 1))
+        step += size
+    return chunks
+
+
+def _run_epoch(session: Session, number: int, steps: int) -> Epoch:
+    start = time.perf_counter()
+    losses = session.run(steps)  # (steps,)
+    session.synchronize()
+    seconds = time.perf_counter() - start
+    return Epoch(number, steps, float(np.mean(losses, dtype=np.float64)), seconds)
+
+
+def _score(problem: Problem, logits: Array) -> Score | None:
+    """The score of the test rows' logits; None where these, or the metric, are not finite."""
+    if not np.isfinite(logits).all():
+        return None
+    loss, test = problem.experiment.loss.kind, problem.test
+    value = metrics.metric_of(loss, logits, test.targets)
+    if not np.isfinite(value):
+        return None
+    return Score(
+        name=metrics.METRIC_OF_LOSS[loss],
+        value=value,
+        baseline=metrics.baseline_of(loss, problem.train.targets, test.targets),
+        rows=test.rows,
+    )

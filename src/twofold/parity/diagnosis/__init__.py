@@ -1,0 +1,1 @@
+"""The diagnosis of a rung that diverges: causes, tried on the oracle."""

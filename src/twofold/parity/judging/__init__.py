@@ -1,0 +1,1 @@
+"""Judging: comparing arrays with their bounds, and the verdict that follows."""

@@ -1,0 +1,1 @@
+"""The ladder: the rungs that judge a session, in order."""

@@ -1,0 +1,1 @@
+"""The problem: an experiment with its data, draws and states, all in NumPy."""

@@ -1,0 +1,1 @@
+"""Studies: divergence, outcome, sweep and advice, each made of many measurements."""

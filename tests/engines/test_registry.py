@@ -1,0 +1,53 @@
+"""The table of backends: names, wrong names, missing frameworks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from twofold.engines import registry
+from twofold.errors import FrameworkMissing, UnknownEngine
+
+
+def test_engines_are_named_by_backend_and_pytorch_comes_first():
+    names = registry.engine_names()
+    assert {"torch:eager", "torch:compile", "flax:op-by-op", "flax:jit"} <= set(names)
+    assert names[0] == "torch:eager"
+    assert len(set(names)) == len(names)
+
+
+def test_both_backends_describe_every_engine_in_a_line():
+    for name in registry.BACKENDS:
+        owner = registry.backend(name)
+        assert owner.name == name
+        for engine in owner.engines:
+            assert engine.summary
+            assert "\n" not in engine.summary
+
+
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        ("torch:eagr", "did you mean torch:eager"),
+        ("tensorflow:eager", "allowed is one of torch:eager"),
+        ("torch", "'torch' given"),
+        ("", "'' given"),
+    ],
+)
+def test_an_unknown_engine_is_named_with_the_nearest(engine, says):
+    with pytest.raises(UnknownEngine, match=says):
+        registry.find_engine(engine)
+
+
+def test_an_unknown_backend():
+    with pytest.raises(UnknownEngine, match="'mxnet' given; allowed is torch, flax"):
+        registry.backend("mxnet")
+
+
+def test_a_missing_framework_gives_the_command_that_installs_it():
+    absent = dataclasses.replace(registry.backend("flax"), frameworks=("no_such_module",))
+    assert absent.missing_frameworks() == ("no_such_module",)
+    for ask in (registry.require_framework, registry.probe):
+        with pytest.raises(FrameworkMissing, match=r"pip install 'twofold\[flax\]'"):
+            ask(absent)
