@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import metadata
 
 import pytest
 
 from twofold.engines import registry
-from twofold.errors import FrameworkMissing, UnknownEngine
+from twofold.errors import BadInput, FrameworkMissing, UnknownEngine
 
 
 def test_engines_are_named_by_backend_and_pytorch_comes_first():
@@ -18,7 +19,7 @@ def test_engines_are_named_by_backend_and_pytorch_comes_first():
 
 
 def test_both_backends_describe_every_engine_in_a_line():
-    for name in registry.BACKENDS:
+    for name in registry.backend_names():
         owner = registry.backend(name)
         assert owner.name == name
         for engine in owner.engines:
@@ -51,3 +52,45 @@ def test_a_missing_framework_gives_the_command_that_installs_it():
     for ask in (registry.require_framework, registry.probe):
         with pytest.raises(FrameworkMissing, match=r"pip install 'twofold\[flax\]'"):
             ask(absent)
+
+
+def entry(name, value, distribution):
+    """An entry point as an installed package would have it."""
+    dist = type("Distribution", (), {"name": distribution})()
+    return metadata.EntryPoint(name, value, registry.ENTRY_POINTS)._for(dist)
+
+
+@pytest.fixture
+def packages(monkeypatch):
+    """Pretend that packages with these entry points are installed, and no others."""
+
+    def install(*points):
+        monkeypatch.setattr(registry.metadata, "entry_points", lambda group: points)
+        registry.installed.cache_clear()
+
+    yield install
+    registry.installed.cache_clear()
+
+
+def test_a_package_of_somebody_else_adds_a_backend_after_our_own(packages):
+    packages(
+        entry("abacus", "abacus:BACKEND", "twofold-abacus"),
+        entry("flax", "twofold_flax:BACKEND", "twofold"),
+        entry("torch", "twofold_torch:BACKEND", "twofold"),
+    )
+    assert registry.backend_names() == ("torch", "flax", "abacus")
+
+
+def test_two_packages_with_one_name_are_refused(packages):
+    packages(
+        entry("torch", "twofold_torch:BACKEND", "twofold"),
+        entry("torch", "other:BACKEND", "other"),
+    )
+    with pytest.raises(BadInput, match="torch: both twofold_torch:BACKEND and other:BACKEND"):
+        registry.backend_names()
+
+
+def test_without_an_installed_package_the_way_to_install_it_is_said(packages):
+    packages()
+    with pytest.raises(BadInput, match="pip install --editable"):
+        registry.backend_names()

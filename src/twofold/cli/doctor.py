@@ -29,7 +29,7 @@ def doctor() -> None:
     from twofold.engines import registry
 
     _print_section("Machine", machine())
-    for name in registry.BACKENDS:
+    for name in registry.backend_names():
         _print_section(f"Backend {name}", backend_rows(registry.backend(name)))
     _print_section("Tools", [("compiler", compiler()), *extras()])
 

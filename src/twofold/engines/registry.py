@@ -1,7 +1,8 @@
-"""The table of backends and the way to open a session in one of their engines.
+"""The backends that are installed and the way to open a session in one of their engines.
 
-Nothing here imports a framework: a backend's package describes itself without one, and the module
-that needs it is loaded when a session is opened.
+A backend is found by its entry point in the group `twofold.backends`, so that a package of somebody
+else's adds one. Nothing here imports a framework: a backend's package describes itself without one,
+and the module that needs it is loaded when a session is opened.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
+from importlib import metadata
 from typing import Any, Final, Literal, cast
 
 from twofold.engines.session import Executor, Session
-from twofold.errors import FrameworkMissing, UnknownEngine
+from twofold.errors import BadInput, FrameworkMissing, UnknownEngine
 from twofold.problem.problem import Problem
 from twofold.spec.experiment import Device
 
-BACKENDS: Final[Mapping[str, str]] = {
-    "torch": "twofold_torch:BACKEND",
-    "flax": "twofold_flax:BACKEND",
-}
+ENTRY_POINTS: Final = "twofold.backends"
+OWN_DISTRIBUTION: Final = "twofold"
+FIRST: Final = "torch"
+"""The backend that others are compared with comes first, wherever it is installed."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,39 @@ class Backend:
         return tuple(name for name in self.frameworks if importlib.util.find_spec(name) is None)
 
 
+@lru_cache(maxsize=1)
+def installed() -> Mapping[str, str]:
+    """The "module:attribute" of each backend's description by name.
+
+    PyTorch's comes first, then Twofold's others, then those of other packages, each by name.
+
+    Raises BadInput where two packages bring a backend of one name.
+    """
+    found: dict[str, metadata.EntryPoint] = {}
+    for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=_rank):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise BadInput(
+                f"backend {point.name}: both {other.value} and {point.value} are installed under "
+                "this name; uninstall one of their packages"
+            )
+    if not found:
+        raise BadInput(
+            "backends: none installed; install Twofold as a package: pip install --editable ."
+        )
+    return {name: point.value for name, point in found.items()}
+
+
+def _rank(point: metadata.EntryPoint) -> tuple[bool, bool, str]:
+    foreign = point.dist is None or point.dist.name != OWN_DISTRIBUTION
+    return foreign, point.name != FIRST, point.name
+
+
+def backend_names() -> tuple[str, ...]:
+    """The names of the installed backends, PyTorch first."""
+    return tuple(installed())
+
+
 def load_part(target: str) -> Any:
     """A part of a backend by its "module:name"."""
     module, attribute = target.split(":")
@@ -87,14 +123,17 @@ def load_part(target: str) -> Any:
 
 def backend(name: str) -> Backend:
     """The description of a backend. Raises UnknownEngine."""
-    if name not in BACKENDS:
-        raise UnknownEngine(f"backend: {name!r} given; allowed is {', '.join(BACKENDS)}")
-    return cast(Backend, load_part(BACKENDS[name]))
+    known = installed()
+    if name not in known:
+        raise UnknownEngine(f"backend: {name!r} given; allowed is {', '.join(known)}")
+    return cast(Backend, load_part(known[name]))
 
 
 def engine_names() -> tuple[str, ...]:
     """Every engine as `backend:engine`, PyTorch first."""
-    return tuple(f"{name}:{engine.name}" for name in BACKENDS for engine in backend(name).engines)
+    return tuple(
+        f"{name}:{engine.name}" for name in installed() for engine in backend(name).engines
+    )
 
 
 def default_engines() -> tuple[str, ...]:
@@ -103,7 +142,7 @@ def default_engines() -> tuple[str, ...]:
     A framework is loaded only to ask for devices that an engine of its backend is bound to.
     """
     names = []
-    for owner in map(backend, BACKENDS):
+    for owner in map(backend, installed()):
         bound = any(engine.device for engine in owner.engines)
         found: tuple[str, ...] = ()
         if bound and not owner.missing_frameworks():

@@ -97,7 +97,7 @@ def compare_logits(transfer: Transfer, allowed: Bounded, arithmetic: Arithmetic)
 
 def partner_of(subject: Subject) -> str:
     """The first engine of the first other backend whose framework is here, else this engine."""
-    for name in registry.BACKENDS:
+    for name in registry.backend_names():
         other = registry.backend(name)
         if name != subject.backend.name and not other.missing_frameworks():
             return f"{name}:{other.engines[0].name}"
