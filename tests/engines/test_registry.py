@@ -65,7 +65,8 @@ def packages(monkeypatch):
     """Pretend that packages with these entry points are installed, and no others."""
 
     def install(*points):
-        monkeypatch.setattr(registry.metadata, "entry_points", lambda group: points)
+        table = {registry.ENTRY_POINTS: points}
+        monkeypatch.setattr(registry.metadata, "entry_points", lambda group: table[group])
         registry.installed.cache_clear()
 
     yield install
