@@ -38,7 +38,7 @@ from twofold.studies.advice.design import Shape, experiment_of
 from twofold.studies.advice.measured_point import Point
 from twofold.timing.conditions import checked_cpus
 
-SCHEMA: Final = "twofold.studies.advice-score/1"
+SCHEMA: Final = "twofold.advice-score/1"
 NAME: Final = "advice-score"
 CALIBRATION: Final = "calibration-advice"
 SECONDS_BESIDE_COMPILING: Final = 1.5

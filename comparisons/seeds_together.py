@@ -28,7 +28,7 @@ from twofold.problem.problem import Problem
 from twofold.results import environment
 from twofold.results.json_files import write_json
 
-SCHEMA: Final = "twofold.engines.seeds-together/1"
+SCHEMA: Final = "twofold.seeds-together/1"
 SPECS: Final = ("diabetes", "digits")
 SEEDS: Final = (2, 20)
 ROUNDS: Final = 11

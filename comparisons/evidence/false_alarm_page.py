@@ -16,8 +16,8 @@ Group = tuple[str, str, str, str, str]
 HEAD: Final = """\
 # False alarms
 
-Random correct experiments (`comparisons/random_problems.py`), on which the ladder must stay
-silent. Written by `python -m comparisons.false_alarms --table` from `{folder}`.
+Random correct experiments (`comparisons/evidence/random_problems.py`), on which the ladder must
+stay silent. Written by `python -m comparisons.false_alarms --table` from `{folder}`.
 
 | engine | precision | draws | processor | multi-step | seeds | experiments | whole ladders \
 | variations | rungs judged | explained | beyond the range | alarms |

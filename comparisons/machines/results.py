@@ -83,7 +83,7 @@ class Limits(Stored):
 
 
 class AdviceScore(Measurement):
-    """`twofold.studies.advice-score/1`; older ones do not name the way that the advice uses."""
+    """`twofold.advice-score/1`; older ones do not name the way that the advice uses."""
 
     targets: Limits
     way: Name | None = None

@@ -256,7 +256,7 @@ def test_the_score_of_the_advice_is_told_of_each_way(results: Path) -> None:
     simple = {"name": "always the overall best", "median_error": None, "right": 0, "clear": 0}
     redrawn = {"name": "cost model", "median_error": 0.14}
     score = {
-        "schema": "twofold.studies.advice-score/1",
+        "schema": "twofold.advice-score/1",
         "environment": ENVIRONMENT,
         "targets": {"median_error": 0.2, "share_right": 0.9},
         "way": "always the overall best",

@@ -260,7 +260,7 @@ IN_OTHER_WORDS = {
     # Several files take their places together, each written in full before.
     "src/twofold/report/output.py": {"replace"},
     # A page that shows how both frameworks' own users store a model.
-    "comparisons/side_by_side/state_and_checkpoints.py": {"TemporaryDirectory"},
+    "comparisons/atlas/side_by_side/state_and_checkpoints.py": {"TemporaryDirectory"},
 }
 
 
@@ -293,6 +293,8 @@ def test_every_script_answers_signals() -> None:
         "src/twofold/cli/main.py": "main()",
         "src/twofold/timing/worker.py": "sys.exit(main())",
         "comparisons/loops/worker.py": "sys.exit(main())",
-        "comparisons/random_problems.py": "print(describe(draw(int(sys.argv[1]), 'float32')))",
+        "comparisons/evidence/random_problems.py": (
+            "print(describe(draw(int(sys.argv[1]), 'float32')))"
+        ),
         "comparisons/sweep.py": "main()",  # that of the command line
     }

@@ -54,6 +54,7 @@ def advise(
     from twofold.files import require_writable
     from twofold.problem.data import prepare
     from twofold.results import environment
+    from twofold.spec.experiment import Experiment
     from twofold.studies.advice import store
     from twofold.studies.advice.advise import advise as ask
     from twofold.studies.advice.workload import workload_of

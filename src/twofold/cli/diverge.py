@@ -47,6 +47,7 @@ def diverge(
 
     from twofold.files import require_writable
     from twofold.results.json_files import write_json
+    from twofold.spec.experiment import Experiment
 
     experiment = Experiment.load(spec, tuple(changes or ()))
     require_writable("--json", json)

@@ -56,6 +56,7 @@ def outcome(
 
     from twofold.files import require_writable
     from twofold.results.json_files import write_json
+    from twofold.spec.experiment import Experiment
     from twofold.studies.outcome import ENGINES
 
     experiment = Experiment.load(spec, tuple(changes or ()))

@@ -50,6 +50,7 @@ def parity(
     from twofold.cli.time import asked_engines
     from twofold.engines import registry
     from twofold.files import require_writable
+    from twofold.spec.experiment import Experiment
 
     names = asked_engines(engines) or registry.default_engines()
     precisions = _precisions(precision)

@@ -52,6 +52,7 @@ def sweep(
     from twofold.engines import registry
     from twofold.files import require_writable
     from twofold.results import environment
+    from twofold.spec.experiment import Experiment
     from twofold.studies.advice.calibrating import fleet_on
     from twofold.studies.sweep import Axes, Sweep, experiment_at, quick_engines, run_sweep
     from twofold.studies.sweep_charts import write_charts

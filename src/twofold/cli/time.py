@@ -78,6 +78,7 @@ def time(
 
     from twofold.cli.time_view import print_result
     from twofold.files import require_writable
+    from twofold.spec.experiment import Experiment
     from twofold.timing.conditions import Conditions
 
     names = asked_engines(engines)

@@ -79,8 +79,6 @@ def _fitting(fits: list[Fit]) -> list[str]:
 
 def command(experiment: Experiment, rung: Rung) -> str:
     """The command that climbs to this rung again."""
-    from twofold.spec.experiment import Experiment
-
     engine = f"--engines {rung.engine} --precision {rung.precision}"
     try:
         built_in = Experiment.load(experiment.name)
