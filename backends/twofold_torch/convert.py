@@ -33,6 +33,12 @@ def named_buffers(model: Network) -> Iterator[tuple[str, Tensor]]:
                 yield f"layers.{number}.{short}", buffer
 
 
+def canonical_names(model: Network) -> dict[str, str]:
+    """The canonical name of each parameter, by its path in the module."""
+    names = {id(parameter): name for name, parameter in named_parameters(model)}
+    return {path: names[id(parameter)] for path, parameter in model.named_parameters()}
+
+
 def _layers_with_parameters(model: Network) -> list[nn.Module]:
     """In the order in which a spec numbers them: those inside a residual block stand within it."""
     return [each for each in model.modules() if any(True for _ in each.parameters(recurse=False))]

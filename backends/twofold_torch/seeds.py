@@ -41,6 +41,7 @@ class TorchSeeds(SeedsTogether):
         programs = [build_program(problem, self._device) for problem in problems]
         self._loss = programs[0].loss
         self._parameters, _ = stack_module_state([program.model for program in programs])
+        self._names = convert.canonical_names(programs[0].model)
         if spec.rng == "shared":
             self._load_initial_parameters()
         self._model = copy.deepcopy(programs[0].model).to("meta")  # its form alone
@@ -60,14 +61,19 @@ class TorchSeeds(SeedsTogether):
 
     def state(self, seed: int) -> TrainState:
         """A copy of the train state of one of the seeds, counted from 0."""
-        parameters = {name: convert.to_array(a[seed]) for name, a in self._parameters.items()}
+        parameters = {
+            self._names[path]: convert.to_array(stacked[seed])
+            for path, stacked in self._parameters.items()
+        }
         names = slot_names(self._problems[0].experiment)
         if self._step == 0:  # PyTorch makes slots at the first step
             return fresh_state(parameters, names)
         slots = {
             slot: {
-                name: convert.to_array(self._optimizer.state[stacked][SLOT_KEYS[slot]][seed])
-                for name, stacked in self._parameters.items()
+                self._names[path]: convert.to_array(
+                    self._optimizer.state[stacked][SLOT_KEYS[slot]][seed]
+                )
+                for path, stacked in self._parameters.items()
             }
             for slot in names
         }
@@ -109,6 +115,7 @@ class TorchSeeds(SeedsTogether):
     def _load_initial_parameters(self) -> None:
         each = [initial_parameters(problem) for problem in self._problems]
         with torch.no_grad():
-            for name, stacked in self._parameters.items():
+            for path, stacked in self._parameters.items():
+                name = self._names[path]
                 values = [convert.to_tensor(own[name], self._device) for own in each]
                 stacked.copy_(torch.stack(values))
