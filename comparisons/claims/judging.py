@@ -105,11 +105,6 @@ def faster(ratio: Interval | None) -> bool | None:
     return below(ratio, 1 / (1 + RESOLUTION))
 
 
-def not_slower(ratio: Interval | None) -> bool | None:
-    """Whether a time ratio says at most the resolution slower."""
-    return below(ratio, 1 + RESOLUTION)
-
-
 def ratio_figure(label: str, ratio: Interval | None) -> Figure:
     """A ratio of times, or the word that there is none."""
     if ratio is None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from twofold.errors import BadInput
 from twofold.results.json_files import read_json, write_json
 from twofold.spec.experiment import Experiment
-from twofold.studies.advice.probing import Fleet
+from twofold.studies.advice.probing import EngineProcesses
 from twofold.timing.harness import Rounds
 from twofold.timing.result import EngineTiming, Ratio
 from twofold.timing.summary import engine_timing, ratio_of
@@ -126,7 +126,7 @@ def run_sweep(
     sweep: Sweep,
     spec: Experiment,
     places: Sequence[Place],
-    fleet: Fleet,
+    fleet: EngineProcesses,
     engines: Sequence[str],
     seconds: float,
     on_point: Callable[[Place, dict[str, Any]], None] = lambda _place, _entry: None,

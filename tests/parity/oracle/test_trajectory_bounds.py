@@ -28,9 +28,9 @@ from twofold.parity.ladder.multistep import compare_call
 from twofold.parity.ladder.reference import training_step
 from twofold.parity.ladder.run_calls import Call
 from twofold.parity.ladder.trajectory import trajectory
+from twofold.parity.oracle.adam_moments import AdamMoments
 from twofold.parity.oracle.arithmetic import Arithmetic, arithmetic_for
 from twofold.parity.oracle.bounded import Bounded, exact
-from twofold.parity.oracle.moments import Moments
 from twofold.parity.oracle.network import loss_and_gradients
 from twofold.parity.oracle.optimizers import UncertainState, following, starting_from, update
 from twofold.problem.problem import Problem, batch_at, dropout_masks
@@ -224,7 +224,7 @@ def uncertain_start(
     found = {}
     for name in start.moment_ratios:
         first, second = slots[FIRST_MOMENT][name], slots[SECOND_MOMENT][name]
-        flushed = Moments(experiment.optimizer, first, second, arithmetic).flushed
+        flushed = AdamMoments(experiment.optimizer, first, second, arithmetic).flushed
         least = np.maximum(second.value.astype(np.float64) - second.bound, 0.0)
         found[name] = first.reach / np.sqrt(least + flushed)
     return UncertainState(parameters, slots, state.step, found)
@@ -289,7 +289,7 @@ def test_the_ratio_of_the_moments_holds_for_any_gradients(
         with np.errstate(under="ignore"):
             state = plain.update(experiment, state, {"p": gradient.astype(dtype)})
         moments = [exact(state.slots[s]["p"], arithmetic) for s in slots]
-        after = Moments(optimizer, *moments, arithmetic)
+        after = AdamMoments(optimizer, *moments, arithmetic)
         ratio = after.ratio_after(ratio)
         m, v = (array.value.astype(np.float64) for array in moments)
         assert (np.abs(m) <= ratio * np.sqrt(v + after.flushed)).all()

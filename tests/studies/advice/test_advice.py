@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from twofold.studies.advice.fit import correction_of, non_negative_fit
 from twofold.studies.advice.measured_point import Point
 from twofold.studies.advice.model import fit_models
 from twofold.studies.advice.predictors import score_all
-from twofold.studies.advice.probing import SIZED_ONLY, WARM_UP_LIMIT_S, Fleet
+from twofold.studies.advice.probing import SIZED_ONLY, WARM_UP_LIMIT_S, EngineProcesses
 from twofold.studies.advice.score import Truth, score
 from twofold.studies.advice.workload import TERMS, Space, Workload, workload_of
 from twofold.timing.protocol import Opened
@@ -34,7 +34,7 @@ ENGINES = tuple(LAWS)
 
 def calibration(noise: float = 0.02, budget_s: float = 300.0) -> Calibration:
     clock = FakeClock()
-    fleet = Fleet(lambda engine: LawfulWorker(engine, clock, noise), clock)
+    fleet = EngineProcesses(lambda engine: LawfulWorker(engine, clock, noise), clock)
     points = collect_points(fleet, ENGINES, budget_s=budget_s, clock=clock, device="cpu")
     return Calibration({"threads": 1}, "cpu", clock.now / 1e9, tuple(points), fleet.failures)
 
@@ -164,7 +164,7 @@ def test_engines_stand_side_by_side() -> None:
             return opened
 
     engines = ("torch:eager", "flax:jit")
-    fleet = Fleet(lambda engine: Slowing(engine, clock, 0.01), clock)
+    fleet = EngineProcesses(lambda engine: Slowing(engine, clock, 0.01), clock)
     points = collect_points(fleet, engines, budget_s=60.0, clock=clock, device="cpu")
     first, second = (
         {point.workload: point.step_s for point in points if point.engine == engine}
@@ -181,7 +181,7 @@ def test_an_engine_that_breaks_is_named_and_the_others_go_on() -> None:
     def start(engine: str) -> LawfulWorker:
         return LawfulWorker(engine, clock, 0.01, breaks=engine == "flax:jit")
 
-    fleet = Fleet(start, clock)
+    fleet = EngineProcesses(start, clock)
     points = collect_points(
         fleet, ENGINES, budget_s=30.0, clock=clock, device="cpu", design=DESIGN[:3]
     )
@@ -196,7 +196,7 @@ def test_processes_live_on_and_only_their_first_workload_pays_for_imports() -> N
         started.append(LawfulWorker(engine, clock, 0.01))
         return started[-1]
 
-    fleet = Fleet(start, clock)
+    fleet = EngineProcesses(start, clock)
     points = collect_points(
         fleet, ["flax:jit"], budget_s=30.0, clock=clock, device="cpu", design=DESIGN[:3]
     )
@@ -219,7 +219,7 @@ def test_what_a_busy_neighbour_spoilt_is_measured_again() -> None:
             self.session.drift = lambda now: 100.0 if now < busy_until else 1.0
             return opened
 
-    fleet = Fleet(
+    fleet = EngineProcesses(
         lambda engine: Disturbed(engine, clock, 0.01),
         clock,
         lambda: min(clock.now / 1e9, busy_until),
@@ -244,7 +244,8 @@ def test_blocks_that_are_sized_only_take_less_time_and_give_the_same_median() ->
                 self.session.warming = lambda call: 1.0 + 3.0 * 0.6**call
                 return opened
 
-        fleet = Fleet(lambda engine: Warming(engine, clock, 0.01), clock, warm_up_limit_s=limit)  # noqa: B023
+        start = partial(Warming, clock=clock, noise=0.01)
+        fleet = EngineProcesses(start, clock, warm_up_limit_s=limit)
         (point,) = fleet.measure(experiment_of(DESIGN[0], "cpu"), ["torch:eager"], 0.3).values()
         assert point.step_s == pytest.approx(LAWS["torch:eager"].step_s(point.workload), rel=0.03)
         found[limit] = clock.now / 1e9

@@ -12,7 +12,7 @@ from timing_fakes import FakeClock
 from twofold.errors import BadInput
 from twofold.results.json_files import read_json
 from twofold.spec.experiment import Experiment
-from twofold.studies.advice.probing import Fleet
+from twofold.studies.advice.probing import EngineProcesses
 from twofold.studies.sweep import Axes, Place, Sweep, experiment_at, quick_engines, run_sweep
 from twofold.studies.sweep_charts import heat_map, scaling_curves, write_charts
 
@@ -28,8 +28,8 @@ HEADER: dict[str, Any] = {
 AXES = Axes((8, 32), (16, 64), (1,))
 
 
-def fleet(clock: FakeClock) -> Fleet:
-    return Fleet(lambda engine: LawfulWorker(engine, clock, 0.01), clock)
+def fleet(clock: FakeClock) -> EngineProcesses:
+    return EngineProcesses(lambda engine: LawfulWorker(engine, clock, 0.01), clock)
 
 
 def swept(path: Path, axes: Axes = AXES) -> list[Place]:
@@ -101,7 +101,7 @@ def test_a_sweep_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
 
 def test_points_that_a_busy_machine_spoilt_are_measured_again(tmp_path: Path) -> None:
     path, clock = tmp_path / "sweep.json", FakeClock()
-    busy = Fleet(
+    busy = EngineProcesses(
         lambda engine: LawfulWorker(engine, clock, 0.01), clock, lambda: clock.now / 1e9, 2
     )
     run_sweep(Sweep.at(path, HEADER), SPEC, AXES.places[:1], busy, ENGINES, 0.5)

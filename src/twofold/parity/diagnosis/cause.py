@@ -85,7 +85,7 @@ def every_moment(
     return replace(reference, problem=problem or reference.problem, fresh=fresh, warm=warm)
 
 
-def moments(words: str, change: ChangeMoment) -> Cause:
+def each_moment(words: str, change: ChangeMoment) -> Cause:
     """A cause that changes each moment by itself."""
     return Cause(words, lambda reference: every_moment(reference, change))
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from twofold.parity.diagnosis.cause import Cause, ChangeMoment, moments, with_values
+from twofold.parity.diagnosis.cause import Cause, ChangeMoment, each_moment, with_values
 from twofold.parity.ladder.reference import Moment
 from twofold.parity.oracle.accumulation import SHARE_ROUNDINGS
 from twofold.parity.oracle.arithmetic import Arithmetic
@@ -72,14 +72,14 @@ def of_accumulation(experiment: Experiment) -> Iterator[Cause]:
     if experiment.training.micro_batches == 1:
         return
     for words, weigh in _weights(experiment).items():
-        yield moments(words, partial(_weighted, weigh=weigh))
+        yield each_moment(words, partial(_weighted, weigh=weigh))
     if _may_be_unequal(experiment):
-        yield moments("the rows that equal parts leave over are dropped", _equal_parts_alone)
+        yield each_moment("the rows that equal parts leave over are dropped", _equal_parts_alone)
     if dropouts(experiment.model):
         words = "every part has the masks of the first rows"
-        yield moments(words, _with_masks(_of_first_rows))
+        yield each_moment(words, _with_masks(_of_first_rows))
         words = "each part has the masks of a step of its own (the parts count as steps)"
-        yield moments(words, _with_masks(_of_own_steps))
+        yield each_moment(words, _with_masks(_of_own_steps))
 
 
 def of_accumulated_gradients(experiment: Experiment) -> Iterator[Cause]:
@@ -88,7 +88,7 @@ def of_accumulated_gradients(experiment: Experiment) -> Iterator[Cause]:
         return
     for words, weigh in _weights(experiment).items():
         change = partial(_weighted, weigh=weigh, with_loss=False)
-        yield moments(f"{words} (in the gradients alone)", change)
+        yield each_moment(f"{words} (in the gradients alone)", change)
 
 
 def of_told_loss(experiment: Experiment) -> Iterator[Cause]:
@@ -97,10 +97,10 @@ def of_told_loss(experiment: Experiment) -> Iterator[Cause]:
         return
     for words in ("only the last part is left", "the parts' means are added without their shares"):
         change = partial(_weighted, weigh=WEIGHTS[words], with_gradients=False)
-        yield moments(f"{words} (in the loss that is told alone)", change)
+        yield each_moment(f"{words} (in the loss that is told alone)", change)
     words = "only the last part is left, as if it were the whole batch"
     change = partial(_weighted, weigh=WEIGHTS[words], with_gradients=False)
-    yield moments("the loss that is told is the last part's own", change)
+    yield each_moment("the loss that is told is the last part's own", change)
 
 
 OF_ROWS: Final[dict[str, Weigh]] = {

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from twofold.parity.diagnosis.cause import Cause, at, changed_model, moments, seen, settings
+from twofold.parity.diagnosis.cause import Cause, at, changed_model, each_moment, seen, settings
 from twofold.parity.ladder.reference import Moment
 from twofold.parity.oracle.arithmetic import Arithmetic
 from twofold.parity.oracle.bounded import exact
@@ -47,7 +47,7 @@ def of_layers(experiment: Experiment) -> Iterator[Cause]:
         for eps in (eps for eps in OTHER_EPS if used and eps not in used):
             yield with_layers(experiment, f"eps {eps:g} in every {_named(kind)}", kind, eps=eps)
     if any(isinstance(x, LayerNorm | BatchNorm) for x in layers):
-        yield moments("the norms do not scale", _unscaled_norms)
+        yield each_moment("the norms do not scale", _unscaled_norms)
     if any(isinstance(x, Residual) for x in layers):
         yield settings(
             "the residual blocks leave out what is added to them",
@@ -65,7 +65,7 @@ def of_buffers(experiment: Experiment) -> Iterator[Cause]:
     for momentum in (each for each in others if each not in used):
         words = f"momentum {momentum:g} in every batch_norm"
         yield with_layers(experiment, words, BatchNorm, momentum=momentum)
-    yield moments("the running statistics stay as they were", _buffers_stay)
+    yield each_moment("the running statistics stay as they were", _buffers_stay)
 
 
 def without_dropout(experiment: Experiment) -> Cause:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from twofold.parity.diagnosis.cause import Cause, ChangeMoment, moments, settings
+from twofold.parity.diagnosis.cause import Cause, ChangeMoment, each_moment, settings
 from twofold.parity.diagnosis.causes_of_layers import without_dropout
 from twofold.parity.ladder.reference import Moment
 from twofold.parity.oracle.arithmetic import Arithmetic
@@ -26,22 +26,24 @@ def of_loss(experiment: Experiment) -> Iterator[Cause]:
     if experiment.loss.kind == "huber":
         yield from _of_huber(experiment.loss)
     if kind == "mse":
-        yield moments("a factor one half in the squared error", _loss_times(lambda *_: 0.5))
-    yield moments("a sum over the batch for the mean", _loss_times(lambda rows, _: float(rows)))
+        yield each_moment("a factor one half in the squared error", _loss_times(lambda *_: 0.5))
+    yield each_moment("a sum over the batch for the mean", _loss_times(lambda rows, _: float(rows)))
     if kind == "cross_entropy":
-        yield moments("softmax applied twice", _softmax_twice)
-        yield moments("labels shifted by one", _labels_shifted)
+        yield each_moment("softmax applied twice", _softmax_twice)
+        yield each_moment("labels shifted by one", _labels_shifted)
         if experiment.loss.kind == "cross_entropy":
             for smoothing in {0.0, 0.01, 0.1} - {experiment.loss.label_smoothing}:
                 yield settings(f"label smoothing {smoothing}", loss__label_smoothing=smoothing)
         words = "a mean over batch and classes"
-        yield moments(words, _loss_times(lambda _, outputs: 1.0 / outputs))
+        yield each_moment(words, _loss_times(lambda _, outputs: 1.0 / outputs))
     else:
-        yield moments(
+        yield each_moment(
             "a sum over batch and outputs for the mean",
             _loss_times(lambda rows, outputs: float(rows * outputs)),
         )
-        yield moments("a mean over the batch alone", _loss_times(lambda _, outputs: float(outputs)))
+        yield each_moment(
+            "a mean over the batch alone", _loss_times(lambda _, outputs: float(outputs))
+        )
     if dropouts(experiment.model):
         yield without_dropout(experiment)
 
@@ -53,16 +55,16 @@ def _of_weights(loss: Loss) -> Iterator[Cause]:
     if loss.kind == "cross_entropy" and loss.class_weights is not None:
         yield settings("no class weights", loss__class_weights=None)
         words = "weighted losses divided by the number of rows, not by the sum of their weights"
-        yield moments(words, _divided_by_rows)
+        yield each_moment(words, _divided_by_rows)
 
 
 def _of_huber(loss: Huber) -> Iterator[Cause]:
     """Differences of Huber's loss."""
     if loss.delta != 1.0:
         words = "smooth L1 in place of Huber's loss (divided by delta)"
-        yield moments(words, _loss_times(lambda *_: 1.0 / loss.delta))
+        yield each_moment(words, _loss_times(lambda *_: 1.0 / loss.delta))
         yield settings("a delta of 1", loss__delta=1.0)
-    yield moments("no factor one half in Huber's loss", _loss_times(lambda *_: 2.0))
+    yield each_moment("no factor one half in Huber's loss", _loss_times(lambda *_: 2.0))
 
 
 def _divided_by_rows(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:

@@ -10,8 +10,8 @@ from twofold.parity.diagnosis.cause import (
     Cause,
     ChangeMoment,
     at,
+    each_moment,
     every_moment,
-    moments,
     seen,
 )
 from twofold.parity.diagnosis.causes_of_layers import (
@@ -36,17 +36,17 @@ def of_model(experiment: Experiment) -> Iterator[Cause]:
     for each in with_parameters:
         if is_square(each):
             words = f"the square weight of layer {each.number} is used without transposing it"
-            yield moments(words, _transposed(each.named("weight")))
+            yield each_moment(words, _transposed(each.named("weight")))
     for each in with_parameters:
         if each.named("bias") in each.parameter_shapes:
-            yield moments(f"layer {each.number} has no bias", _without_bias(each.named("bias")))
+            yield each_moment(f"layer {each.number} has no bias", _without_bias(each.named("bias")))
     if dropouts(experiment.model):
         yield without_dropout(experiment)
     mode = in_training_mode(experiment)
     if mode is not None:
-        yield moments(f"evaluation runs in training mode ({mode})", _always_training)
+        yield each_moment(f"evaluation runs in training mode ({mode})", _always_training)
     if dropouts(experiment.model):
-        yield moments("kept units are not divided by the probability of keeping", _unscaled)
+        yield each_moment("kept units are not divided by the probability of keeping", _unscaled)
 
 
 def is_square(each: Placed) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from twofold.parity.diagnosis.cause import Cause, ChangeMoment, moments, settings
+from twofold.parity.diagnosis.cause import Cause, ChangeMoment, each_moment, settings
 from twofold.parity.ladder.reference import Moment
 from twofold.parity.oracle.adam import standard_corrections
 from twofold.parity.oracle.arithmetic import Arithmetic
@@ -34,37 +34,37 @@ SHIFTS: Final[dict[str, OtherStep]] = {
 def of_time(experiment: Experiment) -> Iterator[Cause]:
     """What one step may take from another, and what it may forget."""
     for words, other in SHIFTS.items():
-        yield moments(f"the batch of {words}", _batch_of(other))
-    yield moments("the batches of the first epoch again (no new order)", _batch_of_first_epoch)
+        yield each_moment(f"the batch of {words}", _batch_of(other))
+    yield each_moment("the batches of the first epoch again (no new order)", _batch_of_first_epoch)
     data = experiment.data
     words = "the rows are not shuffled" if data.shuffle else "the rows are shuffled"
     yield settings(words, data__shuffle=not data.shuffle)
     words = "the last batch is kept" if data.drop_last else "the last batch is dropped"
-    yield moments(words, _batch_with_drop_last(not data.drop_last))
+    yield each_moment(words, _batch_with_drop_last(not data.drop_last))
     yield from of_masks(experiment)
     if experiment.optimizer.schedule.kind != "constant":
         for words, other in SHIFTS.items():
-            yield moments(f"the learning rate of {words}", _rate_of(other))
-        yield moments("the schedule counts epochs for steps", _rate_of_epoch)
+            yield each_moment(f"the learning rate of {words}", _rate_of(other))
+        yield each_moment("the schedule counts epochs for steps", _rate_of_epoch)
     if not isinstance(experiment.optimizer, Sgd):
         for words in ("the step before", "the first step"):  # that of the step after: of_adam
-            yield moments(f"the bias correction of {words}", _corrections_of(SHIFTS[words]))
+            yield each_moment(f"the bias correction of {words}", _corrections_of(SHIFTS[words]))
     slots = slot_names(experiment)
     if slots:
         words = "the optimizer is a new one (its slots and its count start again)"
-        yield moments(words, _new_optimizer)
+        yield each_moment(words, _new_optimizer)
     for slot in slots:
         name = slot.replace("_", " ")
-        yield moments(f"the {name} is forgotten before the step", _forgotten_before({slot}))
-        yield moments(f"the {name} is zero after the step", _slot_after(slot, np.zeros_like))
-        yield moments(f"the {name} stays as it was", _slot_after(slot, lambda array: array))
+        yield each_moment(f"the {name} is forgotten before the step", _forgotten_before({slot}))
+        yield each_moment(f"the {name} is zero after the step", _slot_after(slot, np.zeros_like))
+        yield each_moment(f"the {name} stays as it was", _slot_after(slot, lambda array: array))
 
 
 def of_masks(experiment: Experiment) -> Iterator[Cause]:
     """Another step's dropout masks."""
     if dropouts(experiment.model):
         for words, other in SHIFTS.items():
-            yield moments(f"the dropout masks of {words}", _masks_of(other))
+            yield each_moment(f"the dropout masks of {words}", _masks_of(other))
 
 
 def _again(given: Moment, problem: Problem, batch: Batch, masks_at: int, a: Arithmetic) -> Moment:

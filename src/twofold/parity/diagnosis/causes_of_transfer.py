@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from twofold.parity.diagnosis.cause import Cause, moments
+from twofold.parity.diagnosis.cause import Cause, each_moment
 from twofold.parity.diagnosis.causes_of_model import is_square
+from twofold.parity.oracle.bounded import to_bfloat16
 from twofold.problem.problem import initial_buffers, initial_parameters, slot_names
 from twofold.problem.state import (
     FIRST_MOMENT,
@@ -44,14 +45,14 @@ def of_transfer(experiment: Experiment) -> Iterator[Cause]:
         if _shapes(one) == _shapes(other):
             words = f"layers {one.number} and {other.number} change places"
             yield _cause(words, _renamed(_swap(one, other)))
-    yield moments(
+    yield each_moment(
         "the parameters are not loaded (initial ones)",
         lambda m, problem, _: replace(
             m, state=replace(m.state, parameters=initial_parameters(problem))
         ),
     )
     if has(experiment.model, BatchNorm):
-        yield moments(
+        yield each_moment(
             "the buffers are not loaded (initial ones)",
             lambda m, problem, _: replace(
                 m, state=replace(m.state, buffers=initial_buffers(problem))
@@ -80,7 +81,7 @@ def of_unmoved_step() -> Iterator[Cause]:
 
 
 def _cause(words: str, change: ChangeState) -> Cause:
-    return moments(words, lambda given, *_: replace(given, state=change(given.state)))
+    return each_moment(words, lambda given, *_: replace(given, state=change(given.state)))
 
 
 def _shapes(each: Placed) -> list[tuple[int, ...]]:
@@ -166,7 +167,4 @@ def _through(kind: type[np.floating]) -> ChangeArray:
 
 
 def _through_bfloat16(array: Array) -> Array:
-    """Float32 with the lower half of its bits rounded away, to nearest, ties to even."""
-    bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
-    return rounded.astype(np.uint32).view(np.float32).astype(array.dtype)
+    return to_bfloat16(array).astype(array.dtype)

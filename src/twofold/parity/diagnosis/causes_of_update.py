@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from twofold.parity.diagnosis.cause import Cause, ChangeMoment, moments, settings, with_values
+from twofold.parity.diagnosis.cause import Cause, ChangeMoment, each_moment, settings, with_values
 from twofold.parity.ladder.reference import Moment
 from twofold.parity.oracle.adam import BiasCorrections, standard_corrections
 from twofold.parity.oracle.arithmetic import Arithmetic
@@ -33,18 +33,18 @@ from twofold.spec.model import numbered
 
 def of_gradients(experiment: Experiment) -> Iterator[Cause]:
     """Differences of the gradients that leave the loss alone."""
-    yield moments("gradients added to those before (no zero_grad)", _gradients_times(2.0))
+    yield each_moment("gradients added to those before (no zero_grad)", _gradients_times(2.0))
     layers = numbered(experiment.model)
     for each in layers:
         bias = each.named("bias")
         if bias in each.parameter_shapes:
             words = f"the bias of layer {each.number} gets no gradient"
-            yield moments(words, _without_gradients(partial(operator.eq, bias)))
+            yield each_moment(words, _without_gradients(partial(operator.eq, bias)))
     below: set[str] = set()
     for before, each in itertools.pairwise(layers):
         below |= set(before.parameter_shapes)
         words = f"no gradient flows below layer {each.number}"
-        yield moments(words, _without_gradients(frozenset(below).__contains__))
+        yield each_moment(words, _without_gradients(frozenset(below).__contains__))
 
 
 def of_optimizer(experiment: Experiment) -> Iterator[Cause]:
@@ -65,7 +65,7 @@ def of_optimizer(experiment: Experiment) -> Iterator[Cause]:
         yield settings("biases do not decay", optimizer__decay_biases=False)
     if optimizer.weight_decay > 0 and not optimizer.decay_biases:
         yield settings("biases decay as well", optimizer__decay_biases=True)
-    yield moments("the update applied twice", _updated_twice)
+    yield each_moment("the update applied twice", _updated_twice)
     if isinstance(optimizer, Sgd):
         yield from _of_sgd(optimizer)
     else:
@@ -94,17 +94,17 @@ def _of_sgd(optimizer: Sgd) -> Iterator[Cause]:
         words = "without Nesterov momentum" if optimizer.nesterov else "with Nesterov momentum"
         yield settings(words, optimizer__nesterov=not optimizer.nesterov)
         damping = 1.0 - optimizer.momentum
-        yield moments("momentum dampened as much as it decays", _gradients_times(damping))
-        yield moments("momentum dampened by 0.1", _gradients_times(0.9))
+        yield each_moment("momentum dampened as much as it decays", _gradients_times(damping))
+        yield each_moment("momentum dampened by 0.1", _gradients_times(0.9))
 
 
 def _of_adam(optimizer: Adam | AdamW) -> Iterator[Cause]:
     for factor in (0.1, 10.0, 100.0):
         eps = factor * optimizer.eps
         yield settings(f"eps {eps:g}", optimizer__eps=eps)
-    yield moments("eps inside the root", _eps_inside_root)
-    yield moments("no bias correction", _corrected(lambda *_: _no_correction()))
-    yield moments("the step in the bias correction is one ahead", _corrected(_count_ahead))
+    yield each_moment("eps inside the root", _eps_inside_root)
+    yield each_moment("no bias correction", _corrected(lambda *_: _no_correction()))
+    yield each_moment("the step in the bias correction is one ahead", _corrected(_count_ahead))
     for betas in {(0.9, 0.99), (0.9, 0.95), (0.9, 0.999)} - {optimizer.betas}:
         yield settings(f"betas {betas}", optimizer__betas=betas)
     other: type[Adam] | type[AdamW] = Adam if optimizer.kind == "adamw" else AdamW
@@ -113,7 +113,7 @@ def _of_adam(optimizer: Adam | AdamW) -> Iterator[Cause]:
     if optimizer.weight_decay > 0:
         yield settings(words[swapped.kind], optimizer=swapped)
     if optimizer.kind == "adamw" and optimizer.weight_decay > 0:
-        yield moments("decay of the updated parameter", _decay_after_update)
+        yield each_moment("decay of the updated parameter", _decay_after_update)
 
 
 def _gradients_times(factor: float) -> ChangeMoment:

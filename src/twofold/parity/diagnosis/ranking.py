@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from twofold.parity.diagnosis.catalogue import causes_of
-from twofold.parity.diagnosis.cause import Cause, at, moments, seen
+from twofold.parity.diagnosis.cause import Cause, at, each_moment, seen
 from twofold.parity.diagnosis.causes_of_layers import in_training_mode
 from twofold.parity.diagnosis.causes_of_transfer import of_transfer, of_unmoved_step
 from twofold.parity.judging.comparison import compare, compare_exactly
@@ -180,12 +180,12 @@ def _trial_of_evaluation(subject: Subject) -> Trial | None:
         return None if comparison.unusable is not None else comparison.worst_ratio
 
     size = min(problem.experiment.data.batch_size, rows.rows)
-    initial = moments("the initial parameters are evaluated", _initial_parameters)
+    initial = each_moment("the initial parameters are evaluated", _initial_parameters)
     causes = [initial, *causes_of(problem.experiment, "forward")]
     mode = in_training_mode(problem.experiment)
     if mode is not None:
         words = f"evaluation runs in training mode ({mode}), batch by batch"
-        causes.insert(1, moments(words, lambda m, p, a: _training_in_batches(m, p, a, size)))
+        causes.insert(1, each_moment(words, lambda m, p, a: _training_in_batches(m, p, a, size)))
     return Trial(given, tuple(causes), ratio)
 
 

@@ -16,7 +16,6 @@ from twofold.parity.oracle.network import LossAndGradients, forward, loss_and_gr
 from twofold.parity.oracle.optimizers import BoundedState, Slots, update
 from twofold.problem.problem import Batch, Problem, batch_at, dropout_masks, initial_state
 from twofold.problem.state import Array, TrainState
-from twofold.spec.experiment import Experiment
 from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.model import has
@@ -159,8 +158,3 @@ def rounded_state(seen: Moment | TrainingStep, step: int, arithmetic: Arithmetic
 
     slots = {slot: numbers(arrays) for slot, arrays in seen.after.slots.items()}
     return TrainState(numbers(seen.after.parameters), slots, step, numbers(seen.training.buffers))
-
-
-def with_precision(experiment: Experiment, precision: str) -> Experiment:
-    """The same experiment in another precision."""
-    return experiment.model_copy(update={"precision": precision})

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twofold.parity.oracle.adam_moments import AdamMoments, interval
 from twofold.parity.oracle.arithmetic import Arithmetic, FloatArray
 from twofold.parity.oracle.bounded import Bounded, magnitude, rounded, underflow, within
-from twofold.parity.oracle.moments import Moments, interval
 from twofold.parity.oracle.schedule import BoundedRate
 from twofold.problem.state import FIRST_MOMENT, SECOND_MOMENT, Array
 from twofold.spec.experiment import Adam, AdamW
@@ -66,9 +66,9 @@ def adam_step(
 
     The gradient already holds Adam's coupled weight decay; AdamW's is subtracted here. `own` is
     the engine's first moment after the step, which tells the gradient that it had; it needs exact
-    slots. `ratio` is needed with slots that carry bounds: see `twofold.parity.oracle.moments`.
+    slots. `ratio` is needed with slots that carry bounds: see `twofold.parity.oracle.adam_moments`.
     """
-    moments = Moments(optimizer, slots[FIRST_MOMENT], slots[SECOND_MOMENT], arithmetic)
+    moments = AdamMoments(optimizer, slots[FIRST_MOMENT], slots[SECOND_MOMENT], arithmetic)
     first = moments.first(gradient)
     if own is not None:
         gradient = within(moments.gradient_of(own), gradient)
@@ -92,7 +92,7 @@ def adam_step(
 
 
 def _direction(
-    moments: Moments,
+    moments: AdamMoments,
     gradient: Bounded,
     corrections: BiasCorrections,
     rate: BoundedRate,
@@ -144,7 +144,7 @@ def _direction(
 def _capped(
     bound: FloatArray,
     value: Array,
-    moments: Moments,
+    moments: AdamMoments,
     ratio: FloatArray | None,
     corrections: BiasCorrections,
     relative: FloatArray,
@@ -157,7 +157,7 @@ def _capped(
 
 
 def largest_direction(
-    moments: Moments, ratio: FloatArray, corrections: BiasCorrections
+    moments: AdamMoments, ratio: FloatArray, corrections: BiasCorrections
 ) -> FloatArray:
     """What |m / c1| / (sqrt(v / c2) + eps) is at most, whatever the gradients were.
 
@@ -169,7 +169,7 @@ def largest_direction(
 
 
 def _spread(
-    moments: Moments,
+    moments: AdamMoments,
     gradient: Bounded,
     corrections: BiasCorrections,
     at_low: Array,
@@ -182,7 +182,7 @@ def _spread(
         direction' = (b (c + eps s) - a d g) / (s (s + eps)^2).
     From a zero first moment (a = 0) this never changes sign, so the ends of the interval bound it.
     Elsewhere the better of two: interval times the largest slope, or the quotient of the ends.
-    Moments that carry bounds are taken as independent of each other.
+    AdamMoments that carry bounds are taken as independent of each other.
     """
     if moments.uncertain:
         return _independent_spread(moments, gradient, corrections, value)
@@ -198,7 +198,7 @@ def _spread(
 
 
 def _independent_spread(
-    moments: Moments, gradient: Bounded, corrections: BiasCorrections, value: Array
+    moments: AdamMoments, gradient: Bounded, corrections: BiasCorrections, value: Array
 ) -> FloatArray:
     """Distance from the value to the ends of [m] / [s + eps], both moments within their bounds."""
     eps = moments.arithmetic.oracle_dtype.type(moments.optimizer.eps)
@@ -209,7 +209,9 @@ def _independent_spread(
     return np.asarray(spread, np.float64) * (1.0 + 1e-9)  # rounded to float64
 
 
-def _slope_bound(moments: Moments, gradient: Bounded, corrections: BiasCorrections) -> FloatArray:
+def _slope_bound(
+    moments: AdamMoments, gradient: Bounded, corrections: BiasCorrections
+) -> FloatArray:
     """The largest |direction'| over the gradient's interval."""
     beta_1, beta_2 = moments.optimizer.betas
     eps = moments.optimizer.eps
@@ -233,7 +235,7 @@ def _slope_bound(moments: Moments, gradient: Bounded, corrections: BiasCorrectio
 
 
 def _quotient_bound(
-    moments: Moments, gradient: Bounded, corrections: BiasCorrections, value: Array
+    moments: AdamMoments, gradient: Bounded, corrections: BiasCorrections, value: Array
 ) -> FloatArray:
     """Distance from the value to the ends of [m] / [s + eps] taken as independent intervals."""
     eps = moments.optimizer.eps

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from twofold.parity.oracle.adam import BiasCorrections, adam_step, standard_corrections
+from twofold.parity.oracle.adam_moments import AdamMoments
 from twofold.parity.oracle.arithmetic import Arithmetic, FloatArray
 from twofold.parity.oracle.bounded import (
     Bounded,
@@ -26,7 +27,6 @@ from twofold.parity.oracle.bounded import (
     within,
 )
 from twofold.parity.oracle.clipping import clip_by_global_norm
-from twofold.parity.oracle.moments import Moments
 from twofold.parity.oracle.schedule import BoundedRate, learning_rate
 from twofold.problem.state import (
     FIRST_MOMENT,
@@ -65,7 +65,7 @@ class UncertainState:
     `buffers` are batch norm's running statistics.
 
     `moment_ratios` bounds |m| / sqrt(v) of Adam's moments element by element
-    (`twofold.parity.oracle.moments`); empty for SGD.
+    (`twofold.parity.oracle.adam_moments`); empty for SGD.
     """
 
     parameters: Mapping[str, Bounded]
@@ -173,7 +173,7 @@ def starting_from(
         for slot, array in own.items():
             slots[slot][name] = array
         if not isinstance(optimizer, Sgd):
-            moments = Moments(optimizer, own[FIRST_MOMENT], own[SECOND_MOMENT], arithmetic)
+            moments = AdamMoments(optimizer, own[FIRST_MOMENT], own[SECOND_MOMENT], arithmetic)
             ratios[name] = moments.ratio_before()
     buffers = {name: as_bounded(array, arithmetic) for name, array in state.buffers.items()}
     return UncertainState(parameters, slots, state.step, ratios, buffers)
@@ -191,7 +191,7 @@ def following(
     ratios: dict[str, FloatArray] = {}
     if not isinstance(optimizer, Sgd):
         for name, _, own in _named(before, arithmetic):
-            moments = Moments(optimizer, own[FIRST_MOMENT], own[SECOND_MOMENT], arithmetic)
+            moments = AdamMoments(optimizer, own[FIRST_MOMENT], own[SECOND_MOMENT], arithmetic)
             ratios[name] = moments.ratio_after(before.moment_ratios[name])
     return UncertainState(after.parameters, after.slots, before.step + 1, ratios, buffers)
 

@@ -12,7 +12,7 @@ from twofold.studies.advice.choice import Choice, Predictor, choose, predictors
 from twofold.studies.advice.design import DESIGN, Shape, experiment_of
 from twofold.studies.advice.measured_point import Point, points_to_json
 from twofold.studies.advice.model import EngineModel, fit_models
-from twofold.studies.advice.probing import Fleet
+from twofold.studies.advice.probing import EngineProcesses
 from twofold.studies.advice.workload import Workload
 from twofold.timing.clock import Clock, seconds_since
 
@@ -86,7 +86,7 @@ class Calibration:
 
 
 def collect_points(
-    fleet: Fleet,
+    fleet: EngineProcesses,
     engines: Sequence[str],
     *,
     budget_s: float,

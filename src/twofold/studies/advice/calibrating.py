@@ -10,7 +10,7 @@ from twofold.engines.registry import default_engines
 from twofold.results import environment
 from twofold.spec.experiment import Device
 from twofold.studies.advice.calibrate import Calibration, collect_points
-from twofold.studies.advice.probing import SIZED_ONLY, WARM_UP_LIMIT_S, Fleet
+from twofold.studies.advice.probing import SIZED_ONLY, WARM_UP_LIMIT_S, EngineProcesses
 from twofold.studies.sweep import quick_engines
 from twofold.timing.clock import SystemClock, seconds_since
 from twofold.timing.conditions import checked_cpus
@@ -59,10 +59,12 @@ def advised_engines(known: Sequence[str]) -> list[str]:
     return [name for name in known if name in {REFERENCE, *quick_engines(known)}]
 
 
-def fleet_on(cpus: Sequence[int], warm_up_limit_s: float = WARM_UP_LIMIT_S) -> Fleet:
+def fleet_on(cpus: Sequence[int], warm_up_limit_s: float = WARM_UP_LIMIT_S) -> EngineProcesses:
     """A fleet of real processes on some processors."""
 
     def start(engine: str) -> ProcessWorker:
         return ProcessWorker(engine, "{}", cpus, limits=PATIENCE)
 
-    return Fleet(start, SystemClock(), partial(busy_seconds, cpus), len(cpus), warm_up_limit_s)
+    return EngineProcesses(
+        start, SystemClock(), partial(busy_seconds, cpus), len(cpus), warm_up_limit_s
+    )

@@ -33,7 +33,7 @@ Start = Callable[[str], LastingWorker]
 
 
 @final
-class Fleet:
+class EngineProcesses:
     """One process for each engine, started when it is needed and again after it broke."""
 
     def __init__(

@@ -26,7 +26,7 @@ from twofold.spec.experiment import Adam, AdamW
 
 
 @dataclass(frozen=True)
-class Moments:
+class AdamMoments:
     """The two moments as functions of the gradient, from a state that is exact or within bounds."""
 
     optimizer: Adam | AdamW
