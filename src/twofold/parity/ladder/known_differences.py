@@ -10,8 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import attrgetter
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from twofold.parity.ladder.trajectory import buffers_with
 from twofold.parity.oracle.adam import BiasCorrections
 from twofold.parity.oracle.arithmetic import Arithmetic
 from twofold.parity.oracle.bounded import Bounded
-from twofold.parity.oracle.optimizers import BoundedState, Variant, update
+from twofold.parity.oracle.optimizers import Variant, update
 from twofold.problem.problem import Problem
 from twofold.problem.state import Array
 from twofold.spec.experiment import Adam, AdamW, Sgd
@@ -39,7 +38,7 @@ POWER_ULPS: Final = 3
 CLIP_EPS: Final = 1e-6
 
 Seen = Moment | TrainingStep
-Part = Callable[[BoundedState], dict[str, Bounded]]
+Part = Literal["slots", "buffers", "parameters"]
 
 
 @dataclass(frozen=True)
@@ -85,73 +84,34 @@ class ModelledSteps:
 Choice = Callable[[Adam | AdamW, int, Arithmetic], BiasCorrections]
 
 
-def explain_update(
-    difference: KnownDifference,
+def first_that_explains(
+    known: Sequence[KnownDifference],
     problem: Problem,
-    moment: Seen,
-    computed: dict[str, Array],
-    failed: Comparison,
-    arithmetic: Arithmetic,
-) -> Explained | None:
-    """Whether the parameters after a step fit the model of a known difference."""
-    part: Part = attrgetter("parameters")
-    return _explain(difference, problem, moment, computed, part, failed, arithmetic)
-
-
-def explain_slots(
-    difference: KnownDifference,
-    problem: Problem,
-    moment: Seen,
-    computed: dict[str, Array],
-    failed: Comparison,
-    arithmetic: Arithmetic,
-) -> Explained | None:
-    """Whether the optimizer slots after a step fit the model of a known difference."""
-    part: Part = attrgetter("named_slots")
-    return _explain(difference, problem, moment, computed, part, failed, arithmetic)
-
-
-def explain_buffers(
-    difference: KnownDifference,
-    problem: Problem,
-    moment: Seen,
-    computed: dict[str, Array],
-    failed: Comparison,
-    arithmetic: Arithmetic,
-) -> Explained | None:
-    """Whether the buffers after a step fit the model of a known difference."""
-    for modelled in MODELS[difference.model](problem, moment, arithmetic):
-        before, training = moment.state.buffers, moment.training
-        buffers = buffers_with(modelled.variant, problem, before, training, arithmetic)
-        comparison = compare(computed, buffers, arithmetic, moment.state.tensors)
-        if comparison.within:
-            return Explained(comparison, explanation_of(difference, modelled.size, failed))
-    return None
-
-
-def _explain(
-    difference: KnownDifference,
-    problem: Problem,
-    moment: Seen,
+    seen: Seen,
     computed: dict[str, Array],
     part: Part,
     failed: Comparison,
     arithmetic: Arithmetic,
 ) -> Explained | None:
-    for modelled in MODELS[difference.model](problem, moment, arithmetic):
-        gradients = moment.training.gradients
-        after = update(
-            problem.experiment,
-            moment.state,
-            gradients,
-            arithmetic,
-            modelled.variant,
-            moment.own_slots,
-        )
-        comparison = compare(computed, part(after), arithmetic, moment.state.tensors)
-        if comparison.within:
-            return Explained(comparison, explanation_of(difference, modelled.size, failed))
+    """The first known difference under which a part of the state after a step holds, if any."""
+    for difference in known:
+        for modelled in MODELS[difference.model](problem, seen, arithmetic):
+            allowed = _after(modelled.variant, problem, seen, part, arithmetic)
+            comparison = compare(computed, allowed, arithmetic, seen.state.tensors)
+            if comparison.within:
+                return Explained(comparison, explanation_of(difference, modelled.size, failed))
     return None
+
+
+def _after(
+    variant: Variant, problem: Problem, seen: Seen, part: Part, arithmetic: Arithmetic
+) -> Mapping[str, Bounded]:
+    """A part of the state after a step, as the variant of the oracle computes it."""
+    if part == "buffers":
+        return buffers_with(variant, problem, seen.state.buffers, seen.training, arithmetic)
+    gradients = seen.training.gradients
+    after = update(problem.experiment, seen.state, gradients, arithmetic, variant, seen.own_slots)
+    return after.named_slots if part == "slots" else after.parameters
 
 
 def explanation_of(difference: KnownDifference, size: str, failed: Comparison) -> Explanation:

@@ -17,12 +17,7 @@ from twofold.parity.ladder.evaluation import NAME as EVALUATION_METRIC
 from twofold.parity.ladder.evaluation import evaluation_metric_rung
 from twofold.parity.ladder.export import NAME as EXPORT_AND_IMPORT
 from twofold.parity.ladder.export import export_and_import_rung
-from twofold.parity.ladder.known_differences import (
-    Explained,
-    explain_buffers,
-    explain_slots,
-    explain_update,
-)
+from twofold.parity.ladder.known_differences import Part, first_that_explains
 from twofold.parity.ladder.multistep import NAME as MULTI_STEP
 from twofold.parity.ladder.multistep import multi_step_rung
 from twofold.parity.ladder.reference import Moment, seen_after
@@ -146,13 +141,12 @@ def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ..
     if moment.state.slots:
         computed = state.named_slots
         slots = compare(computed, moment.after.named_slots, arithmetic, moment.state.tensors)
-        rungs.append(_explained_rung(subject, "slots", moment, computed, slots, explain_slots))
+        rungs.append(_explained_rung(subject, "slots", moment, computed, slots, "slots"))
     if moment.state.buffers:
         computed = dict(state.buffers)
         allowed = moment.training.buffers
         buffers = compare(computed, allowed, arithmetic, moment.state.tensors)
-        explain = explain_buffers
-        rungs.append(_explained_rung(subject, "buffers", moment, computed, buffers, explain))
+        rungs.append(_explained_rung(subject, "buffers", moment, computed, buffers, "buffers"))
     if state.step != moment.state.step + 1:
         note = f"step: {state.step} after a step from {moment.state.step}"
         counted = Comparison(np.inf, None, 1, 1, note)
@@ -166,7 +160,7 @@ def _step_rungs(subject: Subject, moment: Moment, loss: float) -> tuple[Rung, ..
         return (*rungs, subject.rung(f"update ({moment.label})", step_loss))
     parameters = dict(state.parameters)
     compared = compare(parameters, moment.after.parameters, arithmetic, moment.state.parameters)
-    rungs.append(_explained_rung(subject, "update", moment, parameters, compared, explain_update))
+    rungs.append(_explained_rung(subject, "update", moment, parameters, compared, "parameters"))
     return tuple(rungs)
 
 
@@ -176,18 +170,18 @@ def _explained_rung(
     moment: Moment,
     computed: dict[str, Array],
     comparison: Comparison,
-    explain: Callable[..., Explained | None],
+    part: Part,
 ) -> Rung:
     """The rung of a comparison; one that fails may fit a known difference of the backend."""
     label = f"{name} ({moment.label})"
     if comparison.within or comparison.unusable is not None:
         return subject.rung(label, comparison)
     problem, arithmetic = subject.reference.problem, subject.reference.arithmetic
-    for difference in subject.backend.known_differences:
-        found = explain(difference, problem, moment, computed, comparison, arithmetic)
-        if found is not None:
-            return subject.rung(label, found.comparison, found.explanation)
-    return subject.rung(label, comparison)
+    known = subject.backend.known_differences
+    found = first_that_explains(known, problem, moment, computed, part, comparison, arithmetic)
+    if found is None:
+        return subject.rung(label, comparison)
+    return subject.rung(label, found.comparison, found.explanation)
 
 
 def _one(rung: Callable[[Subject], Rung]) -> Callable[[Subject], tuple[Rung, ...]]:

@@ -6,7 +6,7 @@ escapes, because the oracle starts each step from exactly what the engine holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -16,13 +16,7 @@ from twofold.engines.registry import KnownDifference
 from twofold.parity.judging.comparison import Comparison, compare
 from twofold.parity.judging.subject import Subject
 from twofold.parity.judging.verdict import Explanation, Rung
-from twofold.parity.ladder.known_differences import (
-    Explained,
-    Seen,
-    explain_buffers,
-    explain_slots,
-    explain_update,
-)
+from twofold.parity.ladder.known_differences import Part, Seen, first_that_explains
 from twofold.parity.ladder.reference import seen_after, training_step
 from twofold.parity.oracle.arithmetic import Arithmetic
 from twofold.parity.oracle.bounded import Bounded
@@ -137,12 +131,12 @@ def _state_parts(standard: Standard, expected: Seen, after: TrainState) -> Itera
     """Slots and buffers, if there are any, and parameters."""
     if expected.state.slots:
         slots = after.named_slots
-        yield _explained(standard, expected, slots, expected.after.named_slots, explain_slots)
+        yield _explained(standard, expected, slots, expected.after.named_slots, "slots")
     if expected.state.buffers:
         buffers, allowed = dict(after.buffers), expected.training.buffers
-        yield _explained(standard, expected, buffers, allowed, explain_buffers)
+        yield _explained(standard, expected, buffers, allowed, "buffers")
     parameters = dict(after.parameters)
-    yield _explained(standard, expected, parameters, expected.after.parameters, explain_update)
+    yield _explained(standard, expected, parameters, expected.after.parameters, "parameters")
 
 
 def _explained(
@@ -150,18 +144,16 @@ def _explained(
     expected: Seen,
     computed: dict[str, Array],
     allowed: Mapping[str, Bounded],
-    explain: Callable[..., Explained | None],
+    part: Part,
 ) -> _Part:
     """The comparison, or that under the first known difference that accounts for all of it."""
     problem, arithmetic = standard.problem, standard.arithmetic
     comparison = compare(computed, allowed, arithmetic, expected.state.tensors)
     if comparison.within or comparison.unusable is not None:
         return _Part(comparison)
-    for difference in standard.known_differences:
-        found = explain(difference, problem, expected, computed, comparison, arithmetic)
-        if found is not None:
-            return _Part(found.comparison, found.explanation)
-    return _Part(comparison)
+    known = standard.known_differences
+    found = first_that_explains(known, problem, expected, computed, part, comparison, arithmetic)
+    return _Part(found.comparison, found.explanation) if found else _Part(comparison)
 
 
 def worse_of(left: Comparison, right: Comparison) -> Comparison:
