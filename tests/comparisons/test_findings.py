@@ -14,7 +14,7 @@ from twofold.report.environments import describe_environments
 from twofold.report.evidence import Evidence
 from twofold.report.parity_findings import Tally, find_parity
 from twofold.report.study_findings import find_studies
-from twofold.report.time_to_result import MeasuredEngine, break_even, lines_with, lower_envelope
+from twofold.report.time_to_result import MeasuredEngine, break_even, lines_with, soonest_somewhere
 from twofold.report.timing_findings import find_timing
 from twofold.report.training_findings import find_training
 
@@ -173,7 +173,7 @@ def test_the_envelope_holds_an_engine_as_fast_as_any(
     engines = [
         MeasuredEngine(f"fake:{i}", cold, step, step, step) for i, (cold, step) in enumerate(lines)
     ]
-    envelope = lower_envelope(engines)
+    envelope = soonest_somewhere(engines)
     best = min(engine.time_to(steps) for engine in engines)
     assert min(engine.time_to(steps) for engine in envelope) == pytest.approx(best, rel=1e-9)
     evens = [break_even(a, b).steps for a, b in pairwise(envelope)]

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar, Final, Literal
 
+from twofold.envelope import crossing, lower_envelope
+
 Cache = Literal["empty", "full"]
 
 CLOSE: Final = 0.1
@@ -60,6 +62,11 @@ class MeasuredEngine:
     def time_to(self, steps: float) -> float:
         """Seconds from nothing to the end of a number of steps, with an empty compile cache."""
         return self.cold_start + self.later_build + (steps - 1) * self.step
+
+    @property
+    def as_line(self) -> tuple[float, float]:
+        """Seconds to the end of the first step, and for each step after it."""
+        return self.time_to(1), self.step
 
     def with_cache(self, cache: Cache) -> MeasuredEngine | None:
         """The figures with that start in place of the cold one; None where it is not known."""
@@ -127,19 +134,19 @@ class Lines:
             step=line.low,
         )
         others = [replace(one, step=one.high) for one in self.lines if one != line]
-        envelope = lower_envelope(others)
+        envelope = lower_envelope([one.as_line for one in others])
         if not envelope:
             return False
-        corners = (1.0, *(max(1.0, crossing(a, b)) for a, b in pairwise(envelope)))
+        corners = [max(1.0, steps) for _, steps in envelope]
         ahead = all(min(o.time_to(n) for o in others) < at_best.time_to(n) for n in corners)
-        return ahead and envelope[-1].step < at_best.step
+        return ahead and others[envelope[-1][0]].step < at_best.step
 
 
 def lines_with(cache: Cache, measured: list[MeasuredEngine]) -> Lines:
     """The times to a result of the engines that were started with that compile cache."""
     lines = [line for engine in measured if (line := engine.with_cache(cache)) is not None]
     known = {line.engine for line in lines}
-    envelope = lower_envelope(lines)
+    envelope = soonest_somewhere(lines)
     return Lines(
         cache=cache,
         lines=tuple(lines),
@@ -149,21 +156,9 @@ def lines_with(cache: Cache, measured: list[MeasuredEngine]) -> Lines:
     )
 
 
-def lower_envelope(lines: list[MeasuredEngine]) -> list[MeasuredEngine]:
+def soonest_somewhere(lines: list[MeasuredEngine]) -> list[MeasuredEngine]:
     """The engines that are first for some number of steps, in that order."""
-    if not lines:
-        return []
-    current = min(lines, key=lambda line: (line.time_to(1), line.step))
-    envelope = [current]
-    while rivals := [line for line in lines if line.step < current.step]:
-        current = min(rivals, key=lambda line: (crossing(envelope[-1], line), line.step))
-        envelope.append(current)
-    return envelope
-
-
-def crossing(starter: MeasuredEngine, overtaker: MeasuredEngine) -> float:
-    """The number of steps at which both have taken the same time."""
-    return 1 + (overtaker.time_to(1) - starter.time_to(1)) / (starter.step - overtaker.step)
+    return [lines[index] for index, _ in lower_envelope([line.as_line for line in lines])]
 
 
 def break_even(starter: MeasuredEngine, overtaker: MeasuredEngine) -> BreakEven:
@@ -175,7 +170,7 @@ def break_even(starter: MeasuredEngine, overtaker: MeasuredEngine) -> BreakEven:
     return BreakEven(
         starter=starter.engine,
         overtaker=overtaker.engine,
-        steps=crossing(starter, overtaker),
+        steps=crossing(starter.as_line, overtaker.as_line),
         low=1 + delay / largest_gain,
         high=1 + delay / smallest_gain if smallest_gain > 0 else None,
     )

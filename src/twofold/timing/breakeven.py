@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from twofold.envelope import lower_envelope
 from twofold.timing.statistics import Interval
 
 
@@ -60,26 +61,8 @@ def break_even(one: Pace, other: Pace) -> BreakEven:
 
 def soonest(paces: Sequence[Pace]) -> list[tuple[float, Pace]]:
     """The engines that are soonest for some number of steps, each with the first such number."""
-    found: list[tuple[float, Pace]] = []
-    rivals = list(paces)
-    while rivals:
-        here = found[-1][1] if found else None
-        times = [(_meeting(here, pace), pace.step_s.median, pace) for pace in rivals]
-        first, _, best = min(times, key=lambda item: item[:2])
-        if here is None:
-            best = min(rivals, key=lambda pace: (pace.time_to(1), pace.step_s.median))
-            first = 1.0
-        found.append((first, best))
-        rivals = [pace for pace in rivals if pace.step_s.median < best.step_s.median]
-    return found
-
-
-def _meeting(here: Pace | None, rival: Pace) -> float:
-    """The number of steps at which a rival with shorter steps draws level."""
-    if here is None:
-        return 1.0
-    gain = here.step_s.median - rival.step_s.median
-    return 1 + (rival.cold_start_s - here.cold_start_s) / gain
+    lines = [(pace.cold_start_s, pace.step_s.median) for pace in paces]
+    return [(steps, paces[index]) for index, steps in lower_envelope(lines)]
 
 
 def _crossing(delay: float, gain: float) -> float | None:
