@@ -105,7 +105,7 @@ def test_threads_are_those_that_were_asked_for(
 
 def test_describing_the_environment_imports_no_framework() -> None:
     code = (
-        "import sys; from twofold import environment; environment.describe(); "
+        "import sys; from twofold.results import environment; environment.describe(); "
         "import twofold.timing.measure, twofold.cli.time; "
         "print([m for m in ('torch', 'jax', 'pandas', 'altair') if m in sys.modules])"
     )
