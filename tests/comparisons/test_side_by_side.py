@@ -116,7 +116,7 @@ def test_unknown_topic_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_committed_page_shows_the_present_source() -> None:
-    text = (FOLDER.parent / "SIDE_BY_SIDE.md").read_text(encoding="utf-8")
+    text = (FOLDER.parents[1] / "SIDE_BY_SIDE.md").read_text(encoding="utf-8")
     for name in NAMES:
         topic = load(name)
         for column in topic.columns.values():
@@ -133,7 +133,7 @@ def test_terminal_shows_both_columns(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_topic_runs_alone() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "comparisons.atlas.side_by_side.autograd"],
-        cwd=FOLDER.parent.parent,
+        cwd=FOLDER.parents[2],
         capture_output=True,
         text=True,
         check=False,
