@@ -29,7 +29,7 @@ def shortest_step(timing: Timing) -> str:
     shown = [item for item in timing if item.measured]
     if not shown:
         return "Not known: no engine was measured."
-    return _grouped(shown, lambda item: _either(item.leaders, "not told apart"), scope)
+    return _grouped(shown, lambda item: _either(item.leaders, "not told apart"), _counted)
 
 
 def soonest(timing: Timing, cache: Cache) -> str:
@@ -37,7 +37,7 @@ def soonest(timing: Timing, cache: Cache) -> str:
     shown = [item for item in timing if item.measured]
     if not shown:
         return "Not known: no engine was measured."
-    return _grouped(shown, lambda item: _soonest(item, item.with_cache(cache)), _measured)
+    return _grouped(shown, lambda item: _soonest(item, item.with_cache(cache)), _number_measured)
 
 
 def _soonest(item: ExperimentTiming, lines: Lines) -> str:
@@ -69,6 +69,17 @@ def _grouped(timing: Timing, answer: Callable[[ExperimentTiming], str], among_wh
 def scope(item: ExperimentTiming) -> str:
     """Among which engines a comparison holds."""
     return AT_BEST + _unchecked(item) if item.at_best else _measured(item)
+
+
+def _counted(item: ExperimentTiming) -> str:
+    """As `scope`, the engines by their number: a short answer stands beside their table."""
+    return scope(item) if item.at_best else _number_measured(item)
+
+
+def _number_measured(item: ExperimentTiming) -> str:
+    if len(item.measured) == 1:
+        return f"the one engine measured{_unchecked(item)}"
+    return f"of the {len(item.measured)} engines measured{_unchecked(item)}"
 
 
 def _measured(item: ExperimentTiming) -> str:
