@@ -22,10 +22,10 @@ import numpy as np
 from twofold.engines import registry
 from twofold.engines.seeds import open_seeds
 from twofold.engines.training import evaluate, train
-from twofold.errors import SpecError
+from twofold.errors import DataError, SpecError
 from twofold.parity.ladder.many_seeds import certify_together
 from twofold.problem.data import prepare
-from twofold.problem.metrics import METRIC_OF_LOSS, MetricName, metric_of
+from twofold.problem.metrics import METRIC_OF_LOSS, MetricName, baseline_of, metric_of, why_no_score
 from twofold.problem.problem import Problem
 from twofold.results import environment
 from twofold.spec.experiment import Experiment
@@ -69,12 +69,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class OutcomeResult:
-    """The samples of every engine and the comparison of every two."""
+    """The samples of every engine and the comparison of every two.
+
+    `baseline` is the metric of a model that ignores its inputs, on the same test rows.
+    """
 
     experiment: Experiment
     environment: dict[str, Any]
     metric: MetricName
     margin: float
+    baseline: float
     samples: tuple[Sample, ...]
     pairs: tuple[Pair, ...]
 
@@ -92,6 +96,7 @@ class OutcomeResult:
             "metric": self.metric,
             "margin": self.margin,
             "alpha": equivalence.ALPHA,
+            "baseline": self.baseline,
             "samples": [asdict(sample) for sample in self.samples],
             "pairs": [asdict(pair) for pair in self.pairs],
         }
@@ -133,6 +138,7 @@ def measure(
         environment=environment.describe(),
         metric=metric,
         margin=stated,
+        baseline=baseline_of(experiment.loss.kind, problem.train.targets, problem.test.targets),
         samples=samples,
         pairs=pairs,
     )
@@ -154,6 +160,9 @@ def _checked_problem(
     problem = prepare(experiment.model_copy(update={"rng": "native"}))
     if problem.test.rows == 0:
         raise SpecError("data.test_fraction: no test rows; the outcome is a metric on test rows")
+    reason = why_no_score(experiment.loss.kind, problem.test.targets)
+    if reason is not None:
+        raise DataError(f"data.test_fraction: {experiment.data.test_fraction:g} given: {reason}")
     return problem
 
 
