@@ -128,3 +128,7 @@ def print_result(result: OutcomeResult, console: Console) -> None:
                 f"  p of equivalence {pair.comparison.p_equivalence:.2g}, "
                 f"of no difference {pair.comparison.p_equal:.2g}"
             )
+        for difference in pair.differences:
+            console.print(f"  their own {difference.words}")
+        for exchanged in pair.exchanged:
+            console.print(f"  {exchanged.words}")

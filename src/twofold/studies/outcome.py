@@ -13,7 +13,7 @@ the ladder sees that step, so before they are trained its first steps are certif
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -31,6 +31,14 @@ from twofold.results import environment
 from twofold.spec.experiment import Experiment
 from twofold.studies import equivalence
 from twofold.studies.equivalence import Comparison, Verdict
+from twofold.studies.exchanged import (
+    Difference,
+    Exchanged,
+    differing_defaults,
+    finding_of,
+    trials,
+    with_defaults_of,
+)
 
 SCHEMA: Final = "twofold.outcome/1"
 ENGINES: Final = ("torch:eager", "flax:jit")
@@ -58,13 +66,19 @@ class Sample:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two engines compared; `comparison` is None where a run diverged, and `reason` says so."""
+    """Two engines compared; `comparison` is None where a run diverged, and `reason` says so.
+
+    Where they differ, `differences` are the defaults that differ between them and `exchanged` what
+    came of running the left engine with the right one's.
+    """
 
     left: str
     right: str
     verdict: Verdict
     reason: str
     comparison: Comparison | None
+    differences: tuple[Difference, ...] = ()
+    exchanged: tuple[Exchanged, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,16 +123,19 @@ def measure(
     margin: float | None = None,
     engines: Sequence[str] = ENGINES,
     together: bool = False,
+    explain: bool = True,
     on_progress: Callable[[str, int], None] | None = None,
 ) -> OutcomeResult:
     """Train `seeds` seeds in each engine and compare the final test metrics.
 
     `margin` is the largest difference that does not matter, stated before the runs; by default
     MARGINS. With `together` each engine's backend trains all seeds in one step, and the engine
-    evaluates them; such a sample is named `torch:vmap`. `on_progress` is called with the engine and
-    the run, counted from 1. Raises BadInput for fewer than two seeds or engines, an experiment
-    without test rows, or one that cannot be trained together; ParityDiverges where a step of all
-    seeds is not what the oracle says.
+    evaluates them; such a sample is named `torch:vmap`. With `explain` an engine that differs is
+    trained again with the other's initial values (`twofold.studies.exchanged`). `on_progress` is
+    called with the engine and the run, counted from 1. Raises BadInput for fewer than two seeds or
+    engines, an experiment without test rows or whose metric has no value on them, or one that
+    cannot be trained together; ParityDiverges where a step of all seeds is not what the oracle
+    says.
     """
     metric = METRIC_OF_LOSS[experiment.loss.kind]
     stated = MARGINS[metric] if margin is None else margin
@@ -133,6 +150,11 @@ def measure(
     pairs = tuple(
         compare_samples(left, right, stated) for left, right in itertools.combinations(samples, 2)
     )
+    if explain:
+        pairs = tuple(
+            _explained(pair, problem, dict(zip(engines, samples, strict=True)), stated, on_progress)
+            for pair in pairs
+        )
     return OutcomeResult(
         experiment=problem.experiment,
         environment=environment.describe(),
@@ -222,6 +244,34 @@ def _sample_together(
         value = metric_of(loss, logits, test.targets) if known else np.nan
         values.append(value if np.isfinite(value) else None)
     return Sample(f"{backend}:vmap", seeds, tuple(values), certificate.words)
+
+
+def _explained(
+    pair: Pair,
+    problem: Problem,
+    samples: Mapping[str, Sample],
+    margin: float,
+    on_progress: Callable[[str, int], None] | None,
+) -> Pair:
+    """The pair with the default that accounts for a difference, one engine run with the other's."""
+    if pair.verdict != "different":
+        return pair
+    engine, other = (
+        next(name for name, sample in samples.items() if sample.engine == wanted)
+        for wanted in (pair.left, pair.right)
+    )
+    differences = differing_defaults(engine, other)
+    done: list[Exchanged] = []
+    for defaults in trials(differences):
+        changed = with_defaults_of(problem, engine, other, defaults)
+        sample = _sample(engine, changed, samples[engine].seeds, on_progress)
+        found = compare_samples(sample, samples[other], margin)
+        finding = finding_of(found.verdict)
+        values = (sample.seeds, sample.values)
+        done.append(Exchanged(defaults, engine, other, finding, found.reason, *values))
+        if finding == "accounts for it":
+            break
+    return replace(pair, differences=differences, exchanged=tuple(done))
 
 
 def compare_samples(left: Sample, right: Sample, margin: float) -> Pair:
