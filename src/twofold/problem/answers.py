@@ -23,10 +23,10 @@ def answers(problem: Problem, logits: Array) -> Array:
     loss, known = problem.experiment.loss.kind, problem.description
     if loss == "cross_entropy":
         names = known.classes or tuple(str(label) for label in range(problem.out_features))
-        return np.array(names)[np.argmax(logits, axis=1)]
+        return np.asarray(np.array(names)[np.argmax(logits, axis=1)])
     if loss == "bce_with_logits":
         if known.classes:
-            return np.array(known.classes)[(logits[:, 0] > 0).astype(np.int64)]
+            return np.asarray(np.array(known.classes)[(logits[:, 0] > 0).astype(np.int64)])
         exact = logits.astype(np.float64)
         return np.asarray(np.exp(-np.logaddexp(0.0, -exact)))
     scaling = known.target_scaling

@@ -13,6 +13,7 @@ from twofold.problem.table import Table
 CHANCE: Final = 1e-3
 """A column is named only where one at random would tell the labels more seldom than this."""
 ROUNDING: Final = 1e-9
+FEW_ROWS: Final = 1000
 
 
 def telling_columns(table: Table, targets: Array) -> tuple[str, ...]:
@@ -45,17 +46,23 @@ def _tells_labels(table: Table, index: int, labels: Array) -> bool:
     values = table.inputs[:, index]
     known = ~np.isnan(values)
     values, labels = values[known], labels[known]
-    classes = len(np.unique(labels))
-    if classes < 2:
+    text, few = index in table.texts, max(1, len(labels) // FEW_ROWS)
+    # A column that does not tell some rows does not tell them all, and most fail here at once.
+    if not _runs(values[::few], labels[::few], text) or not _runs(values, labels, text):
         return False
+    if len(np.unique(labels)) < 2:
+        return False
+    return not text or len(np.unique(values)) * 2 <= len(labels)
+
+
+def _runs(values: Array, labels: Array, text: bool) -> bool:
+    """Whether each value is of one class, and unless text each class one run of the values."""
     groups, place = np.unique(values, return_inverse=True)
-    first = np.full(len(groups), -1, dtype=np.int64)
+    first = np.zeros(len(groups), dtype=np.int64)
     first[place] = labels  # one label of each value
     if not np.array_equal(first[place], labels):
         return False
-    if index in table.texts:
-        return len(groups) * 2 <= len(labels)
-    return int((np.diff(first) != 0).sum()) == classes - 1
+    return text or int((np.diff(first) != 0).sum()) == len(np.unique(labels)) - 1
 
 
 def _is_a_target(table: Table, index: int, targets: Array) -> bool:
