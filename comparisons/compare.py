@@ -316,7 +316,8 @@ def training_line(result: TrainingResult) -> str:
     """`test accuracy 0.9750 (ignoring the inputs: 0.1000), 690 steps in 1.2 s`."""
     length = f"{result.steps:,} steps in {result.training_seconds:.1f} s"
     if result.score is None:
-        return f"{result.outcome}, no test metric; {length}"
+        reason = "" if result.note is None else f" ({result.note})"
+        return f"{result.outcome}, no test metric{reason}; {length}"
     score = result.score
     return (
         f"test {score.name} {score.value:.4f} (ignoring the inputs: {score.baseline:.4f}), {length}"

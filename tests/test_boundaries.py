@@ -20,7 +20,7 @@ TORCH_LIBRARIES = {"torch"}
 FLAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax"}
 FRAMEWORKS = TORCH_LIBRARIES | FLAX_LIBRARIES
 BACKENDS = {"twofold_torch", "twofold_flax"}
-HEAVY = {"pandas", "altair", "vl_convert", "sklearn", "scipy"}
+HEAVY = {"pandas", "pyarrow", "altair", "vl_convert", "sklearn", "scipy"}
 OUTSIDE = {"comparisons", "tests"}
 
 

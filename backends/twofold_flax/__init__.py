@@ -1,6 +1,6 @@
 """The Flax/Optax backend: describes itself here without importing jax."""
 
-from twofold.engines.registry import Backend, EngineDescription, KnownDifference
+from twofold.engines.registry import Backend, EngineDescription, KnownDifference, NativeInit
 
 BACKEND = Backend(
     name="flax",
@@ -15,6 +15,7 @@ BACKEND = Backend(
     ),
     opener="twofold_flax.engines:open_executor",
     prober="twofold_flax.device:probe",
+    native_init=NativeInit("lecun_normal", "zeros"),
     seeds="twofold_flax.seeds:FlaxSeeds",
     known_differences=(
         KnownDifference(

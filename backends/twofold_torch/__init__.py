@@ -1,6 +1,6 @@
 """The PyTorch backend: describes itself here without importing torch."""
 
-from twofold.engines.registry import Backend, EngineDescription, KnownDifference
+from twofold.engines.registry import Backend, EngineDescription, KnownDifference, NativeInit
 
 BACKEND = Backend(
     name="torch",
@@ -19,6 +19,7 @@ BACKEND = Backend(
     ),
     opener="twofold_torch.engines:open_executor",
     prober="twofold_torch.device:probe",
+    native_init=NativeInit("pytorch", "pytorch"),
     seeds="twofold_torch.seeds:TorchSeeds",
     known_differences=(
         KnownDifference(

@@ -37,10 +37,10 @@ def commands() -> list[object]:
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """A folder with the pages' TOML files, under their names, and the stored results."""
+    """A folder with the pages' TOML and CSV files, under their names, and the stored results."""
     (tmp_path / "comparisons").symlink_to(ROOT / "comparisons")
     for name, text in re.findall(
-        r"`([\w-]+\.toml)`:\n\n```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
+        r"`([\w-]+\.(?:toml|csv))`:\n\n```(?:toml|csv)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
@@ -59,6 +59,7 @@ def test_there_are_examples() -> None:
     assert len(console_lines()) >= 5
     assert all(line.startswith("twofold ") for line in console_lines())
     assert len(blocks("toml")) == 2
+    assert len(blocks("csv")) == 1
 
 
 @pytest.mark.parametrize("code", blocks("python"))

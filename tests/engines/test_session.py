@@ -199,3 +199,17 @@ def test_states_that_do_not_fit():
         with pytest.raises(DataError, match=says):
             session.load_state(state)
     assert executor.current is good
+
+
+def test_a_state_dict_is_no_train_state():
+    session, _ = open_one()
+    with pytest.raises(DataError, match=r"state: dict given; allowed is a TrainState; make one"):
+        session.load_state({"0.weight": np.zeros((4, 3))})
+
+
+def test_predict_names_the_class():
+    """The recorder answers zeros, so that the first class wins."""
+    session, executor = open_one()
+    assert session.predict(INPUTS).tolist() == ["0", "0"]
+    assert executor.received[-1][1] is False
+    assert session.executor_type is Recorder

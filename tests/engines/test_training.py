@@ -138,6 +138,31 @@ def test_without_test_rows_there_is_no_score() -> None:
     assert executor.evaluated == []
 
 
+@pytest.mark.parametrize(
+    ("targets", "says"),
+    [
+        (np.ones((1, 3), np.float32), "R^2 has no value on 1 test row; allowed are 2 or more"),
+        (
+            np.array([[1, 5, 2], [2, 5, 1]], np.float32),
+            "R^2 has no value on 2 test rows whose targets are all alike",
+        ),
+    ],
+)
+def test_a_metric_without_a_value_leaves_the_losses_and_a_note(targets: Array, says: str) -> None:
+    real = problem(epochs=1)
+    experiment = real.experiment.with_values(loss__kind="mse")
+    train = Batch(real.train.inputs, real.train.inputs)
+    test = Batch(real.test.inputs[: len(targets)], targets)
+    session, executor = session_of(Problem(experiment, train, test))
+    result = training.train(session)
+    assert (result.outcome, result.score) == ("finished", None)
+    assert [epoch.loss for epoch in result.epochs] == [99.0]
+    assert result.note is not None
+    assert says in result.note
+    assert result.to_json()["note"] == result.note
+    assert executor.evaluated == []
+
+
 def test_stops_after_the_epoch_whose_loss_is_not_finite() -> None:
     session, executor = session_of(problem(epochs=4), bad_from=4)
     result = training.train(session)

@@ -365,4 +365,6 @@ def test_calls_that_are_wrong_alone_have_no_cause_of_single_steps() -> None:
     (rung,) = diagnose(subject, [multi_step_rung(subject)])
     assert "the same steps one by one hold" in rung.note
     assert not any("likely cause" in line for line in rung.diagnosis)
-    assert any(line.startswith("reproduce") for line in rung.diagnosis)
+    again = f"call assert_parity(session, steps={subject.steps}) again; no command opens "
+    own_loop = f"{PlainExecutor.__module__}.PlainExecutor"
+    assert f"reproduce      {again}{own_loop}" in rung.diagnosis

@@ -129,6 +129,16 @@ def test_whole_labels_of_any_type(tmp_path, dtype):
     assert problem.train.targets.dtype == np.int64
 
 
+@pytest.mark.parametrize("labels", [LABELS - 1, LABELS + 1, LABELS * 10, LABELS * 10.0])
+def test_whole_labels_that_do_not_count_from_zero_are_numbered_in_order(tmp_path, labels):
+    path = npz(tmp_path, inputs=INPUTS, targets=labels)
+    for classes in (None, 3):
+        problem = prepare(spec(path, data__test_fraction=0.0, model__out_features=classes))
+        np.testing.assert_array_equal(problem.train.targets, LABELS)
+        names = tuple(str(int(each)) for each in sorted(set(labels)))
+        assert problem.description.classes == names
+
+
 def test_more_classes_than_the_labels_show_may_be_given(tmp_path):
     path = npz(tmp_path, inputs=INPUTS, targets=LABELS)
     assert prepare(spec(path, model__out_features=5)).out_features == 5
@@ -137,9 +147,7 @@ def test_more_classes_than_the_labels_show_may_be_given(tmp_path):
 @pytest.mark.parametrize(
     ("targets", "says"),
     [
-        (LABELS - 1, "row 0 (counted from 0): label -1 given; allowed is 0 to 2"),
-        (LABELS + 1, "row 2 (counted from 0): label 3 given; allowed is 0 to 2"),
-        (LABELS * 10, "label 10 given; allowed is 0 to 2 (3 different labels found)"),
+        (np.arange(ROWS) + 1, "column 0: 10 different whole numbers in 10 rows given; allowed are"),
         (LABELS + 0.5, "row 0 (counted from 0): 0.5 given; allowed are whole class labels"),
         (LABELS[:, None], "targets of shape (10, 1) given; allowed are class labels of shape"),
         (np.where(LABELS == 0, 1e300, LABELS), "label 1e+300 given"),
@@ -295,7 +303,7 @@ def test_a_numeric_column_of_a_csv_is_a_regression_target(tmp_path):
         (CSV, "species", "bce_with_logits", "are numbers from 0 to 1"),
         ("x,y\n1,0\n,1\n", "y", "cross_entropy", "inputs, row 1 (counted from 0), column 'x': nan"),
         ("x,y\n1,0\n2,\n", "y", "cross_entropy", "targets, row 1 (counted from 0), column 'y': na"),
-        ("x,y\n1,a\n2,\n", "y", "cross_entropy", "column 'y', row 1 (counted from 0): nothing"),
+        ("x,y\n1,a\n2,\n", "y", "cross_entropy", "row 1 (counted from 0), column 'y': nothing"),
         ("x,y\n1,0\n2,1,7\n", "y", "mse", "not a readable .csv"),
         ("x,y\n1,0,7\n2,1,7\n", "y", "mse", "not a readable .csv"),
         ("x,y\nTrue,1\n,0\n", "y", "mse", "inputs, row 1 (counted from 0), column 'x': nan"),
@@ -337,7 +345,10 @@ def test_synthetic_data_has_a_largest_size():
         ("nul\0.npz", "null byte"),
         ("nul\0.csv", "null byte"),
         ("digit", "did you mean digits?"),
-        ("data.parquet", "allowed is synthetic, digits, breast-cancer, diabetes, an .npz file or"),
+        (
+            "digit",
+            "allowed is synthetic, digits, breast-cancer, diabetes, or a file of type .csv, ",
+        ),
     ],
 )
 def test_unknown_sources(source, says):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from twofold import Experiment
-from twofold.errors import SpecError
+from twofold.errors import DataError, SpecError
 from twofold.results.json_files import read_json, write_json
 from twofold.studies.outcome import MARGINS, OutcomeResult, Sample, compare_samples, measure
 
@@ -83,5 +83,8 @@ def test_bad_requests_are_refused() -> None:
         measure(short(), seeds=2, engines=["flax:jit", "flax:jit"])
     with pytest.raises(SpecError, match="no test rows"):
         measure(short("lesson"), seeds=2)
+    one_row = short("diabetes").with_values(data__test_fraction=0.003)
+    with pytest.raises(DataError, match=r"R\^2 has no value on 1 test row"):
+        measure(one_row, seeds=2)
     with pytest.raises(SpecError, match="seed: 4294967295"):
         measure(short().with_values(seed=2**32 - 1), seeds=2)

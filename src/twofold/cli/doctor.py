@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Rows = list[tuple[str, str]]
 GIB: Final = 2**30
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
-    "data": ("scikit-learn", "pandas"),
+    "data": ("scikit-learn", "pandas", "pyarrow"),
     "guide": ("altair", "vl-convert-python", "jinja2", "markdown-it-py"),
     "peers": ("keras", "lightning", "skorch", "scikit-learn"),
 }

@@ -113,6 +113,7 @@ def print_result(result: OutcomeResult, console: Console) -> None:
         console.print(f"  {sample.engine:14} {words}" + (f", {lost} diverged" if lost else ""))
         if sample.certified is not None:
             console.print(f"    {sample.certified}")
+    console.print(f"  {'without inputs':14} {result.baseline:.4f}")
     if result.all_diverged:
         from twofold.parity.judging.verdict import range_advice
 
@@ -127,3 +128,7 @@ def print_result(result: OutcomeResult, console: Console) -> None:
                 f"  p of equivalence {pair.comparison.p_equivalence:.2g}, "
                 f"of no difference {pair.comparison.p_equal:.2g}"
             )
+        for difference in pair.differences:
+            console.print(f"  their own {difference.words}")
+        for exchanged in pair.exchanged:
+            console.print(f"  {exchanged.words}")

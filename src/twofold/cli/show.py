@@ -23,9 +23,9 @@ def show(
         bool, typer.Option("--json-schema", help="Print the JSON Schema of specs, for editors.")
     ] = False,
 ) -> None:
-    """Print a resolved spec and its parameter counts.
+    """Print a resolved spec, its parameter counts, and the columns and classes of its data.
 
-    The spec is TOML, the summary of its model stands in comments, so that the
+    The spec is TOML, the summary of model and data stands in comments, so that the
     output is a spec itself: twofold show digits --set seed=1 > mine.toml
     """
     from twofold.spec import toml
@@ -38,12 +38,14 @@ def show(
         return
     if spec is None:
         raise typer.BadParameter("give a built-in experiment or a TOML file", param_hint="SPEC")
+    from twofold.cli.show_data import data_lines
     from twofold.problem.data import prepare
     from twofold.problem.summary import summarize
 
     problem = prepare(Experiment.load(spec, changes or ()))
     typer.echo(toml.dump(problem.experiment))
-    comments = [*_rendered(summarize(problem)), "", *_sizes(problem), *_optimizing(problem)]
+    model = [*_rendered(summarize(problem)), "", *_sizes(problem), *_optimizing(problem)]
+    comments = [*model, "", *data_lines(problem)]
     typer.echo("\n".join(f"# {line}".rstrip() for line in comments))
 
 

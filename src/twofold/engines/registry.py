@@ -20,6 +20,7 @@ from twofold.engines.session import Executor, Session
 from twofold.errors import BadInput, FrameworkMissing, UnknownEngine
 from twofold.problem.problem import Problem
 from twofold.spec.experiment import Device
+from twofold.spec.initial_values import BiasInit, Init
 
 ENTRY_POINTS: Final = "twofold.backends"
 OWN_DISTRIBUTION: Final = "twofold"
@@ -59,13 +60,22 @@ class KnownDifference:
 
 
 @dataclass(frozen=True)
+class NativeInit:
+    """How a framework's own linear layer starts, in the words of `twofold.spec.initial_values`."""
+
+    init: Init
+    bias_init: BiasInit
+
+
+@dataclass(frozen=True)
 class Backend:
     """A backend's description of itself; `opener` and `prober` name functions as "module:name".
 
     `frameworks` are the modules it needs, `extra` the extra of this distribution that installs
     them. `opener` takes (engine name, problem) and returns an Executor; `prober` takes nothing and
     returns what `twofold doctor` prints: versions, devices, threads, precision flags; `seeds` takes
-    problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`.
+    problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`;
+    `native_init` is how its linear layers start with `rng = "native"`, None if that is not known.
     """
 
     name: str
@@ -76,6 +86,7 @@ class Backend:
     prober: str
     seeds: str = ""
     known_differences: tuple[KnownDifference, ...] = ()
+    native_init: NativeInit | None = None
 
     def missing_frameworks(self) -> tuple[str, ...]:
         """The modules that are not installed; nothing is imported to find out."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from twofold.engines.build_time import BuildTime
 from twofold.errors import DataError
+from twofold.problem.answers import answers
 from twofold.problem.problem import Batch, Problem, require_rows_to_normalize
 from twofold.problem.state import Array, Parameters, TrainState
 
@@ -85,6 +86,21 @@ class Session:
         self.engine = engine
         self.problem = problem
         self._executor = executor
+
+    @property
+    def executor_type(self) -> type[Executor]:
+        """The class of the executor: a backend's own, or somebody's own loop."""
+        return type(self._executor)
+
+    def predict(self, inputs: Array) -> Array:
+        """What the model answers for inputs (rows, in_features), by name or in original units.
+
+        Class names (rows,) for cross_entropy, and for bce_with_logits whose target had two texts;
+        probabilities (rows, out_features) for bce_with_logits else; for mse and huber numbers
+        (rows, out_features) in the target's own units. `inputs` are as in `problem.test`. Raises
+        DataError as `logits` does, and for logits that are not finite.
+        """
+        return answers(self.problem, self.logits(inputs))
 
     def logits(self, inputs: Array, *, training: bool = False) -> Array:
         """Logits (batch, out_features); `training` applies the current step's dropout masks.
@@ -214,6 +230,12 @@ def checked_state(problem: Problem, state: TrainState) -> TrainState:
     """The state, if names, shapes and dtypes are the problem's own. Raises DataError otherwise."""
     from twofold.problem.problem import initial_state
 
+    if not isinstance(state, TrainState):
+        raise DataError(
+            f"state: {type(state).__name__} given; allowed is a TrainState; make one of a model's "
+            "weights with twofold.problem.state.fresh_state(parameters, slot_names(experiment)), "
+            "the parameters as NumPy arrays under names such as layers.0.weight"
+        )
     expected = initial_state(problem)
     if state.step < 0:
         raise DataError(f"state.step: {state.step} given; allowed is 0 or more")

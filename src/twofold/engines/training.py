@@ -51,7 +51,8 @@ class TrainingResult:
     """One experiment trained in one engine.
 
     `outcome` is `diverged` when a loss was not finite: training stops after that epoch; and when
-    the metric of the test rows is not. `score` is None then, and where there are no test rows.
+    the metric of the test rows is not. `score` is None then, where there are no test rows, and
+    where the metric has no value on them: `note` says why.
     """
 
     experiment: Experiment
@@ -63,6 +64,7 @@ class TrainingResult:
     score: Score | None
     training_seconds: float
     evaluation_seconds: float
+    note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result in the schema `twofold.training/1`; a loss that is not finite is null."""
@@ -80,6 +82,7 @@ class TrainingResult:
             "score": None if self.score is None else asdict(self.score),
             "training_seconds": self.training_seconds,
             "evaluation_seconds": self.evaluation_seconds,
+            "note": self.note,
         }
 
 
@@ -99,10 +102,11 @@ def train(
             break
     diverged = not np.isfinite(epochs[-1].loss)
     start = time.perf_counter()
-    test = session.problem.test
-    logits = None if diverged or test.rows == 0 else evaluate(session, test.inputs)
-    score = None if logits is None else _score(session.problem, logits)
-    diverged = diverged or (logits is not None and score is None)
+    test, loss = session.problem.test, session.problem.experiment.loss.kind
+    note = None if test.rows == 0 else metrics.why_no_score(loss, test.targets)
+    scored = test.rows > 0 and note is None and not diverged
+    score = _score(session.problem, evaluate(session, test.inputs)) if scored else None
+    diverged = diverged or (scored and score is None)
     return TrainingResult(
         experiment=session.problem.experiment,
         engine=session.engine,
@@ -113,6 +117,7 @@ def train(
         score=score,
         training_seconds=sum(epoch.seconds for epoch in epochs),
         evaluation_seconds=time.perf_counter() - start,
+        note=note,
     )
 
 

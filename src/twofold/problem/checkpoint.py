@@ -138,7 +138,8 @@ def _check_format(
         shown = None if given is None else _shown(given)
         raise DataError(
             f"{source}: format {shown!r} given; allowed is {FORMAT!r}, "
-            "which twofold.problem.checkpoint.save writes"
+            "which twofold.problem.checkpoint.save writes; of a plain file of weights make a train "
+            "state with twofold.problem.state.fresh_state"
         )
     if metadata.get("digest") != _digest(given, metadata.get("step", ""), tensors):
         raise DataError(

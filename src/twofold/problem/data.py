@@ -6,17 +6,32 @@ framework would silently accept (labels outside the classes, NaN) is refused her
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from twofold.errors import DataError, SpecError
 from twofold.problem import sources
+from twofold.problem.categories import Encoded, one_hot
+from twofold.problem.description import Description, Scaling
+from twofold.problem.labels import binary, numbered
+from twofold.problem.missing import filled_in, without_empty_rows
 from twofold.problem.problem import Batch, Problem, require_rows_to_normalize
-from twofold.problem.sources import Table
 from twofold.problem.state import Array
+from twofold.problem.table import Table
+from twofold.problem.telling import telling_columns
 from twofold.spec import threefry
 from twofold.spec.experiment import Experiment
 from twofold.spec.losses import wrong_weights
 from twofold.spec.model import placed
+
+
+@dataclass(frozen=True, eq=False)
+class _Targets:
+    """Targets of the loss: int64 labels (rows,), else float64 (rows, out_features)."""
+
+    values: Array
+    classes: tuple[str, ...] = ()
 
 
 def prepare(experiment: Experiment) -> Problem:
@@ -26,15 +41,19 @@ def prepare(experiment: Experiment) -> Problem:
     go with the source or layers that do not fit its columns, FrameworkMissing when the library that
     reads the source is not installed.
     """
-    table = _checked(sources.load(experiment))
-    targets = _targets(experiment, table)
-    resolved = _resolved(experiment, table, targets)
+    data = experiment.data
+    table, dropped = without_empty_rows(_checked(sources.load(experiment)), data.missing)
+    found = _targets(experiment, table)
     train_rows, test_rows = _split(experiment, table.rows)
-    inputs = table.inputs
-    if experiment.data.standardize:
-        inputs = _standardized(inputs, train_rows)
+    filled, cells = filled_in(table, data.missing, train_rows)
+    encoded = one_hot(table, filled, train_rows)
+    resolved = _resolved(experiment, table, encoded, found)
+    inputs, input_scaling = encoded.inputs, None
+    targets, target_scaling = found.values, None
+    if data.standardize:
+        inputs, input_scaling = _standardized(inputs, train_rows, encoded.zero_or_one)
         if experiment.loss.kind in ("mse", "huber"):
-            targets = _standardized(targets, train_rows)
+            targets, target_scaling = _standardized(targets, train_rows)
     inputs = _cast(inputs, experiment, "inputs")
     if experiment.loss.kind != "cross_entropy":
         targets = _cast(targets, experiment, "targets")
@@ -42,6 +61,17 @@ def prepare(experiment: Experiment) -> Problem:
         experiment=resolved,
         train=Batch(inputs[train_rows], targets[train_rows]),
         test=Batch(inputs[test_rows], targets[test_rows]),
+        description=Description(
+            inputs=encoded.names,
+            targets=table.target_names,
+            classes=found.classes,
+            input_scaling=input_scaling,
+            target_scaling=target_scaling,
+            dropped_rows=dropped,
+            filled=cells,
+            one_hot=encoded.columns,
+            telling=telling_columns(table, found.values),
+        ),
     )
     rest = problem.train.rows % resolved.data.batch_size
     if not resolved.data.drop_last:
@@ -50,7 +80,7 @@ def prepare(experiment: Experiment) -> Problem:
 
 
 def _checked(table: Table) -> Table:
-    """The table, if its shapes fit together and its numbers are finite."""
+    """The table, if its shapes fit together and no number is infinite."""
     inputs, targets, where = table.inputs, table.targets, table.where
     if inputs.ndim != 2 or inputs.shape[1] == 0:
         raise DataError(
@@ -69,32 +99,35 @@ def _checked(table: Table) -> Table:
             f"{where}: {inputs.shape[0]} rows of inputs and {targets.shape[0]} of targets given; "
             "allowed is the same number of both"
         )
-    _refuse_not_finite(table, "inputs", inputs)
+    _refuse_infinite(table, "inputs", inputs)
     if targets.dtype.kind == "f":
-        _refuse_not_finite(table, "targets", targets)
+        _refuse_infinite(table, "targets", targets)
     return table
 
 
-def _refuse_not_finite(table: Table, what: str, values: Array) -> None:
-    if np.all(np.isfinite(values)):
+def _refuse_infinite(table: Table, what: str, values: Array) -> None:
+    if not np.any(np.isinf(values)):
         return
-    index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+    index = tuple(int(i) for i in np.argwhere(np.isinf(values))[0])
     column = f", column {table.column(what, index[1] if len(index) > 1 else 0)}"
     raise DataError(
         f"{table.where}: {what}, row {index[0]} (counted from 0){column}: {values[index]} given; "
-        "allowed are finite numbers; remove or fill in what is missing"
+        "allowed are finite numbers; remove the row, or mend the number"
     )
 
 
-def _targets(experiment: Experiment, table: Table) -> Array:
-    """Targets of the loss: int64 labels (rows,), else float64 (rows, out_features)."""
+def _targets(experiment: Experiment, table: Table) -> _Targets:
     loss = experiment.loss.kind
     if loss == "cross_entropy":
-        return _labels(table)
+        return _Targets(*numbered(table, experiment.model.out_features))
     if table.targets.dtype.kind not in "biuf":
+        two = binary(table) if loss == "bce_with_logits" else None
+        if two is not None:
+            return _Targets(two[0].reshape(-1, 1).astype(np.float64), two[1])
+        allowed = "numbers from 0 to 1, or two texts" if loss == "bce_with_logits" else "numbers"
         raise DataError(
             f"{table.where}: targets are text, such as {str(table.targets.flat[0])!r}; allowed for "
-            f"{loss} are numbers" + (" from 0 to 1" if loss == "bce_with_logits" else "")
+            f"{loss} are {allowed}"
         )
     values = table.targets.reshape(table.rows, -1).astype(np.float64)
     if loss == "bce_with_logits" and (values.min() < 0 or values.max() > 1):
@@ -104,48 +137,29 @@ def _targets(experiment: Experiment, table: Table) -> Array:
             f"{table.column('targets', column)}: {values[row, column]:g} given; "
             "allowed is 0 to 1 for loss.kind = 'bce_with_logits'"
         )
-    return values
+    yes_or_no = loss == "bce_with_logits" and values.shape[1] == 1
+    named = yes_or_no and len(table.class_names) == 2 and np.isin(values, (0.0, 1.0)).all()
+    return _Targets(values, table.class_names if named else ())
 
 
-def _labels(table: Table) -> Array:
-    """Class labels as int64 (rows,); texts become the index of their place in sorted order."""
-    values = table.targets
-    if values.ndim != 1:
-        raise DataError(
-            f"{table.where}: targets of shape {values.shape} given; allowed are class labels of "
-            "shape (rows,) for loss.kind = 'cross_entropy'"
-        )
-    if values.dtype.kind == "U":
-        return np.unique(values, return_inverse=True)[1].astype(np.int64)
-    fraction = values.astype(np.float64) % 1 != 0
-    if fraction.any():
-        row = int(np.argmax(fraction))
-        raise DataError(
-            f"{table.where}: targets, row {row} (counted from 0): {values[row]:g} given; allowed "
-            "are whole class labels from 0 for loss.kind = 'cross_entropy'"
-        )
-    with np.errstate(invalid="ignore"):  # far outside int64 becomes a label that is refused
-        return values.astype(np.int64)
-
-
-def _resolved(experiment: Experiment, table: Table, targets: Array) -> Experiment:
+def _resolved(
+    experiment: Experiment, table: Table, encoded: Encoded, targets: _Targets
+) -> Experiment:
     """The experiment with in_features and out_features of the data. Raises if they do not fit."""
     model = experiment.model
-    in_features = table.inputs.shape[1]
+    in_features = encoded.inputs.shape[1]
     if model.in_features not in (None, in_features):
         raise DataError(
             f"model.in_features: {model.in_features} given; allowed is {in_features}, the columns "
             f"of {table.where}; leave it out to take the data's"
         )
-    if experiment.loss.kind == "cross_entropy":
-        out_features = _classes(model.out_features, table, targets)
-    else:
-        out_features = targets.shape[1]
-        if model.out_features not in (None, out_features):
-            raise DataError(
-                f"model.out_features: {model.out_features} given; allowed is {out_features}, the "
-                f"target columns of {table.where}; leave it out to take the data's"
-            )
+    labels = experiment.loss.kind == "cross_entropy"
+    out_features = len(targets.classes) if labels else targets.values.shape[1]
+    if model.out_features not in (None, out_features):
+        raise DataError(
+            f"model.out_features: {model.out_features} given; allowed is {out_features}, the "
+            f"target columns of {table.where}; leave it out to take the data's"
+        )
     wrong = wrong_weights(experiment.loss, out_features)
     if wrong is not None:
         raise SpecError(wrong)
@@ -153,38 +167,6 @@ def _resolved(experiment: Experiment, table: Table, targets: Array) -> Experimen
     resolved = model.model_copy(update=sizes)
     placed(resolved)  # refuses layers that do not fit the data
     return experiment.model_copy(update={"model": resolved})
-
-
-def _classes(given: int | None, table: Table, labels: Array) -> int:
-    """The number of classes: the one given, or that of the data where it has no gap."""
-    lowest, highest = int(labels.min()), int(labels.max())
-    distinct = len(np.unique(labels))
-    classes = given or table.classes or distinct
-    if classes == 1:
-        _refuse_one_class(given, table)
-    if lowest >= 0 and highest < classes:
-        return classes
-    row = int(np.argmax((labels < 0) | (labels >= classes)))
-    reason = f"model.out_features = {given}" if given else f"{distinct} different labels found"
-    raise DataError(
-        f"{table.where}: targets, row {row} (counted from 0): label {table.targets[row]} given; "
-        f"allowed is 0 to {classes - 1} ({reason}); relabel from 0, or set model.out_features"
-    )
-
-
-def _refuse_one_class(given: int | None, table: Table) -> None:
-    """With one logit the softmax is 1: loss and gradients are zero, whatever the model does."""
-    if given == 1:
-        raise DataError(
-            "model.out_features: 1 given with loss.kind = 'cross_entropy', where one class leaves "
-            "nothing to learn; allowed is 2 or more, or loss.kind = 'bce_with_logits'"
-        )
-    raise DataError(
-        f"{table.where}: targets, column {table.column('targets', 0)}: the label "
-        f"{table.targets.flat[0]} in all {table.rows:,} rows; allowed are 2 classes or more for "
-        "loss.kind = 'cross_entropy'; name the column of the labels with data.target, add rows of "
-        "the other classes, or set model.out_features to the number of classes that there are"
-    )
 
 
 def _split(experiment: Experiment, rows: int) -> tuple[Array, Array]:
@@ -206,21 +188,29 @@ def _split(experiment: Experiment, rows: int) -> tuple[Array, Array]:
     return np.sort(order[test:]), np.sort(order[:test])
 
 
-def _standardized(values: Array, train_rows: Array) -> Array:
-    """Columns with zero mean and unit variance on the training rows.
+def _standardized(
+    values: Array, train_rows: Array, left_alone: Array | None = None
+) -> tuple[Array, Scaling]:
+    """Columns with zero mean and unit variance on the training rows, and how they were scaled.
 
     A column that never varies in training says nothing; it becomes 0 in all rows. Columns are first
-    scaled by a power of two, which is exact, so that squares neither overflow nor vanish.
+    scaled by a power of two, which is exact, so that squares neither overflow nor vanish. Columns
+    that `left_alone` (columns,) names stay as they are.
     """
     train = values[train_rows]
     constant = train.max(axis=0) == train.min(axis=0)
     exponent = np.frexp(np.abs(train).max(axis=0))[1]
+    alone = np.zeros(len(constant), np.bool_) if left_alone is None else left_alone
     with np.errstate(over="ignore"):  # the cast refuses what overflows
         scaled = np.ldexp(values, -exponent)
         train = scaled[train_rows]
-        deviation = np.where(constant, 1.0, train.std(axis=0))
-        standard = (scaled - train.mean(axis=0)) / deviation
-    return np.where(constant, 0.0, standard)
+        mean, deviation = train.mean(axis=0), np.where(constant, 1.0, train.std(axis=0))
+        standard = np.where(constant, 0.0, (scaled - mean) / deviation)
+        scaling = Scaling(
+            mean=np.where(alone, 0.0, np.ldexp(mean, exponent)),
+            scale=np.where(constant | alone, 1.0, np.ldexp(deviation, exponent)),
+        )
+    return np.where(alone, values, standard), scaling
 
 
 def _cast(values: Array, experiment: Experiment, what: str) -> Array:

@@ -63,6 +63,21 @@ def metric_of(loss: LossName, logits: Array, targets: Array) -> float:
     return r_squared(logits, targets)
 
 
+def why_no_score(loss: LossName, test_targets: Array) -> str | None:
+    """Why the metric of a loss has no value on these test rows; None where it has one.
+
+    R^2 divides by the squares of the targets about their mean. Not for 0 rows.
+    """
+    if METRIC_OF_LOSS[loss] != "R^2" or not np.any(np.ptp(test_targets, axis=0) == 0):
+        return None
+    rows = len(test_targets)
+    found = "1 test row" if rows == 1 else f"{rows:,} test rows whose targets are all alike"
+    return (
+        f"R^2 has no value on {found}; allowed are 2 or more whose targets differ, so change "
+        "data.test_fraction or the seed that splits the rows"
+    )
+
+
 def baseline_of(loss: LossName, train_targets: Array, test_targets: Array) -> float:
     """The same metric for a model that ignores its inputs.
 

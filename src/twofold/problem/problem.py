@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.errors import DataError
+from twofold.problem.description import NOTHING_KNOWN, Description
 from twofold.problem.state import (
     FIRST_MOMENT,
     MOMENTUM,
@@ -49,11 +50,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Problem:
-    """A resolved experiment (its feature counts known) with its training and test rows."""
+    """A resolved experiment (its feature counts known) with its training and test rows.
+
+    `description` says what columns and labels stand for, where the data says it.
+    """
 
     experiment: Experiment
     train: Batch
     test: Batch
+    description: Description = NOTHING_KNOWN
 
     @property
     def dtype(self) -> np.dtype[np.floating]:

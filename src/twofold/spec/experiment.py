@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from twofold.spec import toml
+from twofold.spec.data import Data
 from twofold.spec.initial_values import BiasInit, Init
 from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
 from twofold.spec.layers.batch_norm import BatchNorm
@@ -132,26 +133,6 @@ class AdamW(Section):
     eps: Positive = 1e-8
     clip_norm: Positive | None = None
     schedule: Schedule = Constant()
-
-
-class Data(Section):
-    """Where the data comes from and how it is fed.
-
-    `source` is a built-in name (`synthetic`, `digits`, `breast-cancer`, `diabetes`), an `.npz`
-    with the arrays `inputs` and `targets`, or a `.csv` with `target` naming its column. A path is
-    relative to the spec's own folder. `rows` belongs to `synthetic` alone. `standardize` brings
-    inputs, and for `mse` and `huber` the targets too, to zero mean and unit variance on the
-    training rows.
-    """
-
-    source: Annotated[str, Field(min_length=1)] = "synthetic"
-    target: Annotated[str, Field(min_length=1)] | None = None
-    rows: PositiveInt | None = None
-    batch_size: PositiveInt = 64
-    shuffle: bool = True
-    drop_last: bool = False
-    standardize: bool = True
-    test_fraction: Fraction = 0.2
 
 
 class Training(Section):

@@ -111,6 +111,22 @@ def dropouts(model: Mlp | Sequential) -> tuple[tuple[int, float], ...]:
     return tuple((width, layer.rate) for width, layer in layers if isinstance(layer, Dropout))
 
 
+def with_initial_values(
+    model: Mlp | Sequential, init: Init, bias_init: BiasInit
+) -> Mlp | Sequential:
+    """The model with these initial values in every linear layer."""
+    values = {"init": init, "bias_init": bias_init}
+    if isinstance(model, Mlp):
+        return model.model_copy(update=values)
+
+    def changed(layer: LayerKind) -> LayerKind:
+        if isinstance(layer, Residual):
+            return layer.model_copy(update={"layers": tuple(map(changed, layer.layers))})
+        return layer.model_copy(update=values) if isinstance(layer, Linear) else layer
+
+    return model.model_copy(update={"layers": tuple(map(changed, model.layers))})
+
+
 def has(model: Mlp | Sequential, kind: type[LayerKind]) -> bool:
     """Whether a layer of a kind is anywhere in a model."""
     return any(isinstance(layer, kind) for layer in kinds_in(model.layers))

@@ -21,10 +21,10 @@ from pydantic import BaseModel
 
 from twofold.errors import SpecError
 from twofold.spec import messages
+from twofold.spec.data import FILE_TYPES, file_type
 
 M = TypeVar("M", bound=BaseModel)
 SUFFIX: Final = ".toml"
-DATA_SUFFIXES: Final = (".npz", ".csv")
 EXCLUSIVE: Final = {"training.epochs": "training.steps", "training.steps": "training.epochs"}
 _LIST_OF_NUMBERS: Final = re.compile(r"= \[\n((?: {4}[-+.\w]+,\n)+)\]")
 
@@ -156,7 +156,7 @@ def _resolve_source(values: dict[str, Any], folder: Path) -> None:
 
 
 def _absolute(source: object, folder: Path) -> object:
-    if isinstance(source, str) and Path(source).suffix.lower() in DATA_SUFFIXES:
+    if isinstance(source, str) and file_type(source) in FILE_TYPES:
         return os.path.abspath(folder / os.path.expanduser(source))
     return source
 

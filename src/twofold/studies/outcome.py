@@ -13,7 +13,7 @@ the ladder sees that step, so before they are trained its first steps are certif
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -22,15 +22,23 @@ import numpy as np
 from twofold.engines import registry
 from twofold.engines.seeds import open_seeds
 from twofold.engines.training import evaluate, train
-from twofold.errors import SpecError
+from twofold.errors import DataError, SpecError
 from twofold.parity.ladder.many_seeds import certify_together
 from twofold.problem.data import prepare
-from twofold.problem.metrics import METRIC_OF_LOSS, MetricName, metric_of
+from twofold.problem.metrics import METRIC_OF_LOSS, MetricName, baseline_of, metric_of, why_no_score
 from twofold.problem.problem import Problem
 from twofold.results import environment
 from twofold.spec.experiment import Experiment
 from twofold.studies import equivalence
 from twofold.studies.equivalence import Comparison, Verdict
+from twofold.studies.exchanged import (
+    Difference,
+    Exchanged,
+    differing_defaults,
+    finding_of,
+    trials,
+    with_defaults_of,
+)
 
 SCHEMA: Final = "twofold.outcome/1"
 ENGINES: Final = ("torch:eager", "flax:jit")
@@ -58,23 +66,33 @@ class Sample:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two engines compared; `comparison` is None where a run diverged, and `reason` says so."""
+    """Two engines compared; `comparison` is None where a run diverged, and `reason` says so.
+
+    Where they differ, `differences` are the defaults that differ between them and `exchanged` what
+    came of running the left engine with the right one's.
+    """
 
     left: str
     right: str
     verdict: Verdict
     reason: str
     comparison: Comparison | None
+    differences: tuple[Difference, ...] = ()
+    exchanged: tuple[Exchanged, ...] = ()
 
 
 @dataclass(frozen=True)
 class OutcomeResult:
-    """The samples of every engine and the comparison of every two."""
+    """The samples of every engine and the comparison of every two.
+
+    `baseline` is the metric of a model that ignores its inputs, on the same test rows.
+    """
 
     experiment: Experiment
     environment: dict[str, Any]
     metric: MetricName
     margin: float
+    baseline: float
     samples: tuple[Sample, ...]
     pairs: tuple[Pair, ...]
 
@@ -92,6 +110,7 @@ class OutcomeResult:
             "metric": self.metric,
             "margin": self.margin,
             "alpha": equivalence.ALPHA,
+            "baseline": self.baseline,
             "samples": [asdict(sample) for sample in self.samples],
             "pairs": [asdict(pair) for pair in self.pairs],
         }
@@ -104,16 +123,19 @@ def measure(
     margin: float | None = None,
     engines: Sequence[str] = ENGINES,
     together: bool = False,
+    explain: bool = True,
     on_progress: Callable[[str, int], None] | None = None,
 ) -> OutcomeResult:
     """Train `seeds` seeds in each engine and compare the final test metrics.
 
     `margin` is the largest difference that does not matter, stated before the runs; by default
     MARGINS. With `together` each engine's backend trains all seeds in one step, and the engine
-    evaluates them; such a sample is named `torch:vmap`. `on_progress` is called with the engine and
-    the run, counted from 1. Raises BadInput for fewer than two seeds or engines, an experiment
-    without test rows, or one that cannot be trained together; ParityDiverges where a step of all
-    seeds is not what the oracle says.
+    evaluates them; such a sample is named `torch:vmap`. With `explain` an engine that differs is
+    trained again with the other's initial values (`twofold.studies.exchanged`). `on_progress` is
+    called with the engine and the run, counted from 1. Raises BadInput for fewer than two seeds or
+    engines, an experiment without test rows or whose metric has no value on them, or one that
+    cannot be trained together; ParityDiverges where a step of all seeds is not what the oracle
+    says.
     """
     metric = METRIC_OF_LOSS[experiment.loss.kind]
     stated = MARGINS[metric] if margin is None else margin
@@ -128,11 +150,17 @@ def measure(
     pairs = tuple(
         compare_samples(left, right, stated) for left, right in itertools.combinations(samples, 2)
     )
+    if explain:
+        pairs = tuple(
+            _explained(pair, problem, dict(zip(engines, samples, strict=True)), stated, on_progress)
+            for pair in pairs
+        )
     return OutcomeResult(
         experiment=problem.experiment,
         environment=environment.describe(),
         metric=metric,
         margin=stated,
+        baseline=baseline_of(experiment.loss.kind, problem.train.targets, problem.test.targets),
         samples=samples,
         pairs=pairs,
     )
@@ -154,6 +182,9 @@ def _checked_problem(
     problem = prepare(experiment.model_copy(update={"rng": "native"}))
     if problem.test.rows == 0:
         raise SpecError("data.test_fraction: no test rows; the outcome is a metric on test rows")
+    reason = why_no_score(experiment.loss.kind, problem.test.targets)
+    if reason is not None:
+        raise DataError(f"data.test_fraction: {experiment.data.test_fraction:g} given: {reason}")
     return problem
 
 
@@ -213,6 +244,34 @@ def _sample_together(
         value = metric_of(loss, logits, test.targets) if known else np.nan
         values.append(value if np.isfinite(value) else None)
     return Sample(f"{backend}:vmap", seeds, tuple(values), certificate.words)
+
+
+def _explained(
+    pair: Pair,
+    problem: Problem,
+    samples: Mapping[str, Sample],
+    margin: float,
+    on_progress: Callable[[str, int], None] | None,
+) -> Pair:
+    """The pair with the default that accounts for a difference, one engine run with the other's."""
+    if pair.verdict != "different":
+        return pair
+    engine, other = (
+        next(name for name, sample in samples.items() if sample.engine == wanted)
+        for wanted in (pair.left, pair.right)
+    )
+    differences = differing_defaults(engine, other)
+    done: list[Exchanged] = []
+    for defaults in trials(differences):
+        changed = with_defaults_of(problem, engine, other, defaults)
+        sample = _sample(engine, changed, samples[engine].seeds, on_progress)
+        found = compare_samples(sample, samples[other], margin)
+        finding = finding_of(found.verdict)
+        values = (sample.seeds, sample.values)
+        done.append(Exchanged(defaults, engine, other, finding, found.reason, *values))
+        if finding == "accounts for it":
+            break
+    return replace(pair, differences=differences, exchanged=tuple(done))
 
 
 def compare_samples(left: Sample, right: Sample, margin: float) -> Pair:

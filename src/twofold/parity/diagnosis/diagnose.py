@@ -38,9 +38,19 @@ def _lines(subject: Subject, rung: Rung) -> list[str]:
         lines.append(f"off by         {_distance(rung.worst, rung.precision)}")
         lines.append(f"would pass     with bounds {rung.worst_ratio:.3g} times as wide")
     lines += _causes(ranked(subject, rung))
-    experiment = subject.reference.problem.experiment
-    lines.append(f"reproduce      {command(experiment, rung)}")
+    lines.append(f"reproduce      {_again(subject, rung)}")
     return lines
+
+
+def _again(subject: Subject, rung: Rung) -> str:
+    """How to climb to this rung again: a command, or for somebody's own loop their own test."""
+    executor, backend = subject.session.executor_type, subject.backend.opener
+    if executor.__module__.partition(".")[0] != backend.partition(".")[0]:
+        return (
+            f"call assert_parity(session, steps={subject.steps}) again; no command opens "
+            f"{executor.__module__}.{executor.__qualname__}"
+        )
+    return command(subject.reference.problem.experiment, rung)
 
 
 def _distance(worst: Worst, precision: Precision) -> str:

@@ -1,0 +1,102 @@
+"""What `twofold show` says of a problem's data: columns, target, classes, and what was done."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from twofold.problem.metrics import METRIC_OF_LOSS, baseline_of, why_no_score
+
+if TYPE_CHECKING:
+    from twofold.problem.problem import Problem
+
+MOST_NAMES: Final = 24
+WIDTH: Final = 76
+
+
+def data_lines(problem: Problem) -> list[str]:
+    """The lines that describe the data, each narrow enough for 80 columns."""
+    sentences = [*_columns(problem), *_done(problem), *_telling(problem), _without_inputs(problem)]
+    return [line for words in sentences for line in textwrap.wrap(words, WIDTH)]
+
+
+def _columns(problem: Problem) -> list[str]:
+    found = problem.description
+    lines = []
+    if found.inputs:
+        lines.append(f"input columns ({len(found.inputs):,}): {_listed(found.inputs)}")
+    if found.targets:
+        lines.append(f"target: {_listed(found.targets)}{_units(problem)}")
+    if found.classes:
+        lines.append(f"classes ({len(found.classes):,}): {_listed(_counted(problem), '; ')}")
+    return lines
+
+
+def _units(problem: Problem) -> str:
+    scaling = problem.description.target_scaling
+    if scaling is None or len(scaling.mean) > 1:
+        return ""
+    return f" (mean {scaling.mean[0]:.6g}, standard deviation {scaling.scale[0]:.6g} in training)"
+
+
+def _counted(problem: Problem) -> list[str]:
+    """Each class with its rows, such as "red in 12 training and 3 test rows"."""
+    names, batches = problem.description.classes, (problem.train, problem.test)
+    train, test = (
+        np.bincount(batch.targets.reshape(-1).astype(np.int64), minlength=len(names))
+        for batch in batches
+    )
+    first = [f"{names[0]} in {train[0]:,} training and {test[0]:,} test rows"]
+    return first + [f"{name} {train[i]:,} and {test[i]:,}" for i, name in enumerate(names) if i]
+
+
+def _done(problem: Problem) -> list[str]:
+    """What was dropped, filled in and encoded."""
+    found, lines = problem.description, []
+    if found.dropped_rows:
+        lines.append(f"dropped: {_number(found.dropped_rows, 'row')} with an empty cell")
+    for each in found.filled:
+        value = "no category" if each.value is None else f"{each.value:.6g}"
+        lines.append(
+            f"filled in: {_number(each.cells, 'empty cell')} of {each.column} with {value}"
+        )
+    for column in found.one_hot:
+        categories = f"{len(column.categories):,} texts of the training rows"
+        lines.append(f"one-hot: {column.column}, {categories}")
+        if column.unseen:
+            unseen = [f"{text!r} in {_number(rows, 'test row')}" for text, rows in column.unseen]
+            lines.append(f"not in training, so all zero: {_listed(unseen, '; ')}")
+    return lines
+
+
+def _telling(problem: Problem) -> list[str]:
+    return [
+        f"look at {name!r}: alone it tells the target of every row; leave it out with "
+        f"data.exclude = [{name!r}] unless it is known when the model is used"
+        for name in problem.description.telling
+    ]
+
+
+def _without_inputs(problem: Problem) -> str:
+    loss, test = problem.experiment.loss.kind, problem.test
+    if test.rows == 0:
+        return "no test rows, so no score"
+    reason = why_no_score(loss, test.targets)
+    if reason is not None:
+        return f"no score: {reason}"
+    value = baseline_of(loss, problem.train.targets, test.targets)
+    return f"score without inputs: test {METRIC_OF_LOSS[loss]} {value:.4f}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def _listed(names: Sequence[str], between: str = ", ") -> str:
+    """The names, or the first of them and how many there are."""
+    if len(names) <= MOST_NAMES:
+        return between.join(names)
+    return f"{between.join(names[:MOST_NAMES])}, and {len(names) - MOST_NAMES:,} more"

@@ -1,0 +1,74 @@
+"""What the arrays of a problem stand for: names, classes, units, and what was done to the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from twofold.problem.state import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """standard = (value - mean) / scale, column by column; both (columns,), float64.
+
+    Without standardization mean is 0 and scale 1. A column that is constant in training has scale
+    1, and its standard value is 0 in all rows.
+    """
+
+    mean: Array
+    scale: Array
+
+    def original(self, standard: Array) -> Array:
+        """Values (rows, columns) in original units, float64."""
+        return np.asarray(standard.astype(np.float64) * self.scale + self.mean)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Empty cells of an input column, filled in with a number of the training rows.
+
+    `value` is None in a column of text, where an empty cell is of no category.
+    """
+
+    column: str
+    cells: int
+    value: float | None
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """A column of text that became an input for each text that the training rows have.
+
+    `unseen` has the texts of test rows that no training row has, with their number of rows; such a
+    row has 0 in all inputs of the column.
+    """
+
+    column: str
+    categories: tuple[str, ...]
+    unseen: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a problem's columns and labels are called, and what was done to its table.
+
+    `inputs` and `targets` are names of columns, `classes` the names of the labels 0, 1, ...; all
+    are empty where the source has none. `input_scaling` and `target_scaling` are None where the
+    values stand as they came. `telling` are the input columns that tell the target alone.
+    """
+
+    inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    input_scaling: Scaling | None = None
+    target_scaling: Scaling | None = None
+    dropped_rows: int = 0
+    filled: tuple[Filled, ...] = ()
+    one_hot: tuple[OneHot, ...] = ()
+    telling: tuple[str, ...] = ()
+
+
+NOTHING_KNOWN: Final = Description()
