@@ -7,19 +7,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: compare test test-slow check format clean help
+.PHONY: compare test test-slow check docs format clean help
 
 help:
 	@echo "make compare    parity, timing, training and the guide on four experiments"
 	@echo "make test       the fast tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make check      ruff, ruff format, mypy"
+	@echo "make docs       the documentation site, in build/site; a warning is an error"
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): a minute or a few, once"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
+	@touch $@
+
+$(VENV)/.docs-installed: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
 	@touch $@
 
 compare: $(STAMP)
@@ -35,6 +40,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs-installed
+	$(BIN)/python -m sphinx -c docs -d build/doctrees -W --keep-going -q . build/site
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

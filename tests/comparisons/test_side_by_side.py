@@ -116,7 +116,7 @@ def test_unknown_topic_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_committed_page_shows_the_present_source() -> None:
-    text = (FOLDER.parent / "SIDE_BY_SIDE.md").read_text(encoding="utf-8")
+    text = (FOLDER.parents[1] / "SIDE_BY_SIDE.md").read_text(encoding="utf-8")
     for name in NAMES:
         topic = load(name)
         for column in topic.columns.values():
