@@ -117,8 +117,7 @@ def machine() -> Rows:
 def backend_rows(owner: Backend) -> Rows:
     """Engines of a backend with its framework's versions, devices and threads, or what is missing.
 
-    A framework that is installed but broken is reported, whatever it raises: that is the doctor's
-    work.
+    Whatever a broken framework raises is reported.
     """
     from twofold.engines import registry
 
