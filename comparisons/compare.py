@@ -196,7 +196,7 @@ def run_experiment(name: str, plan: Plan, narrator: Narrator) -> list[Trouble]:
         engines=tuple(asked),
         conditions=Conditions(seconds=plan.seconds, warm_start=True),
         certification={
-            engine: Certification(precisions, LOCKED_STEPS, whole=True)
+            engine: Certification(precisions, LOCKED_STEPS, ladder="whole")
             for engine, precisions in asked.items()
         },
         on_progress=on_progress,

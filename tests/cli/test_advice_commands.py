@@ -49,7 +49,7 @@ def test_advice_names_an_engine_and_says_why_and_writes_json(tmp_path: Path) -> 
 
 def test_workloads_unlike_all_that_were_calibrated_are_pointed_out() -> None:
     out = run("advise", "lesson", "--set", "model.hidden=[4096]", "--calibration", str(STORED))
-    assert "unlike all that was calibrated: widest layer 4096" in out
+    assert "outside of what was calibrated: widest layer 4096" in out
 
 
 @pytest.mark.parametrize(

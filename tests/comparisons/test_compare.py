@@ -61,7 +61,7 @@ def fake_measure(
         on_report: Callable[[ParityReport], None],
     ) -> TimingResult:
         assert conditions.warm_start
-        assert all(asked.whole for asked in certification.values())
+        assert all(asked.ladder == "whole" for asked in certification.values())
         assert {asked.steps for asked in certification.values()} == {compare.LOCKED_STEPS}
         names = ("forward", "loss", "gradients", "update (fresh)")
         rungs = tuple(

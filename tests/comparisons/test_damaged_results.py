@@ -161,7 +161,9 @@ def test_results_of_older_versions_are_read(samples: dict[str, dict[str, Any]]) 
     read = checked(old, MODELS["timing"], "x")
     markdown = guide.compose(Evidence(timing=(read,))).markdown
     assert "unknown processor" in markdown
-    assert "time to its own result:** not known, for the number of steps is not stored" in markdown
+    assert (
+        "time to its own result:** not known, because the number of steps is not stored" in markdown
+    )
 
 
 @pytest.mark.parametrize(

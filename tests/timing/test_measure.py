@@ -422,7 +422,7 @@ def test_certified_engines_are_timed_and_their_report_is_kept() -> None:
         small(training__epochs=1),
         engines=ENGINES,
         conditions=replace(SHORT, warm_start=True),
-        certification=Certification(("float64",), steps=1, whole=True),
+        certification=Certification(("float64",), steps=1, ladder="whole"),
         on_report=told.append,
     )
     assert [(engine.engine, engine.status) for engine in found.engines] == [

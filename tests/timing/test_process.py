@@ -51,9 +51,9 @@ class Fake:
         threads = os.environ["OMP_NUM_THREADS"]
         return dict(affinity=sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
                     else None, threads=threads, stdin=sys.stdin.read())
-    def certify(self, experiment, engine, precisions, steps, whole):
+    def certify(self, experiment, engine, precisions, steps, ladder):
         rung = Rung("update", engine, precisions[0], "diverges", math.inf,
-                    Worst("loss", (0, 1), math.nan, 1.0, 0.5), f"{{steps}} {{whole}}",
+                    Worst("loss", (0, 1), math.nan, 1.0, 0.5), f"{{steps}} {{ladder}}",
                     Explanation("a", "b", "c", "d", 2.0), ("said", "more"))
         return ParityReport(Experiment(), {{"backends": {{}}}}, (rung,)).to_json()
 
@@ -91,11 +91,11 @@ def test_answers_come_through_whatever_libraries_print(start: Start) -> None:
 
 
 def test_a_report_comes_through_whole_with_numbers_that_are_not_finite(start: Start) -> None:
-    asked = Certification(("float64",), steps=7, whole=True)
+    asked = Certification(("float64",), steps=7, ladder="one step")
     report = start().certify(asked)
     (rung,) = report.rungs
     assert report.experiment == Experiment()
-    assert (rung.engine, rung.precision, rung.note) == ("torch:eager", "float64", "7 True")
+    assert (rung.engine, rung.precision, rung.note) == ("torch:eager", "float64", "7 one step")
     assert rung.worst_ratio == math.inf
     assert rung.worst is not None
     assert math.isnan(rung.worst.computed)

@@ -168,4 +168,4 @@ def test_the_longest_names_and_figures_fit(width: int) -> None:
     assert "…" not in text
     assert "torch:reduce-overhead" in text
     assert "65.5 ms" in text
-    assert "first run: the rest of opening and of the first step" in text
+    assert "first run: without the tracing and compiling in them" in text

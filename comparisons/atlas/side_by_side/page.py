@@ -65,7 +65,7 @@ def _section(name: str, topic: Topic) -> str:
         )
     parts.append(_values(topic, values))
     parts.append(
-        f"Source: [`side_by_side/{name}.py`](side_by_side/{name}.py)\n"
+        f"Source: [`atlas/side_by_side/{name}.py`](atlas/side_by_side/{name}.py)\n"
     )
     return "\n\n".join(parts)
 

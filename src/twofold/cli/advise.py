@@ -30,7 +30,8 @@ def advise(
         str | None, typer.Option(help="Device: auto, cpu, cuda or mps; default SPEC's.")
     ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Time the best candidates, and see who was right.")
+        bool,
+        typer.Option("--measure", help="Time the best candidates and compare with the prediction."),
     ] = False,
     calibration: Annotated[
         Path | None, typer.Option(help="A file that `twofold calibrate` wrote.", metavar="FILE")
@@ -97,7 +98,7 @@ def print_advice(experiment: Experiment, advice: Advice, console: Console) -> No
     best = advice.best
     console.print(
         f"[bold]{experiment.name}[/], {advice.steps:,} steps: use [bold]{best.engine}[/] "
-        f"({advice.sureness}: soonest in {best.chance:.0%} of what the model holds possible)"
+        f"({advice.sureness}: soonest in {best.chance:.0%} of what the model says is possible)"
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("engine", no_wrap=True)
@@ -115,7 +116,7 @@ def print_advice(experiment: Experiment, advice: Advice, console: Console) -> No
     console.print(table)
     console.print("[dim]predicted from this machine's calibration, nothing was run[/]")
     for trait in advice.outside:
-        console.print(f"[yellow]note[/]: unlike all that was calibrated: {trait}")
+        console.print(f"[yellow]note[/]: outside of what was calibrated: {trait}")
 
 
 def _check(experiment: Experiment, advice: Advice, console: Console) -> None:

@@ -113,7 +113,7 @@ def table_of(calibration: Calibration) -> Table:
             f"{model.spread:.0%}",
         )
     table.caption = (
-        "points: workloads measured; error: how far off a step time typically is; compile and "
+        "points: workloads measured; error: typical error of a step time; compile and "
         "overhead: fitted, of three layers and AdamW, without dropout; GFLOP/s: of the whole step, "
         "as measured on the workload with the most arithmetic"
     )

@@ -1,4 +1,4 @@
-"""`twofold diverge`: how far free-running engines drift apart, beside the noise floor."""
+"""`twofold diverge`: how far engines drift apart when nothing corrects them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ def diverge(
         Path | None, typer.Option(help="Write a chart to this SVG file.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Let engines train freely and measure how far their parameters part.
+    """Let engines train freely and measure how far their parameters drift apart.
 
-    Correct programs part, too: distances are reported beside the noise floor that exact symmetries
-    make, and never judged. Exit code 2 where a run leaves the range of its numbers.
+    Correct programs drift apart as well, so distances are not judged. The noise floor beside them
+    shows how far one engine drifts from itself when only the order of sums changes. Exit code 2 if
+    a run leaves the range of its numbers.
     """
     from rich.console import Console
 
@@ -139,7 +140,7 @@ def _distance(distance: float) -> str:
 
 
 def _beyond_the_range(result: DivergenceResult) -> Iterator[str]:
-    """Which runs leave the range of their numbers, whether training does so itself, what helps."""
+    """Which runs leave the range of their numbers, why, and what helps."""
     from twofold.parity.judging.verdict import range_advice
 
     if not result.not_finite:
@@ -148,13 +149,13 @@ def _beyond_the_range(result: DivergenceResult) -> Iterator[str]:
     yield from (run.words for run in result.not_finite)
     if result.beyond_float32 is None:
         yield (
-            "in float64 the parameters stay in the range of float32, so this is the engine's "
-            f"doing, or a number on the way: ask twofold parity {result.experiment.name}"
+            "in float64 the parameters stay in the range of float32, so the engine or an "
+            f"intermediate number is at fault: run twofold parity {result.experiment.name}"
         )
         return
     yield (
-        f"the training itself leaves the range of float32: in float64 too, a parameter is beyond "
-        f"it by step {result.beyond_float32:,}; {range_advice(result.experiment)}"
+        f"the training itself leaves the range of float32: in float64, a parameter is beyond it "
+        f"at step {result.beyond_float32:,}; {range_advice(result.experiment)}"
     )
 
 
@@ -173,7 +174,7 @@ def name_of(curve: Curve) -> str:
 
 
 def parting_words(curve: Curve, threshold: float) -> str:
-    """Which tensors part or stop being finite first, or which is farthest when none does."""
+    """Which tensors part first or are the first not to be finite; the farthest if none does."""
     if not curve.partings:
         farthest = max(curve.tensors, key=lambda name: curve.tensors[name][-1])
         return f"not parted at step {curve.steps[-1]:,} (farthest: {farthest})"

@@ -6,13 +6,18 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from twofold.errors import BadInput
 
 if TYPE_CHECKING:
     from twofold.engines.registry import Backend
 
 Rows = list[tuple[str, str]]
 GIB: Final = 2**30
+LIMIT_S: Final = 600.0
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "data": ("scikit-learn", "pandas", "pyarrow"),
     "guide": ("altair", "vl-convert-python", "jinja2", "markdown-it-py"),
@@ -20,18 +25,79 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def doctor() -> None:
+def doctor(
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Take one certified training step in every engine."),
+    ] = False,
+    engines: Annotated[
+        str | None,
+        typer.Option(help="With --check: engines, comma-separated; default all.", metavar="LIST"),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="With --check: auto (default; a GPU where there is one), cpu, cuda or mps.",
+            metavar="D",
+        ),
+    ] = None,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            help="With --check: seconds for each engine; default 600.", metavar="S", min=1
+        ),
+    ] = None,
+) -> None:
     """Say what this machine has and what is missing.
 
     Processor, Python, each backend with its versions, devices and threads, the compiler that
     torch.compile uses, optional packages; and the command that installs what is missing.
+
+    With --check, each engine takes one training step in a process of its own. Forward, loss,
+    gradients and update are compared with the oracle. Exit codes: 0 every engine that can run here
+    holds, 1 one diverges, 2 none can run, 3 one broke.
     """
     from twofold.engines import registry
 
+    if check:
+        raise typer.Exit(_check(engines, device or "auto", LIMIT_S if limit is None else limit))
+    if (engines, device, limit) != (None, None, None):
+        raise BadInput("--engines, --device and --limit: allowed with --check only; add --check")
     _print_section("Machine", machine())
     for name in registry.backend_names():
         _print_section(f"Backend {name}", backend_rows(registry.backend(name)))
     _print_section("Tools", [("compiler", compiler()), *extras()])
+
+
+def _check(listing: str | None, device: str, limit_s: float) -> int:
+    """Check engines, print each as soon as it is known, and return the exit code."""
+    from rich.console import Console
+
+    from twofold.cli import doctor_check
+    from twofold.cli.calibrate import checked_device
+    from twofold.cli.options import listed
+    from twofold.engines import registry
+
+    place = checked_device(device)
+    names = registry.engine_names() if listing is None else listed(listing) or ()
+    for name in names:
+        registry.find_engine(name)
+    if not names:
+        raise BadInput(f"--engines: {listing!r} given; allowed is a list such as torch:eager")
+    _print_section("Machine", machine())
+    console = Console(highlight=False)
+    doctor_check.print_heading(place, console)
+    width = max(map(len, names))
+    found = []
+    waiting = Console(stderr=True, highlight=False)
+    with waiting.status("") as status:
+        steps = doctor_check.check(names, place, limit_s)
+        for number, name in enumerate(names, 1):
+            status.update(f"{name}, engine {number} of {len(names)}")
+            found.append(next(steps))
+            doctor_check.print_checked(found[-1], width, console)
+    doctor_check.print_end(found, console)
+    return doctor_check.answer(found)
 
 
 def machine() -> Rows:
@@ -51,8 +117,7 @@ def machine() -> Rows:
 def backend_rows(owner: Backend) -> Rows:
     """Engines of a backend with its framework's versions, devices and threads, or what is missing.
 
-    A framework that is installed but broken is reported, whatever it raises: that is the doctor's
-    work.
+    Whatever a broken framework raises is reported.
     """
     from twofold.engines import registry
 

@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="One spec of an MLP, native in PyTorch and in Flax/Optax: certified equal, and timed.",
+    help="One spec of a network, native in PyTorch and in Flax/Optax: certified equal, and timed.",
     epilog="Exit codes: 0 all well, 1 parity diverges, 2 bad input, 3 an engine could not run.",
 )
 
@@ -48,7 +48,9 @@ def _print_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it, exit."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass

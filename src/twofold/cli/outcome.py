@@ -1,4 +1,4 @@
-"""`twofold outcome`: does the choice of framework change what training comes to?"""
+"""`twofold outcome`: does the choice of framework change the final metric?"""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def outcome(
         Path | None, typer.Option(help="Write the result to this file.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Train many seeds with each framework's own draws and test the final metric for equivalence.
+    """Train many seeds with each framework's own random numbers and compare the final metric.
 
-    Two one-sided Welch tests with a margin stated beforehand: equivalent, different or undecided.
+    Two one-sided Welch tests, with a margin that is set before the runs, say: equivalent, different
+    or undecided.
     Exit codes: 0 all well, 2 bad input, or a training that diverges with every seed.
     """
     from rich.console import Console
@@ -118,7 +119,7 @@ def print_result(result: OutcomeResult, console: Console) -> None:
         from twofold.parity.judging.verdict import range_advice
 
         console.print(
-            "no run of any engine stays in the range of its numbers, so the training itself "
+            "every run of every engine left the range of its numbers, so the training itself "
             f"diverges: {escape(range_advice(result.experiment))}"
         )
     for pair in result.pairs:

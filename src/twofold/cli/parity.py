@@ -44,8 +44,9 @@ def parity(
 ) -> None:
     """Certify engines against the oracle.
 
-    Prints every rung, or the first place where an engine and the oracle part. Exit codes: 0 parity
-    holds, 1 it does not, 2 the experiment cannot show it, 3 an engine could not run.
+    Prints every rung. For one that fails it prints the worst element and the likely cause. Exit
+    codes: 0 parity holds, 1 it does not, 2 the experiment cannot show it, 3 an engine could not
+    run.
     """
     from twofold.cli.time import asked_engines
     from twofold.engines import registry

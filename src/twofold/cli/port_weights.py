@@ -18,7 +18,7 @@ def map_weights(
         typer.Option("-o", "--output", help="Write the mapping to this file.", metavar="TOML"),
     ] = None,
 ) -> None:
-    """Find which weight of the original is which of the port; print it as TOML.
+    """Find the port's weight for each weight of the original; print the mapping as TOML.
 
     Read it, edit it, commit it, and give it to the pair: Pair(..., weights="weights.toml").
     Exit code 3 if something is left open.
@@ -61,7 +61,7 @@ def convert(
     require_writable("--output", output)
     done = convert_file(file, state, output, back=back)
     typer.echo(f"written: {output}, {done['tensors']} tensors", err=True)
-    _say_left_over("not in it, without a partner", done["left_over"])
+    _say_left_over("not converted, because no partner was found", done["left_over"])
     _end(done["open"])
 
 

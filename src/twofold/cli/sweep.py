@@ -37,16 +37,19 @@ def sweep(
         bool, typer.Option("--unchecked", help="Time engines that have not passed parity, too.")
     ] = False,
     out: Annotated[
-        Path, typer.Option(help="Result file; a sweep in it is gone on with.", metavar="FILE")
+        Path, typer.Option(help="Result file; a sweep that it holds is continued.", metavar="FILE")
     ] = OUT,
     figures: Annotated[
         Path | None, typer.Option(help="Folder for the charts; default that of --out.")
     ] = None,
 ) -> None:
-    """Time engines over batch size, width and depth; resumable, point by point.
+    """Time engines over batch size, width and depth.
 
-    Parity is asked for once, at the smallest point. Exit codes: 0 all well, 1 an engine diverges,
-    2 bad input, 3 an engine could not run, 130 interrupted.
+    Each point is stored as soon as it is measured: run the command again to continue an interrupted
+    sweep. Parity is checked once, at the smallest point.
+
+    Exit codes: 0 all well, 1 an engine diverges, 2 bad input, 3 an engine could not run, 130
+    interrupted.
     """
     from twofold.cli.time import asked_engines, parse_numbers
     from twofold.engines import registry
@@ -96,7 +99,7 @@ def sweep(
         )
     except KeyboardInterrupt:
         interrupted = True
-        typer.echo("interrupted; the points above are stored, run again to go on", err=True)
+        typer.echo("interrupted; the points above are stored: run again to continue", err=True)
     finally:
         fleet.close()
     if stored.points:
@@ -108,7 +111,7 @@ def sweep(
 
 
 def _require_parity(experiment: Experiment, engines: list[str], cpus: tuple[int, ...]) -> None:
-    """Refuse engines that compute something else.
+    """Refuse engines that do not pass parity.
 
     Raises ParityDiverges, EngineFailed, or NothingShown where the experiment shows no parity.
     """

@@ -1,4 +1,4 @@
-"""`twofold time`: time engines side by side and print what can be told apart."""
+"""`twofold time`: time engines side by side and say which differences are real."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def time(
 ) -> None:
     """Time engines side by side: cold start, step time, ratio.
 
-    Engines that compute something else are refused. Exit codes: 0 all well, 1 an engine diverges,
+    An engine that does not pass parity is not timed. Exit codes: 0 all well, 1 an engine diverges,
     2 bad input, or an experiment that leaves its range or shows no parity, 3 an engine could not
     run, 130 interrupted.
     """

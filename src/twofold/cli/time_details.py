@@ -1,4 +1,4 @@
-"""The second half of a timing result: what else was measured, and which engine is soonest when."""
+"""The second half of a timing result: further figures, and the soonest engine by steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def soonest_line(result: TimingResult) -> str:
     parts = [f"{order[0][1].engine} from the start"] if order else []
     for (_, before), (first, pace) in itertools.pairwise(order):
         if not result.told_apart(before.engine, pace.engine):
-            parts.append("which is first later cannot be told")
+            parts.append("after that, engines are too close to tell apart")
             break
         parts.append(f"{pace.engine} from about {_two_figures(first):,} steps on")
     return f"Soonest to a result: {', '.join(parts)}." if parts else ""

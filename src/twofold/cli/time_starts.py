@@ -65,8 +65,8 @@ def _known(part: float | None) -> str:
 def _legend(starts: list[ColdStart]) -> str:
     lines = [
         "cache: of compiled programs; trace: Python to graph; compile: graph to program",
-        "open, first run: the rest of opening and of the first step",
+        "open, first run: without the tracing and compiling in them",
     ]
     if any(start.first_run_s is None for start in starts):
-        lines.append("-: not known; open and first run hold it")
+        lines.append("-: not known; it is counted in open and first run")
     return "\n".join(lines)

@@ -87,7 +87,9 @@ def print_result(result: TimingResult, console: Console, steps: int | None = Non
         print_starts(result, console, narrow=narrow)
         print_details(result, console, steps or result.steps or 1, narrow=narrow)
     if result.unchecked:
-        console.print("[yellow]unchecked[/]: nobody asked whether the engines compute the same")
+        console.print(
+            "[yellow]unchecked[/]: parity was not checked; engines may compute different things"
+        )
     for engine in result.engines:
         if engine.status != "measured":
             console.print(f"[red]{engine.engine}: {engine.status}[/]: {escape(engine.reason)}")
@@ -191,6 +193,6 @@ def _left_out(result: TimingResult) -> list[str]:
     if result.processes > 1:
         return []
     return [
-        "intervals leave out how processes of one engine differ, so ratios within "
-        f"{RESOLUTION_OF_ONE_PROCESS:.0%} of 1 are not told apart; --processes 8 measures it"
+        "intervals do not include how processes of one engine differ, so a ratio within "
+        f"{RESOLUTION_OF_ONE_PROCESS:.0%} of 1 shows no difference; --processes 8 measures that"
     ]

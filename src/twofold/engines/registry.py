@@ -42,11 +42,10 @@ class EngineDescription:
 
 @dataclass(frozen=True)
 class KnownDifference:
-    """A place where a framework knowingly computes something else than the formula says.
+    """A place where a framework is known to differ from the formula.
 
-    `model` names the oracle's model of it (`twofold.parity.ladder.known_differences`); the other
-    fields are what a report prints when that model, and nothing wider, accounts for all that was
-    seen.
+    `model` names the oracle's model of it (`twofold.parity.ladder.known_differences`); a report
+    prints the other fields when every element is within its bound with that model.
     """
 
     model: Literal[

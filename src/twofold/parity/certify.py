@@ -12,7 +12,7 @@ from twofold.parity.judging.subject import DEFAULT_STEPS, Subject, steps_in
 from twofold.parity.judging.verdict import ParityReport, Rung, without_evidence
 from twofold.parity.ladder.exercised import not_exercised
 from twofold.parity.ladder.reference import Reference, build_reference
-from twofold.parity.ladder.rungs import LADDER
+from twofold.parity.ladder.rungs import LADDER, Ladder
 from twofold.problem.data import prepare
 from twofold.results import environment
 from twofold.spec.experiment import Experiment, Precision
@@ -20,7 +20,6 @@ from twofold.spec.experiment import Experiment, Precision
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 """What every experiment is certified in by default."""
 
-Ladder = tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]
 OnRung = Callable[[Rung], None]
 
 

@@ -57,8 +57,8 @@ def _on_parity(parity: ParityFindings | None) -> Iterator[str]:
     if diverging:
         engines = wording.listing(unique(rung.engine for rung in diverging))
         yield (
-            f"**Mend {engines} first** ({wording.counted(len(diverging), 'diverging rung')}): a "
-            "speed or a test metric of something that computes something else says nothing."
+            f"**Mend {engines} first** ({wording.counted(len(diverging), 'diverging rung')}): an "
+            "engine that computes something else cannot be compared by speed or by test metric."
         )
     elif parity.holds:
         counted = parity.total.total - parity.total.vacuous

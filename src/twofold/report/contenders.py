@@ -1,4 +1,4 @@
-"""Which engines must take part before a framework was timed at its best.
+"""Which engines must be measured before a framework counts as timed at its best.
 
 The engines below have each been the fastest of their framework in a stored run on a processor: step
 times of experiments, of sweeps and of calibrations in `comparisons/results`. A test computes it

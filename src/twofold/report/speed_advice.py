@@ -118,7 +118,7 @@ def _on_backends(timing: Timing) -> Iterator[str]:
 
 
 def _lead(item: ExperimentTiming, torch: MeasuredEngine, flax: MeasuredEngine) -> str:
-    """Who is ahead of the two, unless the stored comparison does not tell it."""
+    """Which of the two is ahead, if the stored comparison shows it."""
     shorter, longer = sorted((torch, flax), key=lambda engine: engine.step)
     if item.ahead(longer, shorter):  # in pairs of blocks, which is sounder than the medians
         shorter, longer = longer, shorter
@@ -134,7 +134,7 @@ def _lead(item: ExperimentTiming, torch: MeasuredEngine, flax: MeasuredEngine) -
 
 
 def _what_is_missing(item: ExperimentTiming) -> str:
-    """Which engines could turn the answer round."""
+    """The engines that were not measured and could change the answer."""
     if not item.lacking:
         return ""
     return (
@@ -156,7 +156,7 @@ def _on_length(item: ExperimentTiming) -> Iterator[str]:
 
 
 def _first(lines: Lines) -> str:
-    """Who ends the first step first; a start is measured once, so close ones are named."""
+    """Which engine ends its first step first, and those whose starts are close to it."""
     first, *close = lines.soonest(1)
     if not close:
         return f"{first.engine} from the first step on"
@@ -175,11 +175,11 @@ def _overtaking(item: ExperimentTiming, even: BreakEven) -> str:
 
 
 def _on_own_length(item: ExperimentTiming) -> str:
-    """Which engine ends the training that the experiment itself asks for first."""
+    """Which engine is the first to end the experiment's own training."""
     if item.steps is None:
         return (
-            f"**{item.experiment}, time to its own result:** not known, for the number of steps "
-            "is not stored."
+            f"**{item.experiment}, time to its own result:** not known, because the number of "
+            "steps is not stored."
         )
     parts = (
         f"with {'an empty' if lines.cache == 'empty' else 'a full'} compile cache: "
@@ -204,7 +204,7 @@ def _first_at(steps: int, lines: Lines) -> str:
 
 
 def _on_engines_never_soonest(timing: Timing) -> Iterator[str]:
-    """Engines that others beat for any number of steps, with the experiments where that holds."""
+    """Engines that are behind for any number of steps, with the experiments where they are."""
     where: dict[str, list[str]] = {}
     for item in timing:
         told = {leader.engine for leader in item.leaders}  # nobody is known to be ahead of these

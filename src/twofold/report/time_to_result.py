@@ -119,7 +119,7 @@ class Lines:
 
     @property
     def never_soonest(self) -> tuple[str, ...]:
-        """The engines that are behind after any number of steps, whatever the intervals allow."""
+        """The engines that are behind after any number of steps, even at their quickest."""
         return tuple(line.engine for line in self.lines if self._always_behind(line))
 
     def _always_behind(self, line: MeasuredEngine) -> bool:

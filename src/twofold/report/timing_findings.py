@@ -89,7 +89,7 @@ class ExperimentTiming:
 
     @property
     def started(self) -> tuple[MeasuredEngine, ...]:
-        """The engines of whose starts the parts are known."""
+        """The engines whose starts are stored in parts."""
         return tuple(engine for engine in self.measured if engine.starts)
 
     @property
@@ -182,7 +182,7 @@ def find_timing(result: Result) -> ExperimentTiming:
 
 
 def _on_processor(entry: Result) -> bool:
-    """What the backend said of its device; results of older versions do not say it."""
+    """Whether the engine ran on the processor; results of older versions do not say it."""
     framework = entry.get("framework")
     device = framework.get("default_device") if isinstance(framework, dict) else None
     return device is None or str(device).partition(":")[0] == "cpu"
@@ -206,7 +206,7 @@ def _engine(entry: Result) -> MeasuredEngine | UnmeasuredEngine:
 
 
 def _starts(entry: Result) -> Iterator[Start]:
-    """The starts whose parts are all stored; None stands for what nobody looked into."""
+    """The starts whose parts are all stored; None stands for a part that was not measured."""
     for name, cache in (("cold_start", "empty"), ("warm_start", "full")):
         stored = entry.get(name) or {}
         known = [stored[part] for part in PARTS if stored.get(part) is not None]

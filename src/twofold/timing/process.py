@@ -124,7 +124,7 @@ class ProcessWorker:
 
     def certify(self, asked: Certification) -> ParityReport:
         """The report of the parity ladder, climbed in the process."""
-        how = {"precisions": asked.precisions, "steps": asked.steps, "whole": asked.whole}
+        how = {"precisions": asked.precisions, "steps": asked.steps, "ladder": asked.ladder}
         return report_from_json(
             self._ask("certify", self._limits.parity_s, **self._subject(), **how)
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from twofold.engines.build_time import BuildTime
-from twofold.parity.judging.subject import DEFAULT_STEPS
+from twofold.parity.judging.subject import DEFAULT_STEPS, LadderName
 from twofold.spec.experiment import Precision
 from twofold.timing.timed_engine import Block
 
@@ -46,13 +46,12 @@ class Certification:
     """What parity asks of an engine before it is timed.
 
     `precisions`: those that the ladder is climbed in, beside the experiment's own; `steps`: of
-    step-locked training in float32; `whole`: with the last rung, export and import, which asks
-    nothing of what is timed.
+    step-locked training in float32; `ladder`: how much of the ladder is climbed.
     """
 
     precisions: tuple[Precision, ...] = ()
     steps: int = DEFAULT_STEPS
-    whole: bool = False
+    ladder: LadderName = "engine alone"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 if TYPE_CHECKING:
     from twofold.engines.session import Session
+    from twofold.parity.judging.subject import LadderName
     from twofold.spec.experiment import Precision
     from twofold.timing.timed_engine import Steps, TrainingLength
 
@@ -181,15 +182,16 @@ class Worker:
         }
 
     def certify(
-        self, experiment: str, engine: str, precisions: Sequence[Precision], steps: int, whole: bool
+        self,
+        experiment: str,
+        engine: str,
+        precisions: Sequence[Precision],
+        steps: int,
+        ladder: LadderName,
     ) -> Answer:
-        """Climb the parity ladder; answers the report, as `ParityReport.to_json` has it.
-
-        Unless `whole`, its last rung, export and import, is left out: it asks nothing of what is
-        timed.
-        """
+        """Climb a parity ladder; answers the report, as `ParityReport.to_json` has it."""
         from twofold.parity.certify import certify
-        from twofold.parity.ladder.rungs import LADDER, WITHOUT_EXPORT
+        from twofold.parity.ladder.rungs import LADDERS
         from twofold.results.json_files import to_plain
         from twofold.spec.experiment import Experiment
 
@@ -198,7 +200,7 @@ class Worker:
             engines=[engine],
             precisions=precisions,
             steps=steps,
-            ladder=LADDER if whole else WITHOUT_EXPORT,
+            ladder=LADDERS[ladder],
         )
         return {**report.to_json(), "environment": to_plain(report.environment)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from twofold.engines.registry import Backend
 from twofold.engines.session import Session
@@ -13,6 +13,9 @@ from twofold.parity.ladder.reference import Reference
 from twofold.spec.experiment import Precision
 
 DEFAULT_STEPS: Final = 20
+LadderName = Literal["whole", "engine alone", "one step"]
+"""`engine alone`: without export and import, which opens a session in the other framework. `one
+step`: forward, loss, gradients and one update, by the engine's own loop."""
 FLOAT64_SHARE: Final = 4
 
 

@@ -47,7 +47,7 @@ class Worst:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A known difference, modelled in the oracle, that accounts for all of what was seen.
+    """A known difference of a framework. With it in the oracle, every element is in its bound.
 
     `ratio_without` is the worst ratio before the difference was modelled, `size` says how large it
     is in words, `source` names the code that makes it.

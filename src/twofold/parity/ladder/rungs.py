@@ -5,13 +5,13 @@ Every rung is a function from a `Subject` to a `Rung`; the table at the end is t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
 
 from twofold.parity.judging.comparison import Comparison, compare, compare_exactly
-from twofold.parity.judging.subject import Subject
+from twofold.parity.judging.subject import LadderName, Subject
 from twofold.parity.judging.verdict import Rung
 from twofold.parity.ladder.evaluation import NAME as EVALUATION_METRIC
 from twofold.parity.ladder.evaluation import evaluation_metric_rung
@@ -188,7 +188,9 @@ def _one(rung: Callable[[Subject], Rung]) -> Callable[[Subject], tuple[Rung, ...
     return lambda subject: (rung(subject),)
 
 
-LADDER: Final[tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]] = (
+Ladder = tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]
+
+LADDER: Final[Ladder] = (
     ("init", _one(init_rung)),
     ("data order", _one(data_order_rung)),
     ("dropout masks", _one(dropout_masks_rung)),
@@ -205,3 +207,14 @@ LADDER: Final[tuple[tuple[str, Callable[[Subject], tuple[Rung, ...]]], ...]] = (
 
 WITHOUT_EXPORT: Final = tuple(entry for entry in LADDER if entry[0] != EXPORT_AND_IMPORT)
 """The rungs of the engine alone: export and import opens a session in the other framework."""
+
+ONE_STEP: Final = tuple(
+    entry for entry in LADDER if entry[0] in ("forward", "loss", "gradients", "update (warm)")
+)
+"""One training step. The warm update goes through the engine's own feed and loop."""
+
+LADDERS: Final[Mapping[LadderName, Ladder]] = {
+    "whole": LADDER,
+    "engine alone": WITHOUT_EXPORT,
+    "one step": ONE_STEP,
+}
