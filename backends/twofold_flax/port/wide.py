@@ -27,6 +27,7 @@ from jax.extend import core
 
 from twofold.port.calling import own_line
 from twofold.port.side import Cast, Mask, MasksDoNotFit
+from twofold_flax.port.operations import Operations
 
 NARROW: Final = (jnp.dtype("float32"), jnp.dtype("bfloat16"), jnp.dtype("float16"))
 TYPE_PARAMETERS: Final = ("new_dtype", "dtype", "preferred_element_type")
@@ -46,7 +47,9 @@ def current_trace() -> object:
 class Watch:
     """What a program does while it is traced; one for each program, whose masks come as arrays."""
 
-    def __init__(self, *, wide: bool) -> None:
+    def __init__(self, *, wide: bool, operations: Operations | None = None) -> None:
+        self.operations = operations
+        self.places: tuple[str, ...] = ()
         self.found: Counter[tuple[str, str, str]] = Counter()
         self.drawn: list[str] = []
         self.masks: list[tuple[Any, float]] = []
@@ -84,7 +87,10 @@ class Watch:
             if self._wide and name not in LEFT_ALONE and not _has_program(params):
                 params = self._wide_parameters(args, params)
                 args = tuple(self._wide_operand(bind, item) for item in args)
-            return bind(primitive, *args, **params)  # type: ignore[no-untyped-call]
+            results = bind(primitive, *args, **params)  # type: ignore[no-untyped-call]
+            if self.operations is not None and not _has_program(params):
+                self.operations.ran(name, args, results)
+            return results
 
         def masked(
             key: Any, p: Any = 0.5, shape: Any = None, *args: Any, **named: Any

@@ -12,7 +12,10 @@ from typing import Any, Final
 from twofold.errors import BadInput
 
 LIBRARIES: Final = frozenset({"torch", "jax", "jaxlib", "flax", "optax"})
-WATCHERS: Final = ("wide.py", "calling.py")
+WATCHERS: Final = (
+    *("wide.py", "calling.py", "operations.py", "sites.py", "captured.py"),
+    *("places.py", "changed.py"),
+)
 TRAINING: Final = ("training", "train", "is_training")
 EVALUATION: Final = ("deterministic", "use_running_average")
 

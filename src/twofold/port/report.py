@@ -68,7 +68,13 @@ class PortRung:
 @final
 @dataclass(frozen=True)
 class Difference:
-    """The first place where the two part. What is not known is empty."""
+    """The first place where the two part. What is not known is empty.
+
+    `module` and `line` are of the original, `port_module` and `port_line` of the port; `also` names
+    further modules of the port whose own code parts. `cause` says what differs, `likely` that it
+    only fits by what it looks like and was not confirmed by a number; `evidence` is that number in
+    words. `trap` is its id in the atlas of traps.
+    """
 
     rung: str
     tensor: str
@@ -82,6 +88,10 @@ class Difference:
     cause: str = ""
     remedy: str = ""
     trap: str = ""
+    kind: str = ""
+    likely: bool = False
+    evidence: str = ""
+    also: tuple[str, ...] = ()
 
 
 @final
@@ -194,7 +204,7 @@ def from_json(stored: Mapping[str, Any]) -> PortReport:
         original=stored["original"],
         port=stored["port"],
         rungs=tuple(rungs),
-        first_difference=None if first is None else Difference(**_numbers(first)),
+        first_difference=None if first is None else Difference(**_numbers(first, ("also",))),
         narrowings=tuple(Narrowing(**item) for item in stored["narrowings"]),
         twins=stored["twins"],
         seed=stored["seed"],
@@ -208,7 +218,7 @@ def _numbers(stored: Mapping[str, Any], tuples: tuple[str, ...] = ()) -> dict[st
         name: float(value) if name in NUMBERS and isinstance(value, str) else value
         for name, value in stored.items()
     }
-    return fields | {name: tuple(fields[name]) for name in tuples}
+    return fields | {name: tuple(fields[name]) for name in tuples if name in fields}
 
 
 def worst_of(findings: tuple[Finding, ...]) -> Finding | None:
