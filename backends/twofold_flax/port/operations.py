@@ -7,6 +7,7 @@ from typing import Any, Final, final
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 
 from twofold.port.calling import own_line
 from twofold.port.side import Array
@@ -40,7 +41,26 @@ class Operations:
             module=self.running[-1] if self.running else "",
             moves=name in MOVES,
             numbers=_numbers,
+            constants=[float(value) for value in args if _is_plain_number(value)],
         )
+
+
+def constants_of(jaxpr: Any) -> tuple[float, ...]:
+    """Every plain number in a program, and in the programs inside it."""
+    found: dict[float, None] = {}
+    for equation in jaxpr.eqns:
+        for variable in equation.invars:
+            value = getattr(variable, "val", None) if isinstance(variable, core.Literal) else None
+            if value is not None and np.ndim(value) == 0:
+                found[float(value)] = None
+        for inner in jax.tree_util.tree_leaves(list(equation.params.values()), is_leaf=_is_program):
+            if _is_program(inner):
+                found |= dict.fromkeys(constants_of(getattr(inner, "jaxpr", inner)))
+    return tuple(found)
+
+
+def _is_program(value: Any) -> bool:
+    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
 
 
 def _has_numbers(value: Any) -> bool:
@@ -49,6 +69,15 @@ def _has_numbers(value: Any) -> bool:
         isinstance(value, jax.Array)
         and not isinstance(value, jax.core.Tracer)
         and not jnp.issubdtype(value.dtype, jax.dtypes.extended)
+    )
+
+
+def _is_plain_number(value: Any) -> bool:
+    return (
+        np.ndim(value) == 0
+        and not isinstance(value, jax.core.Tracer)
+        and (_has_numbers(value) or isinstance(value, int | float | np.generic | np.ndarray))
+        and jnp.issubdtype(jnp.result_type(value), jnp.floating)
     )
 
 

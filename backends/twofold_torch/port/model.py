@@ -20,6 +20,7 @@ from twofold_torch.port.describe import is_compiled, modules_of, plain_name, ten
 from twofold_torch.port.live import DTYPES, lent, tensors_from
 from twofold_torch.port.operations import Operations
 from twofold_torch.port.places import Places
+from twofold_torch.port.sites import Sites
 from twofold_torch.port.uses import uses_of
 from twofold_torch.port.wide import Watch
 
@@ -91,9 +92,11 @@ class Torch(Side):
         if self._compiled and call.mode == "training":
             self._require_no_dropout()
         with self.session(call) as (batch, watch):
-            places = Places(self.module, call) if WATCHED & call.want or call.forced else None
+            needed = WATCHED & call.want or call.forced or call.changes
+            places = Places(self.module, call) if needed else None
             trace = Operations(places, batch) if places and "operations" in call.want else None
-            self._modes += [mode for mode in (trace,) if mode is not None]
+            sites = Sites(places, call.changes) if call.changes or "sites" in call.want else None
+            self._modes += [mode for mode in (trace, sites) if mode is not None]
             graph = "gradients" in call.want
             with places or nullcontext(), torch.set_grad_enabled(graph):
                 outputs = self.outputs(batch, call)
@@ -115,6 +118,7 @@ class Torch(Side):
                 unreached=unreached,
                 draws=tuple(dict.fromkeys(watch.drawn)) if watch else (),
                 notes=_changed(batch, call.batch),
+                sites=() if sites is None else tuple(sites.found),
                 operations=() if trace is None else tuple(trace.recorder.operations),
             )
 

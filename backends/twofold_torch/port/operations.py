@@ -66,6 +66,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             module=self._places.current,
             moves=name in MOVES,
             numbers=_numbers,
+            constants=[v for v in tree_leaves((args, kwargs)) if type(v) in (int, float)],
         )
         return out
 

@@ -152,12 +152,18 @@ class Answer:
 @final
 @dataclass(frozen=True)
 class StepAnswer:
-    """One optimizer step: the loss before it, and every parameter and buffer after it."""
+    """One optimizer step: the loss before it, and every parameter and buffer after it.
+
+    Where sites are wanted, `sites` has the optimizer, if it can be changed, and `constants` the
+    plain numbers in the program of the step.
+    """
 
     loss: Array
     tensors: Mapping[str, Array]
     casts: tuple[Cast, ...] = ()
     notes: tuple[str, ...] = ()
+    sites: tuple[Site, ...] = ()
+    constants: tuple[float, ...] = ()
 
 
 class MasksDoNotFit(SideFailed):

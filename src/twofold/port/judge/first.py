@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from twofold.errors import TwofoldError
+from twofold.port.causes.of_module import cause_of_module
+from twofold.port.causes.of_pair import (
+    cause_of_buffer,
+    cause_of_gradients,
+    cause_of_left_over,
+    cause_of_loss,
+    cause_of_step,
+)
+from twofold.port.causes.trial import Cause
 from twofold.port.judge.forward_rungs import Forward
 from twofold.port.report import Difference, PortRung
 from twofold.port.side import Mode
 from twofold.port.where.forcing import Forcing
 from twofold.port.where.place import Place, loss_place, module_place
 
-FORWARDS = ("forward, evaluation", "forward, training")
+NO_CAUSE: Final = "no known cause"
+FORWARDS: Final = ("forward, evaluation", "forward, training")
 
 
 def first_difference(forward: Forward, rungs: Sequence[PortRung]) -> Difference | None:
@@ -24,8 +35,53 @@ def first_difference(forward: Forward, rungs: Sequence[PortRung]) -> Difference 
     if rung is None:
         return None
     found = _tensor(forward, rung)
-    place = None if forward.subject.original.only_steps else _place(forward, rung)
-    return found if place is None else _placed(found, place)
+    try:
+        return _explained(forward, rung, found)
+    except TwofoldError:  # the verdict stands without a place and a cause
+        return found
+
+
+def _explained(forward: Forward, rung: PortRung, found: Difference) -> Difference:
+    """With the place where the rung parts, and the cause. Raises what a side raises."""
+    if rung.rung in FORWARDS:
+        mode: Mode = "evaluation" if rung.rung == FORWARDS[0] else "training"
+        forcing = Forcing(forward, mode)
+        place = module_place(forcing)
+        if place is None or place.local is None:
+            return found
+        return _with_cause(_placed(found, place), cause_of_module(forcing, place, place.local))
+    if rung.rung == "loss":
+        place = loss_place(Forcing(forward, "training"))
+        return _with_cause(_placed(found, place), cause_of_loss(forward, place.constants))
+    if rung.rung == "weights":
+        cause = None if forward.subject.original.only_steps else cause_of_left_over(forward)
+        return found if cause is None else _with_cause(found, cause)
+    if rung.rung == "gradients":
+        return _with_cause(found, cause_of_gradients(forward))
+    if rung.rung == "buffers":
+        worst = next(f for f in rung.findings if f.verdict == "differs")
+        return _with_cause(found, cause_of_buffer(forward, worst))
+    if rung.rung.startswith("step "):
+        number = int(rung.rung.removeprefix("step "))
+        return _with_cause(found, cause_of_step(forward, number))
+    return found
+
+
+def _with_cause(found: Difference, cause: Cause | None) -> Difference:
+    if cause is None:
+        return replace(found, cause=found.cause or NO_CAUSE)
+    line = cause.hypothesis.line
+    lines = (line, found.port_line) if cause.changed == 0 else (found.line, line)
+    return replace(
+        found,
+        line=lines[0] or found.line,
+        port_line=lines[1] or found.port_line,
+        cause=cause.text,
+        remedy=cause.remedy,
+        evidence=cause.evidence,
+        kind=cause.hypothesis.kind,
+        trap=cause.hypothesis.trap,
+    )
 
 
 def _tensor(forward: Forward, rung: PortRung) -> Difference:
@@ -44,19 +100,6 @@ def _tensor(forward: Forward, rung: PortRung) -> Difference:
         ratio=worst.ratio,
         cause=worst.note,
     )
-
-
-def _place(forward: Forward, rung: PortRung) -> Place | None:
-    """Where the rung parts; None where that cannot be asked."""
-    try:
-        if rung.rung in FORWARDS:
-            mode: Mode = "evaluation" if rung.rung == FORWARDS[0] else "training"
-            return module_place(Forcing(forward, mode))
-        if rung.rung == "loss":
-            return loss_place(Forcing(forward, "training"))
-    except TwofoldError:  # the verdict stands without a place
-        return None
-    return None
 
 
 def _placed(difference: Difference, place: Place) -> Difference:

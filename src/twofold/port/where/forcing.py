@@ -17,7 +17,7 @@ from twofold.port.judge.forward_rungs import Forward
 from twofold.port.side import Answer, Array, Call, Mode, Side, Want
 from twofold.port.twins import DIFFERS, SAME, Measured, measure
 from twofold.port.where.pairing import around, paired
-from twofold.port.where.turns import Turn, turn_between
+from twofold.port.where.turns import Turn, turn_between, turns_between
 
 _CALL: Final = re.compile(r"(@\d+)?(\.\d+)?")
 TRIALS: Final = 4
@@ -82,14 +82,22 @@ class Forcing:
     @cached_property
     def places(self) -> dict[str, str]:
         """Calls of the original's modules to those of the port, in the order of the original."""
+        return {place: other for place, other in self._calls().items() if place in self.turns}
+
+    @cached_property
+    def turns(self) -> dict[str, Turn]:
+        """How the outputs of the original's modules lie in the port."""
         mine, theirs = self.original[0].modules, self._plain.modules
+        return turns_between({a: (mine[a], theirs[b]) for a, b in self._calls().items()})
+
+    def _calls(self) -> dict[str, str]:
         found = {}
-        for place in mine:
+        for place in self.original[0].modules:
             module = self._module(place, self.modules)
             if module is None:
                 continue
             other = self.modules[module] + place.removeprefix(module)
-            if other in theirs and self._turn(place, other) is not None:
+            if other in self._plain.modules:
                 found[place] = other
         return found
 
@@ -99,15 +107,6 @@ class Forcing:
             if module in modules and _CALL.fullmatch(place.removeprefix(module)):
                 return module
         return None
-
-    def _turn(self, place: str, other: str) -> Turn | None:
-        return turn_between(self.original[0].modules[place], self._plain.modules[other])
-
-    @cached_property
-    def turns(self) -> dict[str, Turn]:
-        """How the outputs of the original's modules lie in the port."""
-        found = {place: self._turn(place, other) for place, other in self.places.items()}
-        return {place: turn for place, turn in found.items() if turn is not None}
 
     def forced(self, side: int, twin: int) -> dict[str, Array]:
         """The original's outputs, for the modules of a side."""
@@ -140,15 +139,20 @@ class Forcing:
             turn, other = self.turns[place], self.places[place]
             runs = [turn(answer.modules[place]) for answer in original]
             return measure(runs, [answer.modules[other] for answer in self.port])
-        outputs = Outputs(original[0].outputs, self.port[0].outputs, self.forward.subject.batches)
-        several = [
+        several = self.measured_outputs(0, original)
+        return max(several, key=lambda m: -1.0 if m.ratio is None else m.ratio)
+
+    def measured_outputs(self, side: int, answers: list[Answer]) -> list[Measured]:
+        """Every output of runs of one side against the other's runs with forced modules."""
+        first, second = (answers, self.port) if side == 0 else (self.original, answers)
+        outputs = Outputs(first[0].outputs, second[0].outputs, self.forward.subject.batches)
+        return [
             measure(
-                [outputs.turned(a, answer.outputs[a]) for answer in original],
-                [answer.outputs[b] for answer in self.port],
+                [outputs.turned(a, answer.outputs[a]) for answer in first],
+                [answer.outputs[b] for answer in second],
             )
             for a, b in outputs.pairs
         ]
-        return max(several, key=lambda m: -1.0 if m.ratio is None else m.ratio)
 
     def place_around(self, module: str, side: int, *, inside: bool = True) -> str:
         """The innermost judged place around a running module; the module's own if `inside`."""

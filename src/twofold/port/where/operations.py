@@ -24,7 +24,7 @@ class Operation:
     `name` is the framework's own, `line` the person's ("" if unknown), `module` the place of the
     innermost module that runs it ("" for the model itself). `prints` are fingerprints of its
     results, `after` the places in the sequence of those whose results it takes. `moves` says that
-    it only moves or copies numbers.
+    it only moves or copies numbers. `constants` are plain numbers that it takes.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Operation:
     prints: tuple[Array, ...]
     after: tuple[int, ...]
     moves: bool
+    constants: tuple[float, ...] = ()
 
 
 @final
@@ -57,6 +58,7 @@ class Recorder:
         module: str,
         moves: bool,
         numbers: Callable[[Any], Array],
+        constants: Iterable[float] = (),
     ) -> None:
         """One operation, unless nothing that it takes comes from a source."""
         origins = {origin for value in inputs if (origin := self._origin(value)) is not None}
@@ -67,7 +69,8 @@ class Recorder:
         prints = [fingerprint(numbers(value)) for value in results]
         after = tuple(sorted(origin for origin in origins if origin != _SOURCE))
         known = tuple(found for found in prints if found is not None)
-        self.operations.append(Operation(name, line(), module, known, after, moves))
+        plain = tuple(constants)
+        self.operations.append(Operation(name, line(), module, known, after, moves, plain))
         for value in results:
             self._made[id(value)] = weakref.ref(value), place
 

@@ -31,6 +31,7 @@ class Place:
     line: str = ""
     port_line: str = ""
     also: tuple[str, ...] = ()
+    constants: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
 
 
 def module_place(forcing: Forcing) -> Place | None:
@@ -43,7 +44,7 @@ def module_place(forcing: Forcing) -> Place | None:
     if first.original and forcing.input_is_wrong(first):
         module, other = forcing.place_around(module, 0, inside=False), ""
         other = forcing.places.get(module, "")
-    lines = _lines(
+    lines, constants = _lines(
         forcing,
         {"outputs", "modules", "operations"},
         (
@@ -53,7 +54,7 @@ def module_place(forcing: Forcing) -> Place | None:
         (_inside(forcing, 0, {first.original}), _inside(forcing, 1, {first.port})),
     )
     also = tuple(local.port for local in wrong[1:] if local.port and local.port != other)
-    return Place(forcing.mode, first, module, other, *lines, also)
+    return Place(forcing.mode, first, module, other, *lines, also, constants)
 
 
 def _inside(forcing: Forcing, side: int, places: set[str]) -> Callable[[str], bool]:
@@ -67,8 +68,9 @@ def loss_place(forcing: Forcing) -> Place:
     def is_loss(module: str) -> bool:
         return module == LOSS
 
-    lines = _lines(forcing, {"outputs", "loss", "modules", "operations"}, (is_loss, is_loss))
-    return Place(forcing.mode, None, LOSS, LOSS, *lines)
+    want: set[Want] = {"outputs", "loss", "modules", "operations"}
+    lines, constants = _lines(forcing, want, (is_loss, is_loss))
+    return Place(forcing.mode, None, LOSS, LOSS, *lines, constants=constants)
 
 
 def _lines(
@@ -76,18 +78,25 @@ def _lines(
     want: set[Want],
     own: Sequence[Callable[[str], bool]],
     ends: Sequence[Callable[[str], bool] | None] = (None, None),
-) -> tuple[str, str]:
+) -> tuple[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]]:
+    """The lines of both sides, and the plain numbers in their own code there."""
     try:
         first, second = (_recorded(forcing, side, want) for side in range(2))
     except TwofoldError:  # what cannot be recorded has no lines; the verdict stands without them
-        return "", ""
+        return ("", ""), ((), ())
     known = [
         Known(print_ for o in run.operations for print_ in o.prints) for run in (first, second)
     ]
-    return (
+    lines = (
         departure(first.operations, own[0], known[1], ends[0]),
         departure(second.operations, own[1], known[0], ends[1]),
     )
+    return lines, (_constants(first, own[0]), _constants(second, own[1]))
+
+
+def _constants(answer: Answer, own: Callable[[str], bool]) -> tuple[float, ...]:
+    found = (c for o in answer.operations if own(o.module) for c in o.constants)
+    return tuple(dict.fromkeys(found))
 
 
 def _recorded(forcing: Forcing, side: int, want: set[Want]) -> Answer:

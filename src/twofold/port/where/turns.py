@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Final, final
@@ -12,6 +13,8 @@ import numpy as np
 from twofold.port.side import Array
 
 MOST_AXES: Final = 5
+NEAR: Final = 1e-6
+"""Share of the size of the numbers up to which two arrays are taken for the same ones."""
 
 
 @final
@@ -27,31 +30,47 @@ class Turn:
 
 
 def turn_between(original: Array, port: Array) -> Turn | None:
-    """How an output of the original lies in the port; None where the counts are unlike.
+    """How an array of the original lies in the port; None where the counts are unlike."""
+    return turns_between({"": (original, port)}).get("")
 
-    Of the orders of axes that give the port's shape the one whose numbers are nearest.
+
+def turns_between(pairs: Mapping[str, tuple[Array, Array]]) -> dict[str, Turn]:
+    """How the arrays of the original lie in the port, without those whose counts are unlike.
+
+    Of the orders of axes that give the port's shape the one with the same numbers; where there is
+    none, since the numbers are wrong, the one that most of the others have.
     """
-    if original.size != port.size:
-        return None
-    turns = list(_candidates(original.shape, port.shape))
-    if len(turns) == 1:
-        return turns[0]
-    return min(turns, key=lambda turn: _distance(turn(original), port))
+    found: dict[str, Turn] = {}
+    votes: Counter[tuple[int, ...]] = Counter()
+    open_pairs: dict[str, list[Turn]] = {}
+    for name, (original, port) in pairs.items():
+        if original.size != port.size:
+            continue
+        turns = list(_candidates(original.shape, port.shape))
+        near = [turn for turn in turns if _is_near(turn(original), port)]
+        if len(turns) == 1 or near:
+            found[name] = near[0] if near else turns[0]
+            votes[found[name].order] += 1
+        else:
+            open_pairs[name] = turns
+    for name, turns in open_pairs.items():
+        found[name] = max(turns, key=lambda turn: votes[turn.order])
+    return {name: found[name] for name in pairs if name in found}
 
 
 def _candidates(first: tuple[int, ...], second: tuple[int, ...]) -> Iterator[Turn]:
-    """The order as it is comes first, so that it stays where others are as near."""
+    """The order as it is first, then channels moved to the end or the front, then all others."""
     axes = tuple(range(len(first)))
-    fitting = [
-        order
-        for order in permutations(axes)
-        if len(axes) <= MOST_AXES and tuple(first[axis] for axis in order) == second
-    ]
+    moved = [(0, *axes[2:], 1), (0, axes[-1], *axes[1:-1])] if len(axes) > 2 else []
+    others = permutations(axes) if len(axes) <= MOST_AXES else iter([axes])
+    orders = dict.fromkeys([axes, *moved, *others])
+    fitting = [order for order in orders if tuple(first[axis] for axis in order) == second]
     for order in fitting or [axes]:
         yield Turn(order, second)
 
 
-def _distance(first: Array, second: Array) -> float:
+def _is_near(first: Array, second: Array) -> bool:
     with np.errstate(invalid="ignore"):
-        apart = np.abs(np.where(first == second, 0.0, first - second))
-    return float(np.mean(np.nan_to_num(apart, nan=0.0, posinf=1e300)))
+        apart = np.where(first == second, 0.0, np.abs(first - second))
+    size = np.abs(second[np.isfinite(second)]).max(initial=0.0)
+    return bool((apart <= NEAR * size).all())
