@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, final
 
 import jax
@@ -84,6 +85,7 @@ def intercepted(
     changed: dict[type, Any] = {}
 
     def watched(original: Any) -> Any:
+        @wraps(original)  # the judge passes by its signature what a model takes
         def call(self: Any, *args: Any, **keywords: Any) -> Any:
             name = modules.get(id(self), "")
             if not name or depth[id(self)]:  # a call of super(): the outer one tells

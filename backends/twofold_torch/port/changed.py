@@ -199,11 +199,12 @@ def _sum(asked: Asked) -> dict[str, object] | None:
     if number is not None:
         return {"number": number}
     first, second = asked["input"], asked.get("other")
-    same = torch.is_tensor(second) and torch.is_tensor(first) and first.shape == second.shape
-    if not same or not first.ndim:
+    if not torch.is_tensor(first) or not torch.is_tensor(second) or not first.ndim:
         return None
-    normed = [id(value) in asked.norms for value in (first, second)]
-    return {"normed": normed, "width": first.shape[-1]}
+    found: dict[str, object] = {"width": first.shape[-1]}
+    if first.shape == second.shape:
+        found["normed"] = [id(value) in asked.norms for value in (first, second)]
+    return found
 
 
 def _constant(asked: Asked) -> dict[str, object] | None:

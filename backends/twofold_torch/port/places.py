@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -25,6 +27,8 @@ class Places:
         self.inputs: dict[str, Array] = {}
         self.recorder: Recorder | None = None
         self.running: list[str] = []
+        self.busy = False
+        """Whether an operation is of the hooks' own."""
         self._module = module
         self._call = call
         self._calls: Counter[str] = Counter()
@@ -51,6 +55,14 @@ class Places:
         for handle in self._handles:
             handle.remove()
 
+    @contextmanager
+    def _own(self) -> Iterator[None]:
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
+
     def _begin(self, name: str) -> Any:
         def before(_module: nn.Module, inputs: Any, keywords: Any) -> None:
             self._calls[name] += 1
@@ -59,13 +71,15 @@ class Places:
             self.running.append(place)
             first = next((v for v in tree_leaves((inputs, keywords)) if torch.is_tensor(v)), None)
             if first is not None and "modules" in self._call.want:
-                self.inputs[place] = _kept(first)
+                with self._own():
+                    self.inputs[place] = _kept(first)
 
         return before
 
     def _end(self) -> Any:
         def after(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-            return self._exchanged(self.running.pop(), output)
+            with self._own():
+                return self._exchanged(self.running.pop(), output)
 
         return after
 

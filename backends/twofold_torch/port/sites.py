@@ -135,7 +135,7 @@ class Sites(TorchFunctionMode):
         if name in COMPOSED:
             with _opened(), self:
                 return func(*args, **named)
-        if name not in KINDS:
+        if name not in KINDS or (self._places is not None and self._places.busy):
             return func(*args, **named)
         kind, parameters = KINDS[name]
         asked = Asked(name, func, parameters, args, named, self._norms)

@@ -86,9 +86,9 @@ def mode_keywords(function: Callable[..., Any], training: bool) -> dict[str, boo
 
 def is_library(frame: FrameType) -> bool:
     """Whether a frame runs code of a framework, of Twofold or of Python itself."""
-    if frame.f_code.co_filename.startswith("<"):
-        return True
     top = _top(frame)
+    if frame.f_code.co_filename.startswith("<"):  # made by a library, unless it is what was run
+        return frame.f_globals.get("__name__") != "__main__"
     return top in LIBRARIES or top.startswith("twofold") or top in sys.stdlib_module_names
 
 

@@ -210,10 +210,17 @@ def test_weights_that_are_not_tied_are_named():
         def __call__(self, ids):
             return self.head(jnp.tanh(self.body(self.tokens(ids))))
 
-    report = port.certify(Tied(), Port(), (RANDOM.integers(0, 7, (2, 5)),), precisions=())
-    first = report.first_difference
-    print(report.summary(), first)
-    assert first is not None
+    def loss(outputs, _):
+        return outputs.mean()
+
+    pair = port.Pair(
+        port.Torch(Tied(), loss=loss, optimizer=lambda p: torch.optim.SGD(p, 0.1)),
+        port.Nnx(Port(), loss=loss, optimizer=optax.sgd(0.1)),
+        batches=[(RANDOM.integers(0, 7, (2, 5)),)],
+    )
+    first = pair.certify(1, precisions=()).first_difference
+    assert (first.rung, first.kind) == ("step 1", "tied weights")
+    assert first.trap == "tied-weights-untie"
 
 
 def test_the_port_is_changed_where_the_original_cannot_be():

@@ -1,4 +1,4 @@
-"""Weights without a partner: a bias or scale on one side only, and weights tied on one side."""
+"""Weights without a partner: a bias or scale that only one side has."""
 
 from __future__ import annotations
 
@@ -31,20 +31,4 @@ def _always(values: Mapping[str, Array]) -> Exchange:
     return lambda _tensors: values
 
 
-def _untied(clues: Clues) -> Iterator[TensorAlternative]:
-    """A weight of the port of its own where the original uses another one again."""
-    for name, value in clues.left_over[1].items():
-        for source, given in clues.tensors.items():
-            if value.ndim != 2 or given.ndim != 2:
-                continue
-            for turned in (given, given.T):
-                if turned.shape == value.shape:
-                    told = f"{name} of its own"
-                    exchange = _always({name: np.ascontiguousarray(turned)})
-                    yield TensorAlternative(exchange, told, f"the numbers of {source} again", 1)
-
-
-KINDS: Final = (
-    TensorKind("missing bias or scale", "a bias or scale", _missing),
-    TensorKind("tied weights", "a weight", _untied, "tied-weights-untie"),
-)
+KINDS: Final = (TensorKind("missing bias or scale", "a bias or scale", _missing),)

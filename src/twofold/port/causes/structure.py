@@ -25,7 +25,7 @@ def _normed(site: Site, _clues: Clues) -> Iterator[Alternative]:
 def _part(site: Site, clues: Clues) -> Iterator[Alternative]:
     """One of two things added, times a number."""
     width = site.settings.get("width")
-    if "normed" not in site.settings or not isinstance(width, int):
+    if not isinstance(width, int):
         return
     constants = [c for value in clues.constants if value for c in (value, 1 / value)]
     for part, told in enumerate(("first", "second")):

@@ -17,6 +17,7 @@ from twofold.port.causes.of_pair import (
 )
 from twofold.port.causes.trial import Cause
 from twofold.port.judge.forward_rungs import Forward
+from twofold.port.judge.question import NOT_TIED
 from twofold.port.report import Difference, PortRung
 from twofold.port.side import Mode
 from twofold.port.where.forcing import Forcing
@@ -37,8 +38,8 @@ def first_difference(forward: Forward, rungs: Sequence[PortRung]) -> Difference 
     found = _tensor(forward, rung)
     try:
         return _explained(forward, rung, found)
-    except TwofoldError:  # the verdict stands without a place and a cause
-        return found
+    except TwofoldError as error:  # the verdict stands without a place and a cause
+        return replace(found, evidence=f"the place and the cause could not be looked for: {error}")
 
 
 def _explained(forward: Forward, rung: PortRung, found: Difference) -> Difference:
@@ -62,9 +63,23 @@ def _explained(forward: Forward, rung: PortRung, found: Difference) -> Differenc
         worst = next(f for f in rung.findings if f.verdict == "differs")
         return _with_cause(found, cause_of_buffer(forward, worst))
     if rung.rung.startswith("step "):
+        if found.cause == NOT_TIED:
+            return _untied(found)
         number = int(rung.rung.removeprefix("step "))
         return _with_cause(found, cause_of_step(forward, number))
     return found
+
+
+def _untied(found: Difference) -> Difference:
+    """Copies of one weight that parted in a step: what was measured is the cause itself."""
+    return replace(
+        found,
+        cause=f"tied weights: {found.tensor} is one in the original, several in the port",
+        remedy=f"use one tensor for {found.port_tensor} in the port",
+        evidence="they were equal before the step and are not after it",
+        kind="tied weights",
+        trap="tied-weights-untie",
+    )
 
 
 def _with_cause(found: Difference, cause: Cause | None) -> Difference:
