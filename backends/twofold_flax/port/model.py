@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 import jax
@@ -23,6 +23,7 @@ from twofold.port.trees import mapped
 from twofold.port.weights.use import Use
 from twofold.port.where.operations import LOSS
 from twofold_flax.port.operations import Operations
+from twofold_flax.port.sites import Sites
 from twofold_flax.port.uses import uses_of
 from twofold_flax.port.wide import Watch, recorded
 
@@ -99,7 +100,7 @@ class JaxSide(Side):
 
     def answer(self, call: Call) -> Answer:
         """Run the model once. Raises SideFailed."""
-        if "operations" in call.want:
+        if {"operations", "sites"} & call.want or call.changes:
             return self._recorded(call)
         with self.session(call):
             program = self.program(call, "answer", self._question)
@@ -119,22 +120,26 @@ class JaxSide(Side):
             )
 
     def _recorded(self, call: Call) -> Answer:
-        """Run once, operation by operation, without gradients. Raises SideFailed."""
-        plain = replace(call, want=call.want - {"gradients"})
+        """Run once, operation by operation. Raises SideFailed, also where gradients are asked."""
+        if "gradients" in call.want:
+            raise SideFailed(f"{self.label}: operations are changed without gradients only")
         self.operations = Operations()
-        watch = Watch(wide=call.wide and call.precision == "float64", operations=self.operations)
+        sites = Sites(self.operations.running, call.changes)
+        wide = call.wide and call.precision == "float64"
+        watch = Watch(wide=wide, operations=self.operations, sites=sites)
         try:
-            with self.session(plain), watch.on(), jax.disable_jit():
-                operands = self.operands(plain)
+            with self.session(call), watch.on(), sites.on(), jax.disable_jit():
+                operands = self.operands(call)
                 for leaf in jax.tree_util.tree_leaves(operands[1]):
                     self.operations.recorder.source(leaf)
-                outputs, loss, _, _, inside, _ = self._question(watch, plain)(*operands)
+                outputs, loss, _, _, inside, _ = self._question(watch, call)(*operands)
                 return Answer(
                     outputs=_plain(outputs),
                     loss=number(loss),
                     modules=_plain(inside[0]),
                     module_inputs=_plain(inside[1]),
                     operations=tuple(self.operations.recorder.operations),
+                    sites=tuple(sites.found),
                 )
         finally:
             self.operations = None

@@ -30,13 +30,19 @@ class Clues:
 
     `sites` are the operations of the place, of the side that can be changed; `constants` are the
     plain numbers in the other side's code there. `tensors` are those of the original that the
-    place holds, by name; `left_over` has those of both sides without a partner.
+    place holds, by name; `left_over` has those of both sides without a partner. `kinds` are the
+    kinds of the changed side's modules by path.
     """
 
     sites: tuple[Site, ...]
     constants: tuple[float, ...] = ()
     tensors: Mapping[str, Array] = field(default_factory=dict)
     left_over: tuple[Mapping[str, Array], Mapping[str, Array]] = ({}, {})
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+    def kind_of(self, site: Site) -> str:
+        """The kind of the module that runs a site, such as "flax.nnx.LayerNorm"."""
+        return self.kinds.get(site.module.partition("@")[0], "")
 
 
 @final

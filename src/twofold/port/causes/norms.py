@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from twofold.port.causes.hypothesis import Alternative, Clues, SiteKind, number, others, shown
 from twofold.port.causes.sites import Site
 
 EPSILONS: Final = (1e-6, 1e-5, 1e-12, 1e-8, 1e-3, 1e-7, 1e-4, 1e-2, 2.0**-23, 0.0)
+MOST: Final = 0.1
+"""The largest number that is taken for an epsilon."""
 TRAPS: Final = {
     "layer norm": "layernorm-eps",
     "group norm": "groupnorm-eps",
@@ -17,10 +19,20 @@ TRAPS: Final = {
 }
 
 
-def _eps(site: Site, clues: Clues) -> Iterator[Alternative]:
-    own = number(site, "eps")
-    for value in others(EPSILONS, clues, own, 0.1):
-        yield Alternative({"eps": value}, shown(own), shown(value))
+def _eps(norm: str) -> Callable[[Site, Clues], Iterator[Alternative]]:
+    """Other values of epsilon: of a norm, or of a sum with a small number inside such a module."""
+    owner = norm.replace(" ", "")
+
+    def alternatives(site: Site, clues: Clues) -> Iterator[Alternative]:
+        setting = "number" if site.kind == "constant" else "eps"
+        own = number(site, setting)
+        is_inside = site.settings.get("name") == "add" and owner in clues.kind_of(site).lower()
+        if site.kind == "constant" and (not is_inside or not 0 <= own <= MOST):
+            return
+        for value in others(EPSILONS, clues, own, MOST):
+            yield Alternative({setting: value}, shown(own), shown(value))
+
+    return alternatives
 
 
 def _variance(_site: Site, _clues: Clues) -> Iterator[Alternative]:
@@ -84,8 +96,8 @@ KINDS: Final = (
         SiteKind(
             f"epsilon of a {kind}",
             f"the epsilon of the {kind}",
-            (kind,),
-            _eps,
+            (kind, "constant"),
+            _eps(kind),
             trap,
         )
         for kind, trap in TRAPS.items()

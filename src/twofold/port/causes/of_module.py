@@ -19,7 +19,10 @@ from twofold.port.where.place import Place
 def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | None:
     """The hypothesis with which the call of the module is the same; None where none is one."""
     trial = _Trial(forcing, place, local)
-    clues = Clues(trial.sites, place.constants[1 - trial.changed], trial.tensors())
+    constants = place.constants[1 - trial.changed] if any(place.constants) else ()
+    side = (forcing.forward.subject.original, forcing.forward.subject.port)[trial.changed]
+    kinds = {module.name: module.kind for module in side.modules()}
+    clues = Clues(trial.sites, constants, trial.tensors(), kinds=kinds)
     return first_cause(clues, trial, forcing.twins, trial.changed)
 
 
@@ -34,14 +37,15 @@ class _Trial:
         self.changed, self.sites = self._changeable()
 
     def _changeable(self) -> tuple[int, tuple[Site, ...]]:
-        """The side whose operations can be changed, and those of the place."""
+        """The side whose operations tell the most, and those of the place."""
         want: set[Want] = {"outputs", "modules", "sites"}
+        found = []
         for side in (0, 1):
             sites = self._sides[side].answer(self._call(side, 0, want)).sites
-            own = tuple(site for site in sites if self._has(site.module, side))
-            if own:
-                return side, own
-        return 0, ()
+            found.append(tuple(site for site in sites if self._has(site.module, side)))
+        kinds = [len({site.kind for site in own} - {"constant"}) for own in found]
+        side = int(kinds[1] > kinds[0])
+        return side, found[side]
 
     def _has(self, module: str, side: int) -> bool:
         return module != LOSS and self._forcing.place_around(module, side) in self._places[side]

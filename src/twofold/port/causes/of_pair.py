@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from twofold.errors import SideFailed
 from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.causes.hypothesis import Clues
 from twofold.port.causes.kinds import KINDS, OF_GRADIENTS, OF_LEFT_OVER
@@ -21,7 +22,7 @@ FINE: Final = ("same", "explained", "not exercised")
 
 def cause_of_loss(forward: Forward, constants: tuple[tuple[float, ...], ...]) -> Cause | None:
     """The cause of another loss from the same outputs."""
-    changed, sites = _sites(forward, {"outputs", "loss", "sites"})
+    changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
     own = tuple(site for site in sites if site.module == LOSS)
     clues = Clues(own, constants[1 - changed] if constants else ())
     return first_cause(clues, _training(forward, changed, "loss"), 1, changed)
@@ -29,14 +30,14 @@ def cause_of_loss(forward: Forward, constants: tuple[tuple[float, ...], ...]) ->
 
 def cause_of_gradients(forward: Forward) -> Cause | None:
     """The cause of other gradients of the same loss."""
-    changed, sites = _sites(forward, {"outputs", "loss", "sites"})
+    changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
     trial = _training(forward, changed, "gradients")
     return first_cause(Clues(sites), trial, 1, changed, OF_GRADIENTS)
 
 
 def cause_of_buffer(forward: Forward, found: Finding) -> Cause | None:
     """The cause of another buffer after a batch; the operations of its module are changed."""
-    changed, sites = _sites(forward, {"outputs", "sites"})
+    changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
     module = (found.tensor, found.port)[changed].rpartition(".")[0]
     own = tuple(site for site in sites if site.module.partition("@")[0] == module)
     kinds = [kind for kind in KINDS if kind.name in ("momentum of a batch norm",)]
@@ -104,7 +105,10 @@ def _sites(forward: Forward, want: set[Want]) -> tuple[int, tuple[Site, ...]]:
         "training", want, projections=forward.projections, masks=(forward.masks, forward.masks)
     )
     for side, asked in enumerate((subject.original, subject.port)):
-        answer = asked.answer(calls[side])
+        try:
+            answer = asked.answer(calls[side])
+        except SideFailed:  # a side that changes nothing below gradients
+            continue
         if answer.sites:
             return side, answer.sites
     return 0, ()

@@ -8,6 +8,9 @@ from typing import Final
 from twofold.port.causes.hypothesis import Alternative, Clues, SiteKind, number, shown
 from twofold.port.causes.sites import Site
 
+MANY: Final = 8
+"""Numbers in one place, from which on those that both sides have are not tried."""
+
 
 def _residual(site: Site, _clues: Clues) -> Iterator[Alternative]:
     if "normed" in site.settings:
@@ -59,6 +62,9 @@ def _mean(site: Site, _clues: Clues) -> Iterator[Alternative]:
 
 def _constant(site: Site, clues: Clues) -> Iterator[Alternative]:
     own = number(site, "number")
+    alike = [other for other in clues.sites if other.kind == site.kind]
+    if len(alike) > MANY and own in clues.constants:
+        return  # the other side has this number too
     constants = [c for value in clues.constants if value for c in (value, 1 / value)]
     known = [1.0, own**2, abs(own) ** 0.5, 0.0]
     for value in dict.fromkeys([*constants, *known]):

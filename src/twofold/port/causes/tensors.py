@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import combinations
 from typing import Final
@@ -45,14 +45,15 @@ def _exchanged(clues: Clues) -> Iterator[TensorAlternative]:
             f"{a} and {b} in their own places",
             f"{a} and {b} exchanged",
         )
-    packed = [(n, v) for n, v in named if v.ndim in (1, 2) and v.shape[0] % 3 == 0]
-    for one, two in combinations(range(3), 2) if packed else ():
-        told = ", ".join(name for name, _ in packed)
-        yield TensorAlternative(
-            partial(_all_parts, [name for name, _ in packed], one, two),
-            f"the parts of {told} in their own places",
-            f"parts {one + 1} and {two + 1} of {told} exchanged",
-        )
+    for count in (3, 4):
+        packed = [name for name, v in named if v.ndim in (1, 2) and v.shape[0] % count == 0]
+        for one, two in combinations(range(count), 2) if packed else ():
+            told = ", ".join(packed)
+            yield TensorAlternative(
+                partial(_all_parts, packed, (one, two, count)),
+                f"the parts of {told} in their own places",
+                f"parts {one + 1} and {two + 1} of {told} exchanged",
+            )
 
 
 def _turned(clues: Clues) -> Iterator[TensorAlternative]:
@@ -81,10 +82,13 @@ def _of_part(part: int, count: int, change: Callable[[Array], Array], value: Arr
     return new
 
 
-def _all_parts(names: list[str], one: int, two: int, tensors: dict[str, Array]) -> dict[str, Array]:
+def _all_parts(
+    names: list[str], places: tuple[int, int, int], tensors: Mapping[str, Array]
+) -> dict[str, Array]:
+    one, two, count = places
     found = {}
     for name in names:
-        blocks = np.split(tensors[name], 3)
+        blocks = np.split(tensors[name], count)
         blocks[one], blocks[two] = blocks[two], blocks[one]
         found[name] = np.concatenate(blocks)
     return found
