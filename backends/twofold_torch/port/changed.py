@@ -207,6 +207,33 @@ def _sum(asked: Asked) -> dict[str, object] | None:
     return found
 
 
+def _select(asked: Asked) -> dict[str, object] | None:
+    """One index along one axis, with all of the others."""
+    index = asked.get("index")
+    entries = index if isinstance(index, tuple) else (index,)
+    axes = [axis for axis, entry in enumerate(entries) if type(entry) is int]
+    rest = [entry for entry in entries if type(entry) is not int]
+    if len(axes) != 1 or any(entry != slice(None) for entry in rest):
+        return None
+    return {"axis": axes[0], "takes": {0: "first", -1: "last"}.get(entries[axes[0]], "other")}
+
+
+def _reduced(asked: Asked) -> dict[str, object] | None:
+    axis = asked.get("dim")
+    if isinstance(axis, tuple | list) and len(axis) == 1:
+        axis = axis[0]
+    known = isinstance(axis, int) and not asked.named.get("keepdim")
+    return {"axis": axis, "takes": asked.name} if known else {"takes": asked.name}
+
+
+def _taken(asked: Asked, what: str) -> Any:
+    settings = asked.settings() or {}
+    x, axis = asked["input"], settings["axis"]
+    if what in ("first", "last"):
+        return x.select(axis, 0 if what == "first" else -1)
+    return {"mean": x.mean, "sum": x.sum, "max": x.amax}[what](axis)
+
+
 def _constant(asked: Asked) -> dict[str, object] | None:
     number = asked._number()
     return None if number is None else {"number": number}
@@ -240,6 +267,8 @@ READERS: Final[Mapping[str, Callable[[Asked], dict[str, object] | None]]] = {
     "arange": _positions,
     **dict.fromkeys(("flatten", "reshape", "view"), _flatten),
     "add": _sum,
+    "__getitem__": _select,
+    **dict.fromkeys(("mean", "sum"), _reduced),
     **dict.fromkeys(("sub", "mul", "div"), _constant),
 }
 
@@ -252,6 +281,10 @@ def changed(asked: Asked, new: Mapping[str, object]) -> Any:
         return asked.run() * new["factor"]
     if new.get("detach"):
         return asked.run().detach()
+    if "before" in new:
+        return asked.run(input=ACTIVATIONS[str(new["before"])](asked["input"]))
+    if "take" in new:
+        return _taken(asked, str(new["take"]))
     if "activation" in new:
         return ACTIVATIONS[str(new["activation"])](asked["input"])
     return CHANGERS[asked.name](asked, dict(new))

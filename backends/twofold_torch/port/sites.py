@@ -86,6 +86,7 @@ KINDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "div": ("constant", ("input", "other")),
     "masked_fill": ("mask", ("input", "mask", "value")),
     "cat": ("join", ("tensors", "dim")),
+    "__getitem__": ("select", ("input", "index")),
     "mean": ("mean", ("input", "dim")),
     "sum": ("mean", ("input", "dim")),
     "detach": ("detach", ("input",)),

@@ -276,6 +276,7 @@ FORWARD = {
         ROWS,
     ),
     "mean or sum": (after(lambda y: y.mean(1)), after(lambda y: y.sum(1)), SERIES),
+    "pooling": (after(lambda y: y[:, -1]), after(lambda y: y.mean(1)), SERIES),
     "constant": (after(lambda y: y * 0.7), after(lambda y: y * 0.6), ROWS),
 }
 
@@ -290,6 +291,12 @@ def test_a_planted_difference_of_the_forward_is_named(kind):
     assert first.evidence
     assert not first.likely
     assert first.line.startswith("tests/port/causes/test_kinds.py:")
+
+
+def test_an_activation_that_only_the_port_has_is_named():
+    original, wrong = after(lambda y: y), after(lambda y: F.elu(y))
+    first = port.certify(original, wrong, (ROWS,), gradients=False, precisions=()).first_difference
+    assert first.cause == "the activation: none in the original, elu in the port"
 
 
 def test_a_difference_of_no_known_kind_keeps_its_place():

@@ -9,7 +9,7 @@ from twofold.port.where.lines import departure
 from twofold.port.where.operations import Operation
 from twofold.port.where.pairing import paired
 from twofold.port.where.prints import Known, fingerprint
-from twofold.port.where.turns import turn_between
+from twofold.port.where.turns import turn_between, turns_between
 
 RANDOM = np.random.default_rng(0)
 
@@ -79,8 +79,16 @@ def test_only_operations_of_the_place_count():
 def test_a_turn_is_found_by_the_numbers_where_shapes_leave_it_open(order):
     value = RANDOM.normal(size=(3, 3, 3))
     turned = value.transpose(order)
-    found = turn_between(value, turned + 1e-3 * RANDOM.normal(size=(3, 3, 3)))
+    found = turn_between(value, turned * (1 + 1e-9 * RANDOM.normal(size=(3, 3, 3))))
     assert np.array_equal(found(value), turned)
+
+
+def test_a_turn_of_wrong_numbers_is_that_of_the_others():
+    value = RANDOM.normal(size=(2, 2, 2, 2))
+    last = value.transpose(0, 2, 3, 1)
+    wrong = RANDOM.normal(size=(2, 2, 2, 2))
+    found = turns_between({"right": (value, last), "wrong": (value, wrong)})
+    assert found["wrong"].order == found["right"].order == (0, 2, 3, 1)
 
 
 def test_a_turn_by_shape_and_none_for_another_count():

@@ -40,10 +40,16 @@ def _other(site: Site, _clues: Clues) -> Iterator[Alternative]:
             yield Alternative({"activation": name}, own, name)
 
 
+def _added(_site: Site, _clues: Clues) -> Iterator[Alternative]:
+    for name in ACTIVATIONS:
+        yield Alternative({"before": name}, "none", name)
+
+
 _KINDS: Final = ("activation", "gelu")
 KINDS: Final = (
     SiteKind("flavour of gelu", "the GELU", ("gelu",), _flavour, "gelu-tanh-default"),
     SiteKind("slope of an activation", "the slope below zero", ("activation",), _slope),
     SiteKind("missing activation", "the activation", _KINDS, _missing),
+    SiteKind("added activation", "the activation before it", ("linear", "convolution"), _added),
     SiteKind("other activation", "the activation", _KINDS, _other),
 )

@@ -33,7 +33,10 @@ class _Trial:
         self._local = local
         self._subject = forcing.forward.subject
         self._sides: tuple[Side, Side] = self._subject.original, self._subject.port
-        self._places = {place.module, local.original}, {place.port_module, local.port}
+        self._places = (
+            _between(place.module, local.original),
+            _between(place.port_module, local.port),
+        )
         self.changed, self.sites = self._changeable()
 
     def _changeable(self) -> tuple[int, tuple[Site, ...]]:
@@ -81,3 +84,13 @@ class _Trial:
 def _largest(measured: list[Measured]) -> float | None:
     ratios = [m.ratio for m in measured if m.ratio is not None]
     return max(ratios) if ratios and len(ratios) == len(measured) else None
+
+
+def _between(outer: str, inner: str) -> set[str]:
+    """The module whose code parts, the one at which it shows, and those between them."""
+    found = {outer, inner}
+    path = inner.rpartition(".")[0]
+    while path and path != outer:
+        found.add(path)
+        path = path.rpartition(".")[0]
+    return found

@@ -60,6 +60,15 @@ def _mean(site: Site, _clues: Clues) -> Iterator[Alternative]:
     yield Alternative({"reduce": True}, f"the {own}", "the sum" if own == "mean" else "the mean")
 
 
+def _taken(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    if "axis" not in site.settings:
+        return
+    own = str(site.settings["takes"])
+    for other in ("mean", "sum", "first", "last", "max"):
+        if other != own:
+            yield Alternative({"take": other}, f"the {own}", f"the {other}")
+
+
 def _constant(site: Site, clues: Clues) -> Iterator[Alternative]:
     own = number(site, "number")
     alike = [other for other in clues.sites if other.kind == site.kind]
@@ -80,5 +89,6 @@ KINDS: Final = (
     SiteKind("offset of positions", "the positions", ("positions",), _start),
     SiteKind("order of a join", "the order of what is joined", ("join",), _join),
     SiteKind("mean or sum", "what is taken over an axis", ("mean",), _mean),
+    SiteKind("pooling", "what is taken of an axis", ("select", "mean"), _taken),
     SiteKind("constant", "a constant", ("constant",), _constant),
 )

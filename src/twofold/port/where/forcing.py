@@ -159,10 +159,10 @@ class Forcing:
         known = set(self.places) if side == 0 else set(self.places.values())
         return module if inside and module in known else around(module.partition("@")[0], known)
 
-    def input_is_wrong(self, local: Local) -> bool:
-        """Whether already what the module takes is another than in the original."""
-        runs = [answer.module_inputs.get(local.original) for answer in self.original]
-        others = [answer.module_inputs.get(local.port) for answer in self.port]
+    def input_is_wrong(self, place: str, other: str) -> bool:
+        """Whether already what a call of a module takes is another than in the original."""
+        runs = [answer.module_inputs.get(place) for answer in self.original]
+        others = [answer.module_inputs.get(other) for answer in self.port]
         mine = [value for value in runs if value is not None]
         theirs = [value for value in others if value is not None]
         if not mine or not theirs:

@@ -41,16 +41,16 @@ def module_place(forcing: Forcing) -> Place | None:
         return None
     first = wrong[0]
     module, other = first.original, first.port
-    if first.original and forcing.input_is_wrong(first):
-        module, other = forcing.place_around(module, 0, inside=False), ""
+    around = [{module}, {other}]
+    while module and forcing.input_is_wrong(module, other):
+        module = forcing.place_around(module, 0, inside=False)
         other = forcing.places.get(module, "")
+        around[0].add(module)
+        around[1].add(other)
     lines, constants = _lines(
         forcing,
         {"outputs", "modules", "operations"},
-        (
-            _inside(forcing, 0, {module, first.original}),
-            _inside(forcing, 1, {other, first.port}),
-        ),
+        (_inside(forcing, 0, around[0]), _inside(forcing, 1, around[1])),
         (_inside(forcing, 0, {first.original}), _inside(forcing, 1, {first.port})),
     )
     also = tuple(local.port for local in wrong[1:] if local.port and local.port != other)
