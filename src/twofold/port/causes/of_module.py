@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import final
+from typing import Final, final
 
 from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.causes.hypothesis import Clues
@@ -15,15 +15,26 @@ from twofold.port.where.forcing import Forcing, Local
 from twofold.port.where.operations import LOSS
 from twofold.port.where.place import Place
 
+PLAIN: Final = ("constant", "sum", "mean", "select", "flatten", "detach")
+"""Kinds of operations of which much is made by hand."""
+
 
 def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | None:
     """The hypothesis with which the call of the module is the same; None where none is one."""
+    subject = forcing.forward.subject
     trial = _Trial(forcing, place, local)
-    constants = place.constants[1 - trial.changed] if any(place.constants) else ()
-    side = (forcing.forward.subject.original, forcing.forward.subject.port)[trial.changed]
-    kinds = {module.name: module.kind for module in side.modules()}
-    clues = Clues(trial.sites, constants, trial.tensors(), kinds=kinds)
-    return first_cause(clues, trial, forcing.twins, trial.changed)
+    tensors = trial.tensors()
+    for changed in trial.order():
+        constants = place.constants[1 - changed] if any(place.constants) else ()
+        side = (subject.original, subject.port)[changed]
+        kinds = {module.name: module.kind for module in side.modules()}
+        clues = Clues(trial.sites[changed], constants, tensors, kinds=kinds)
+        trial.changed = changed
+        cause = first_cause(clues, trial, forcing.twins, changed)
+        if cause is not None:
+            return cause
+        tensors = {}  # they are tried once
+    return None
 
 
 @final
@@ -37,18 +48,22 @@ class _Trial:
             _between(place.module, local.original),
             _between(place.port_module, local.port),
         )
-        self.changed, self.sites = self._changeable()
+        self.changed = 0
+        self.sites = self._own_sites()
 
-    def _changeable(self) -> tuple[int, tuple[Site, ...]]:
-        """The side whose operations tell the most, and those of the place."""
+    def order(self) -> tuple[int, ...]:
+        """The original first, unless only the port has operations that say what they are."""
+        told = [any(site.kind not in PLAIN for site in own) for own in self.sites]
+        return (1, 0) if told[1] and not told[0] else (0, 1)
+
+    def _own_sites(self) -> list[tuple[Site, ...]]:
+        """The operations of the place that can be changed, of each side."""
         want: set[Want] = {"outputs", "modules", "sites"}
         found = []
         for side in (0, 1):
             sites = self._sides[side].answer(self._call(side, 0, want)).sites
             found.append(tuple(site for site in sites if self._has(site.module, side)))
-        kinds = [len({site.kind for site in own} - {"constant"}) for own in found]
-        side = int(kinds[1] > kinds[0])
-        return side, found[side]
+        return found
 
     def _has(self, module: str, side: int) -> bool:
         return module != LOSS and self._forcing.place_around(module, side) in self._places[side]
