@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any, final
 
+import jax
 import jax.numpy as jnp
 
 from twofold.port.trees import leaves, mapped
+from twofold_flax.port.operations import Operations
 from twofold_flax.port.wide import current_trace
 
 
@@ -18,17 +23,39 @@ class Places:
     What is traced inside a loop or a compiled part of its own must not leave it, and is not kept.
     """
 
-    def __init__(self, forced: Mapping[str, Any], *, keep: bool) -> None:
+    def __init__(
+        self, forced: Mapping[str, Any], *, keep: bool, operations: Operations | None = None
+    ) -> None:
         self.found: dict[str, Any] = {}
+        self.inputs: dict[str, Any] = {}
+        self._operations = operations
+        self._counts: Counter[str] = Counter()
         self._forced = forced
         self._keep = keep
         self._outside = current_trace()
 
-    def exchanged(self, name: str, count: int, output: Any) -> Any:
+    @contextmanager
+    def running(self, name: str, inputs: Any) -> Iterator[str]:
+        """While a module runs with these arguments; gives the place of this call."""
+        from twofold_flax.port.model import is_array
+
+        self._counts[name] += 1
+        count = self._counts[name]
+        place = name if count == 1 else f"{name}@{count}"
+        first = next((v for v in jax.tree_util.tree_leaves(inputs) if is_array(v)), None)
+        if self._keep and first is not None and current_trace() is self._outside:
+            self.inputs[place] = first
+        modules = [] if self._operations is None else self._operations.running
+        modules.append(place)
+        try:
+            yield place
+        finally:
+            modules.pop()
+
+    def exchanged(self, place: str, output: Any) -> Any:
         """The output to go on with: the module's own, or the given one in its place."""
         from twofold_flax.port.model import is_array
 
-        place = name if count == 1 else f"{name}@{count}"
         position = iter(range(len(list(leaves(output, is_array)))))
         outside = current_trace() is self._outside
 
@@ -41,6 +68,59 @@ class Places:
                 self.found[key] = value
             if key not in self._forced:
                 return value
-            return jnp.reshape(self._forced[key], value.shape).astype(value.dtype)
+            given = jnp.reshape(self._forced[key], value.shape).astype(value.dtype)
+            if self._operations is not None:
+                self._operations.recorder.source(given)
+            return given
 
         return mapped(output, change)
+
+
+@contextmanager
+def intercepted(
+    modules: Mapping[int, str], classes: Iterator[type], places: Places
+) -> Iterator[None]:
+    """Every `__call__` of these classes watched; `modules` has the paths of modules by identity."""
+    depth: Counter[int] = Counter()
+    changed: dict[type, Any] = {}
+
+    def watched(original: Any) -> Any:
+        @wraps(original)  # the judge passes by its signature what a model takes
+        def call(self: Any, *args: Any, **keywords: Any) -> Any:
+            name = modules.get(id(self), "")
+            if not name or depth[id(self)]:  # a call of super(): the outer one tells
+                return original(self, *args, **keywords)
+            depth[id(self)] += 1
+            try:
+                with places.running(name, (args, keywords)) as place:
+                    output = original(self, *args, **keywords)
+            finally:
+                depth[id(self)] -= 1
+            return places.exchanged(place, output)
+
+        return call
+
+    for base in classes:
+        if "__call__" in vars(base) and base not in changed:
+            changed[base] = vars(base)["__call__"]
+    try:
+        for base, original in changed.items():
+            setattr(base, "__call__", watched(original))  # noqa: B010
+        yield
+    finally:
+        for base, original in changed.items():
+            setattr(base, "__call__", original)  # noqa: B010
+
+
+def exchanging(places: Places) -> Any:
+    """What `flax.linen.intercept_methods` takes to watch every `__call__`."""
+
+    def exchange(next_function: Any, args: Any, keywords: Any, context: Any) -> Any:
+        name = ".".join(context.module.path)
+        if context.method_name != "__call__" or not name:
+            return next_function(*args, **keywords)
+        with places.running(name, (args, keywords)) as place:
+            output = next_function(*args, **keywords)
+        return places.exchanged(place, output)
+
+    return exchange

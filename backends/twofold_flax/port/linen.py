@@ -16,7 +16,7 @@ from flax.core import meta, unfreeze
 from twofold.errors import BadInput
 from twofold.port.calling import arguments, mode_keywords, parameter_names
 from twofold.port.side import Call, Module, Tensor
-from twofold_flax.port.captured import Places
+from twofold_flax.port.captured import Places, exchanging
 from twofold_flax.port.model import Applied, JaxSide, Values, numpy_value
 from twofold_flax.port.naming import kind, plain_attributes
 from twofold_flax.port.wide import Watch
@@ -122,9 +122,9 @@ class Linen(JaxSide):
         )
         mutable = [collection for collection in variables if collection != "params"]
         rngs = {name: jax.random.key(i) for i, name in enumerate(self._rngs)}
-        places = Places(forced, keep="modules" in call.want)
-        watched = call.forced or "modules" in call.want
-        with nn.intercept_methods(_exchanging(places)) if watched else nullcontext():
+        places = Places(forced, keep="modules" in call.want, operations=self.operations)
+        watched = call.forced or self.operations is not None or "modules" in call.want
+        with nn.intercept_methods(exchanging(places)) if watched else nullcontext():
             bound = self.module.bind(variables, rngs=rngs, mutable=mutable if training else False)
             outputs = self._outputs(bound, batch, call)
             after = bound.variables
@@ -134,7 +134,7 @@ class Linen(JaxSide):
             for path, name in self._names.items()
             if path[0] != "params" and path in flat
         }
-        return Applied(outputs, buffers, places.found)
+        return Applied(outputs, buffers, places.found, places.inputs)
 
     def _outputs(self, bound: Any, batch: Any, call: Call) -> Any:
         training = call.mode == "training"
@@ -160,17 +160,3 @@ def _names(paths: list[Path]) -> dict[Path, str]:
     """Names without the collection, and with it where two would be the same."""
     counts = Counter(path[1:] for path in paths)
     return {path: ".".join(path[1:] if counts[path[1:]] == 1 else path) for path in paths}
-
-
-def _exchanging(places: Places) -> Any:
-    counts: Counter[str] = Counter()
-
-    def exchange(next_function: Any, args: Any, keywords: Any, context: Any) -> Any:
-        output = next_function(*args, **keywords)
-        name = ".".join(context.module.path)
-        if context.method_name != "__call__" or not name:
-            return output
-        counts[name] += 1
-        return places.exchanged(name, counts[name], output)
-
-    return exchange

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 import jax
@@ -21,6 +21,9 @@ from twofold.port.side import Answer, Array, Call, Precision, Side, Stepper, Ten
 from twofold.port.trees import leaves as tree_leaves
 from twofold.port.trees import mapped
 from twofold.port.weights.use import Use
+from twofold.port.where.operations import LOSS
+from twofold_flax.port.operations import Operations
+from twofold_flax.port.sites import Sites
 from twofold_flax.port.uses import uses_of
 from twofold_flax.port.wide import Watch, recorded
 
@@ -49,6 +52,7 @@ class Applied:
     outputs: Any
     buffers: Values
     modules: Values
+    inputs: Values = field(default_factory=dict)
 
 
 @final
@@ -69,6 +73,7 @@ class JaxSide(Side):
         self._call = call
         self._loss = loss
         self.optimizer = optimizer
+        self.operations: Operations | None = None
         self._programs: dict[Any, Program] = {}
 
     @abstractmethod
@@ -95,20 +100,49 @@ class JaxSide(Side):
 
     def answer(self, call: Call) -> Answer:
         """Run the model once. Raises SideFailed."""
+        if {"operations", "sites"} & call.want or call.changes:
+            return self._recorded(call)
         with self.session(call):
             program = self.program(call, "answer", self._question)
-            outputs, loss, gradients, buffers, modules, kept = self._ran(program, call)
+            outputs, loss, gradients, buffers, inside, kept = self._ran(program, call)
+            modules, inputs = inside
             return Answer(
                 outputs=_plain(outputs),
                 loss=None if loss is None else number(loss),
                 gradients=_plain(gradients),
                 buffers=_plain(buffers),
-                modules=_plain(modules),
+                modules=_plain({n: modules[n] for n in program.watch.places if n in modules}),
+                module_inputs=_plain(inputs),
                 masks=recorded(program.watch, kept) if "masks" in call.want else (),
                 casts=program.watch.casts,
                 draws=tuple(dict.fromkeys(program.watch.drawn)),
                 notes=program.notes,
             )
+
+    def _recorded(self, call: Call) -> Answer:
+        """Run once, operation by operation. Raises SideFailed, also where gradients are asked."""
+        if "gradients" in call.want:
+            raise SideFailed(f"{self.label}: operations are changed without gradients only")
+        self.operations = Operations()
+        sites = Sites(self.operations.running, call.changes)
+        wide = call.wide and call.precision == "float64"
+        watch = Watch(wide=wide, operations=self.operations, sites=sites)
+        try:
+            with self.session(call), watch.on(), sites.on(), jax.disable_jit():
+                operands = self.operands(call)
+                for leaf in jax.tree_util.tree_leaves(operands[1]):
+                    self.operations.recorder.source(leaf)
+                outputs, loss, _, _, inside, _ = self._question(watch, call)(*operands)
+                return Answer(
+                    outputs=_plain(outputs),
+                    loss=number(loss),
+                    modules=_plain(inside[0]),
+                    module_inputs=_plain(inside[1]),
+                    operations=tuple(self.operations.recorder.operations),
+                    sites=tuple(sites.found),
+                )
+        finally:
+            self.operations = None
 
     @contextmanager
     def session(self, call: Call) -> Iterator[None]:
@@ -169,9 +203,12 @@ class JaxSide(Side):
 
             def total(trained: Values) -> Any:
                 applied = self.apply({**values, **trained}, batch, call, forced)
+                watch.places = tuple(applied.modules)  # a compiled program sorts its dictionaries
                 flat = dict(tree_leaves(applied.outputs, is_array))
+                if watch.operations is not None:
+                    watch.operations.running.append(LOSS)
                 loss = self.loss(applied.outputs, flat, batch, projection, call)
-                return loss, (flat, applied.buffers, applied.modules)
+                return loss, (flat, applied.buffers, (applied.modules, applied.inputs))
 
             if "gradients" in call.want:
                 trained = {name: value for name, value in values.items() if name in own}
@@ -179,10 +216,10 @@ class JaxSide(Side):
             else:
                 (loss, aux), gradients = total({}), {}
             watch.require_all_used()
-            flat, buffers, modules = aux
+            flat, buffers, inside = aux
             kept = [mask for mask, _ in watch.masks] if "masks" in call.want else []
             buffers = buffers if "buffers" in call.want else {}
-            return flat, loss, gradients, buffers, modules, kept
+            return flat, loss, gradients, buffers, inside, kept
 
         return ask
 

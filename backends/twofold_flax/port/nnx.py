@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
 import jax
@@ -14,7 +13,7 @@ from flax import nnx
 from twofold.errors import BadInput
 from twofold.port.calling import arguments, mode_keywords, parameter_names
 from twofold.port.side import Call, Module, Tensor
-from twofold_flax.port.captured import Places
+from twofold_flax.port.captured import Places, intercepted
 from twofold_flax.port.model import Applied, JaxSide, Values, is_array, numpy_value
 from twofold_flax.port.naming import kind, plain_attributes
 
@@ -100,8 +99,8 @@ class Nnx(JaxSide):
             model.train()
         else:
             model.eval()
-        watched = call.forced or "modules" in call.want
-        places = Places(forced, keep="modules" in call.want)
+        places = Places(forced, keep="modules" in call.want, operations=self.operations)
+        watched = call.forced or self.operations is not None or "modules" in call.want
         with _intercepted(model, places) if watched else nullcontext():
             outputs = self._outputs(model, batch, call)
         after = {_name(path): leaf for path, leaf in nnx.to_flat_state(nnx.state(model))}
@@ -110,7 +109,7 @@ class Nnx(JaxSide):
             for tensor in self._tensors
             if tensor.role == "buffer" and isinstance(after.get(tensor.name), nnx.Variable)
         }
-        return Applied(outputs, buffers, places.found)
+        return Applied(outputs, buffers, places.found, places.inputs)
 
     def _outputs(self, model: Any, batch: Any, call: Call) -> Any:
         training = call.mode == "training"
@@ -157,37 +156,8 @@ def _require_cpu(name: str, value: Any) -> None:
         )
 
 
-@contextmanager
-def _intercepted(model: Any, places: Places) -> Iterator[None]:
+def _intercepted(model: Any, places: Places) -> AbstractContextManager[None]:
     """Every module's `__call__` watched while the model runs, at the classes that define it."""
-    names = {id(item): _name(path) for path, item in nnx.iter_modules(model)}
-    counts: Counter[str] = Counter()
-    depth: Counter[int] = Counter()
-    changed: dict[type, Any] = {}
-
-    def watched(original: Any) -> Any:
-        def call(self: Any, *args: Any, **keywords: Any) -> Any:
-            depth[id(self)] += 1
-            try:
-                output = original(self, *args, **keywords)
-            finally:
-                depth[id(self)] -= 1
-            name = names.get(id(self), "")
-            if not name or depth[id(self)]:  # a call of super(): the outer one tells
-                return output
-            counts[name] += 1
-            return places.exchanged(name, counts[name], output)
-
-        return call
-
-    for _, item in nnx.iter_modules(model):
-        for base in type(item).__mro__:
-            if "__call__" in vars(base) and base not in changed:
-                changed[base] = vars(base)["__call__"]
-    try:
-        for base, original in changed.items():
-            setattr(base, "__call__", watched(original))  # noqa: B010
-        yield
-    finally:
-        for base, original in changed.items():
-            setattr(base, "__call__", original)  # noqa: B010
+    modules = list(nnx.iter_modules(model))
+    names = {id(item): _name(path) for path, item in modules}
+    return intercepted(names, (base for _, item in modules for base in type(item).__mro__), places)

@@ -12,6 +12,7 @@ from twofold.errors import BadInput
 from twofold.port.side import Call, StepAnswer, Stepper
 from twofold.port.trees import leaves
 from twofold_flax.port.model import JaxSide, is_array, number
+from twofold_flax.port.operations import constants_of
 from twofold_flax.port.wide import Watch
 
 
@@ -36,11 +37,16 @@ class JaxStepper(Stepper):
             with program.watch.on():
                 if self._state is None:
                     self._state = self._transformation.init(side.trainable_tree(operands[0]))
+                constants: tuple[float, ...] = ()
+                if "sites" in call.want:
+                    traced = jax.make_jaxpr(self._step(program.watch, call))
+                    constants = constants_of(traced(self._state, *operands).jaxpr)
                 loss, values, self._state = program.run(self._state, *operands)
             return StepAnswer(
                 loss=np.asarray(loss, np.float64),
                 tensors={name: number(value) for name, value in values.items()},
                 casts=program.watch.casts,
+                constants=constants,
             )
 
     def _step(self, watch: Watch, call: Call) -> Any:

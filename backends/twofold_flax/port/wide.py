@@ -27,6 +27,8 @@ from jax.extend import core
 
 from twofold.port.calling import own_line
 from twofold.port.side import Cast, Mask, MasksDoNotFit
+from twofold_flax.port.operations import Operations
+from twofold_flax.port.sites import Sites
 
 NARROW: Final = (jnp.dtype("float32"), jnp.dtype("bfloat16"), jnp.dtype("float16"))
 TYPE_PARAMETERS: Final = ("new_dtype", "dtype", "preferred_element_type")
@@ -34,6 +36,8 @@ LEFT_ALONE: Final = frozenset({"bitcast_convert_type", "random_bits", "threefry2
 DRAWS: Final = frozenset({"random_bits", "random_gamma", "threefry2x32", "rng_uniform"})
 CONTEXT: Final = jax.make_user_context(None)  # type: ignore[no-untyped-call]
 LINEN_PARAM: Final = os.path.join("flax", "core", "scope.py")
+ONE_BY_ONE: Final = 0
+"""The context of uncompiled runs: single operations, compiled once for all of them."""
 _numbers: Final = count(1)
 
 
@@ -46,13 +50,18 @@ def current_trace() -> object:
 class Watch:
     """What a program does while it is traced; one for each program, whose masks come as arrays."""
 
-    def __init__(self, *, wide: bool) -> None:
+    def __init__(
+        self, *, wide: bool, operations: Operations | None = None, sites: Sites | None = None
+    ) -> None:
+        self.operations = operations
+        self._sites = sites
+        self.places: tuple[str, ...] = ()
         self.found: Counter[tuple[str, str, str]] = Counter()
         self.drawn: list[str] = []
         self.masks: list[tuple[Any, float]] = []
         self.kept_narrow = False
         self._wide = wide
-        self._number = next(_numbers)
+        self._number = next(_numbers) if operations is None else ONE_BY_ONE
         self._given: Sequence[Any] | None = ()
 
     @property
@@ -84,7 +93,12 @@ class Watch:
             if self._wide and name not in LEFT_ALONE and not _has_program(params):
                 params = self._wide_parameters(args, params)
                 args = tuple(self._wide_operand(bind, item) for item in args)
-            return bind(primitive, *args, **params)  # type: ignore[no-untyped-call]
+            if self._sites is not None and not _has_program(params):
+                args = self._sites.exchanged(name, args)
+            results = bind(primitive, *args, **params)  # type: ignore[no-untyped-call]
+            if self.operations is not None and not _has_program(params):
+                self.operations.ran(name, args, results)
+            return results
 
         def masked(
             key: Any, p: Any = 0.5, shape: Any = None, *args: Any, **named: Any

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from typing import Any, final
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, Final, final
 
 import numpy as np
 import torch
@@ -15,13 +15,16 @@ from twofold.port.calling import arguments, parameter_names, told
 from twofold.port.side import Answer, Array, Call, Module, Side, Stepper, Tensor
 from twofold.port.trees import leaves, mapped
 from twofold.port.weights.use import Use
+from twofold.port.where.operations import LOSS
 from twofold_torch.port.describe import is_compiled, modules_of, plain_name, tensors_of
 from twofold_torch.port.live import DTYPES, lent, tensors_from
+from twofold_torch.port.operations import Operations
 from twofold_torch.port.places import Places
+from twofold_torch.port.sites import Sites
 from twofold_torch.port.uses import uses_of
 from twofold_torch.port.wide import Watch
 
-VIEWS = frozenset(["t", "view", "transpose", "unsqueeze", "detach", "alias", "expand", "permute"])
+WATCHED: Final = frozenset({"modules", "operations", "sites"})
 
 
 @final
@@ -50,6 +53,7 @@ class Torch(Side):
         self.optimizer = optimizer
         self.clip = clip
         self._compiled = is_compiled(module)
+        self._modes: list[Any] = []
 
     @property
     def label(self) -> str:
@@ -88,11 +92,17 @@ class Torch(Side):
         if self._compiled and call.mode == "training":
             self._require_no_dropout()
         with self.session(call) as (batch, watch):
-            places = Places(self.module, call) if {"modules"} & call.want or call.forced else None
+            needed = WATCHED & call.want or call.forced or call.changes
+            places = Places(self.module, call) if needed else None
+            trace = Operations(places, batch) if places and "operations" in call.want else None
+            sites = Sites(places, call.changes) if call.changes or "sites" in call.want else None
+            self._modes += [mode for mode in (trace, sites) if mode is not None]
             graph = "gradients" in call.want
             with places or nullcontext(), torch.set_grad_enabled(graph):
                 outputs = self.outputs(batch, call)
                 flat = dict(leaves(outputs, torch.is_tensor))
+                if places is not None:
+                    places.running.append(LOSS)
                 loss = self.loss(outputs, flat, batch, call) if self._asked(call) else None
             with watch or nullcontext():
                 gradients, unreached = self._gradients(loss) if graph else ({}, ())
@@ -102,11 +112,14 @@ class Torch(Side):
                 gradients=gradients,
                 buffers=self._buffers() if "buffers" in call.want else {},
                 modules={} if places is None else places.found,
+                module_inputs={} if places is None else places.inputs,
                 masks=tuple(watch.masks) if watch else (),
                 casts=watch.casts if watch else (),
                 unreached=unreached,
                 draws=tuple(dict.fromkeys(watch.drawn)) if watch else (),
                 notes=_changed(batch, call.batch),
+                sites=() if sites is None else tuple(sites.found),
+                operations=() if trace is None else tuple(trace.recorder.operations),
             )
 
     def _require_no_dropout(self) -> None:
@@ -131,17 +144,25 @@ class Torch(Side):
             training = call.mode == "training"
             with lent(self.module, call.tensors, call.precision, training), stance:
                 batch = mapped(call.batch, lambda _, item: tensors_from(item, dtype))
-                self._watch = watch
+                self._modes = [] if watch is None else [watch]
                 yield batch, watch
         except TwofoldError:
             raise
         except Exception as error:
             raise SideFailed(f"{self.label}: {_explained(error)}") from error
 
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Every mode that watches or changes what runs inside; the last one sees it first."""
+        with ExitStack() as stack:
+            for mode in self._modes:
+                stack.enter_context(mode)
+            yield
+
     def outputs(self, batch: Any, call: Call) -> Any:
         """What the model computes from a batch of tensors."""
         training = call.mode == "training"
-        with self._watch or nullcontext():
+        with self._watched():
             if self._call is not None:
                 named = parameter_names(self._call)
                 extra = {"training": training} if "training" in named else {}
@@ -156,7 +177,7 @@ class Torch(Side):
         self, outputs: Any, flat: Mapping[str, torch.Tensor], batch: Any, call: Call
     ) -> torch.Tensor:
         """The person's loss, or the outputs' product with a fixed projection. Raises BadInput."""
-        with self._watch or nullcontext():
+        with self._watched():
             if self._loss is not None:
                 value = self._loss(outputs, batch)
                 if not isinstance(value, torch.Tensor) or value.numel() != 1:
@@ -196,7 +217,7 @@ class Torch(Side):
     def first_use(self, call: Call) -> tuple[Use, ...]:
         """How the program first uses each parameter and buffer, in the order of the program."""
         with self.session(call) as (batch, _), torch.compiler.set_stance("force_eager"):
-            self._watch = None
+            self._modes = []
             named = [
                 *self.module.named_parameters(remove_duplicate=False),
                 *self.module.named_buffers(remove_duplicate=False),

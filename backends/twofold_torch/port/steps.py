@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import copy
 from typing import TYPE_CHECKING, Any, final
@@ -11,9 +12,17 @@ import numpy as np
 import torch
 
 from twofold.errors import BadInput
+from twofold.port.causes.sites import Site
 from twofold.port.side import Array, Call, StepAnswer, Stepper
 from twofold.port.trees import leaves
 from twofold_torch.port.describe import plain_name
+from twofold_torch.port.rules import (
+    apply,
+    asked_of,
+    clip_without_epsilon,
+    shift_schedule,
+    site_of,
+)
 
 if TYPE_CHECKING:
     from twofold_torch.port.model import Torch
@@ -27,30 +36,54 @@ class TorchStepper(Stepper):
         self._side = side
         self._optimizer: Any = None
         self._scheduler: Any = None
+        self._steps = 0
 
     def step(self, call: Call) -> StepAnswer:
         """One step from the call's tensors. Raises SideFailed."""
         side = self._side
+        new = asked_of(call.changes)
         with side.session(call) as (batch, watch):
             if self._optimizer is None:
                 self._optimizer, self._scheduler = _made(side)
+                apply(self._optimizer, new)
             self._optimizer.zero_grad()
             outputs = side.outputs(batch, call)
             flat = dict(leaves(outputs, torch.is_tensor))
             loss = side.loss(outputs, flat, batch, call)
             with watch or nullcontext():
                 loss.backward()  # type: ignore[no-untyped-call]
-            notes = _clipped(side)
-            self._optimizer.step()
-            if self._scheduler is not None:
-                self._scheduler.step()
+            if "gradient factor" in new:
+                _scale(side, new["gradient factor"])
+            with clip_without_epsilon() if "clip epsilon" in new else nullcontext():
+                notes = () if new.get("clip") is False else _clipped(side)
+            self._schedule_and_step(new)
             named = [*side.module.named_parameters(), *side.module.named_buffers()]
             return StepAnswer(
                 loss=np.asarray(loss.detach().double().numpy()),
                 tensors={plain_name(name): _copy(value) for name, value in named},
                 casts=watch.casts if watch else (),
                 notes=notes,
+                sites=self._sites() if "sites" in call.want else (),
             )
+
+    def _schedule_and_step(self, new: Mapping[str, Any]) -> None:
+        goes_on = self._scheduler is not None
+        if goes_on and "schedule" in new:
+            goes_on = shift_schedule(self._scheduler, new["schedule"], self._steps)
+        self._optimizer.step()
+        if goes_on:
+            self._scheduler.step()
+        self._steps += 1
+
+    def _sites(self) -> tuple[Site, ...]:
+        scheduled, clipped = self._scheduler is not None, self._side.clip is not None
+        return (site_of(self._optimizer, scheduled=scheduled, clipped=clipped),)
+
+
+def _scale(side: Torch, factor: float) -> None:
+    for parameter in side.module.parameters():
+        if parameter.grad is not None:
+            parameter.grad.mul_(factor)
 
 
 def _clipped(side: Torch) -> tuple[str, ...]:

@@ -9,7 +9,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from twofold.port.report import Difference, Finding, PortReport, PortRung
+from twofold.port.report import (
+    Difference,
+    Finding,
+    PortReport,
+    PortRung,
+    difference_head,
+    difference_lines,
+)
 from twofold.port.twins import DIFFERS, SAME
 
 STYLES = {
@@ -73,24 +80,8 @@ def _of(rung: PortRung) -> str:
 
 
 def _print_difference(difference: Difference, console: Console) -> None:
-    size = "" if difference.size is None else f": {difference.size:.2g} of the largest value apart"
-    head = f"{difference.rung}, {difference.tensor}{size}"
-    lines = []
-    for label, module, line in (
-        ("original", difference.module, difference.line),
-        ("port", difference.port_module, difference.port_line),
-    ):
-        place = ", ".join(part for part in (module, line) if part)
-        if place:
-            lines.append(f"{label}: {place}")
-    for label, text in (
-        ("cause", difference.cause),
-        ("to mend it", difference.remedy),
-        ("trap", difference.trap),
-    ):
-        if text:
-            lines.append(f"{label}: {text}")
-    _print_block("first difference", "bold red", head, "\n".join(lines), console)
+    body = "\n".join(difference_lines(difference))
+    _print_block("first difference", "bold red", difference_head(difference), body, console)
 
 
 def _print_failures(report: PortReport, console: Console) -> None:

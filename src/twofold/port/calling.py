@@ -12,7 +12,10 @@ from typing import Any, Final
 from twofold.errors import BadInput
 
 LIBRARIES: Final = frozenset({"torch", "jax", "jaxlib", "flax", "optax"})
-WATCHERS: Final = ("wide.py", "calling.py")
+WATCHERS: Final = (
+    *("wide.py", "calling.py", "operations.py", "sites.py", "captured.py"),
+    *("places.py", "changed.py"),
+)
 TRAINING: Final = ("training", "train", "is_training")
 EVALUATION: Final = ("deterministic", "use_running_average")
 
@@ -83,9 +86,9 @@ def mode_keywords(function: Callable[..., Any], training: bool) -> dict[str, boo
 
 def is_library(frame: FrameType) -> bool:
     """Whether a frame runs code of a framework, of Twofold or of Python itself."""
-    if frame.f_code.co_filename.startswith("<"):
-        return True
     top = _top(frame)
+    if frame.f_code.co_filename.startswith("<"):  # made by a library, unless it is what was run
+        return frame.f_globals.get("__name__") != "__main__"
     return top in LIBRARIES or top.startswith("twofold") or top in sys.stdlib_module_names
 
 

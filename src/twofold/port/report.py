@@ -15,6 +15,9 @@ SCHEMA: Final = "twofold.port/1"
 VERDICTS: Final = ("same", "explained", "not exercised", "undecided", "differs")
 """From the best to the worst."""
 
+ALSO: Final = 5
+"""Further modules that a text names; the JSON has them all."""
+
 NUMBERS: Final = ("ratio", "original_value", "port_value", "noise", "size")
 
 Verdict: TypeAlias = Literal["same", "explained", "undecided", "differs", "not exercised"]
@@ -68,7 +71,13 @@ class PortRung:
 @final
 @dataclass(frozen=True)
 class Difference:
-    """The first place where the two part. What is not known is empty."""
+    """The first place where the two part. What is not known is empty.
+
+    `module` and `line` are of the original, `port_module` and `port_line` of the port; `also` names
+    further modules of the port whose own code parts. `cause` says what differs, `likely` that it
+    only fits by what it looks like and was not confirmed by a number; `evidence` is that number in
+    words. `trap` is its id in the atlas of traps.
+    """
 
     rung: str
     tensor: str
@@ -82,6 +91,10 @@ class Difference:
     cause: str = ""
     remedy: str = ""
     trap: str = ""
+    kind: str = ""
+    likely: bool = False
+    evidence: str = ""
+    also: tuple[str, ...] = ()
 
 
 @final
@@ -166,7 +179,11 @@ class PortReport:
             lines.append(f"| {rung.rung} | {rung.side} | {rung.verdict} | {tensor} | {ratio} |")
         limits = f"same up to {SAME:.0f}, differs from {DIFFERS:.0f}"
         lines += ["", f"Ratio: largest difference over the noise of rounding; {limits}.", ""]
-        for line in self.story():
+        first = self.first_difference
+        if first is not None:
+            lines += [f"First difference: {difference_head(first)}", ""]
+            lines += [*(f"- {line}" for line in difference_lines(first)), ""]
+        for line in self._rungs_told():
             lines += [line, ""]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -175,10 +192,10 @@ class PortReport:
         lines = []
         if self.first_difference is not None:
             lines += difference_story(self.first_difference)
-        for rung in self.rungs:
-            if rung.verdict != "same" or rung.note:
-                lines.append(rung_story(rung))
-        return lines
+        return lines + self._rungs_told()
+
+    def _rungs_told(self) -> list[str]:
+        return [rung_story(r) for r in self.rungs if r.verdict != "same" or r.note]
 
 
 def from_json(stored: Mapping[str, Any]) -> PortReport:
@@ -194,7 +211,7 @@ def from_json(stored: Mapping[str, Any]) -> PortReport:
         original=stored["original"],
         port=stored["port"],
         rungs=tuple(rungs),
-        first_difference=None if first is None else Difference(**_numbers(first)),
+        first_difference=None if first is None else Difference(**_numbers(first, ("also",))),
         narrowings=tuple(Narrowing(**item) for item in stored["narrowings"]),
         twins=stored["twins"],
         seed=stored["seed"],
@@ -208,7 +225,7 @@ def _numbers(stored: Mapping[str, Any], tuples: tuple[str, ...] = ()) -> dict[st
         name: float(value) if name in NUMBERS and isinstance(value, str) else value
         for name, value in stored.items()
     }
-    return fields | {name: tuple(fields[name]) for name in tuples}
+    return fields | {name: tuple(fields[name]) for name in tuples if name in fields}
 
 
 def worst_of(findings: tuple[Finding, ...]) -> Finding | None:
@@ -253,23 +270,40 @@ def _element(worst: Finding) -> str:
 
 def difference_story(difference: Difference) -> list[str]:
     """The first difference: where, how large, why, and what would make it the same."""
-    size = "" if difference.size is None else f", {difference.size:.2g} of the largest value"
-    lines = [f"First difference: {difference.rung}, {difference.tensor}{size}"]
-    for label, module, line in (
+    return [
+        f"First difference: {difference_head(difference)}",
+        *(f"  {line}" for line in difference_lines(difference)),
+    ]
+
+
+def difference_head(difference: Difference) -> str:
+    """The question, the tensor and the size of the first difference."""
+    size = "" if difference.size is None else f", {difference.size:.2g} of the largest value apart"
+    return f"{difference.rung}, {difference.tensor}{size}"
+
+
+def difference_lines(difference: Difference) -> list[str]:
+    """The places on both sides, the cause with its evidence, and the trap."""
+    places = (
         ("original", difference.module, difference.line),
         ("port", difference.port_module, difference.port_line),
-    ):
-        place = ", ".join(part for part in (module, line) if part)
-        if place:
-            lines.append(f"  {label}: {place}")
-    for label, text in (
-        ("cause", difference.cause),
+    )
+    lines = []
+    for label, module, line in places:
+        parts = [f"module {module}" if module and not module.startswith("(") else module, line]
+        told = ", ".join(part for part in parts if part)
+        if told:
+            lines.append(f"{label}: {told}")
+    also = ", ".join(difference.also[:ALSO])
+    more = len(difference.also) - ALSO
+    texts = (
+        ("also apart by their own code", f"{also}{f' and {more} more' if more > 0 else ''}"),
+        ("likely cause, not confirmed" if difference.likely else "cause", difference.cause),
+        ("evidence", difference.evidence),
         ("to mend it", difference.remedy),
         ("trap", difference.trap),
-    ):
-        if text:
-            lines.append(f"  {label}: {text}")
-    return lines
+    )
+    return lines + [f"{label}: {text}" for label, text in texts if text]
 
 
 def _finite(value: Any) -> Any:

@@ -16,12 +16,16 @@ import numpy as np
 from twofold.errors import SideFailed
 
 if TYPE_CHECKING:
+    from twofold.port.causes.sites import Change, Site
     from twofold.port.weights.use import Use
+    from twofold.port.where.operations import Operation
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Mode: TypeAlias = Literal["evaluation", "training"]
 Precision: TypeAlias = Literal["float64", "float32", "bfloat16"]
-Want: TypeAlias = Literal["outputs", "loss", "gradients", "buffers", "modules", "masks"]
+Want: TypeAlias = Literal[
+    "outputs", "loss", "gradients", "buffers", "modules", "masks", "operations", "sites"
+]
 
 
 @final
@@ -99,6 +103,7 @@ class Call:
     loss is the sum of their products, for sides without a loss. `masks` are used by the dropouts
     in the order of their calls; None draws anew, () keeps every unit. `forced` replaces outputs of
     modules. `wide` keeps casts inside in float64. `inputs` names what the model takes of the batch.
+    `changes` run operations in another way than they are written.
     """
 
     tensors: Mapping[str, Array]
@@ -111,6 +116,7 @@ class Call:
     masks: tuple[Mask, ...] | None = ()
     forced: Mapping[str, Array] = field(default_factory=dict)
     wide: bool = True
+    changes: tuple[Change, ...] = ()
 
 
 @final
@@ -119,7 +125,10 @@ class Answer:
     """What a side computed, in NumPy, in its own names and layouts.
 
     `outputs` by path ("" for a single array, "0", "logits", "past.0.key"); `modules` by module
-    path, with ".1" and so on behind it for the later parts of an output of several arrays.
+    path in the order in which they were done, with ".1" and so on behind it for the later parts of
+    an output of several arrays; `module_inputs` has the first array that each takes. `operations`
+    are all that depend on the batch, in their order; `sites` are those that `Call.changes` can
+    change, () for a side that knows none.
     `gradients` has every trainable parameter that the loss reaches; `unreached` names the others.
     `draws` are source lines of random draws other than dropout masks; `notes` are sentences on
     what a reader must know of this run, such as an input that the model changed in place.
@@ -130,22 +139,31 @@ class Answer:
     gradients: Mapping[str, Array] = field(default_factory=dict)
     buffers: Mapping[str, Array] = field(default_factory=dict)
     modules: Mapping[str, Array] = field(default_factory=dict)
+    module_inputs: Mapping[str, Array] = field(default_factory=dict)
     masks: tuple[Mask, ...] = ()
     casts: tuple[Cast, ...] = ()
     unreached: tuple[str, ...] = ()
     draws: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    sites: tuple[Site, ...] = ()
 
 
 @final
 @dataclass(frozen=True)
 class StepAnswer:
-    """One optimizer step: the loss before it, and every parameter and buffer after it."""
+    """One optimizer step: the loss before it, and every parameter and buffer after it.
+
+    Where sites are wanted, `sites` has the optimizer, if it can be changed, and `constants` the
+    plain numbers in the program of the step.
+    """
 
     loss: Array
     tensors: Mapping[str, Array]
     casts: tuple[Cast, ...] = ()
     notes: tuple[str, ...] = ()
+    sites: tuple[Site, ...] = ()
+    constants: tuple[float, ...] = ()
 
 
 class MasksDoNotFit(SideFailed):

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias, final
 
 import numpy as np
 
+from twofold.errors import BadInput
 from twofold.port.judge.batches import Outputs
 from twofold.port.judge.findings import finding
 from twofold.port.judge.shelf import Shelf
@@ -22,6 +23,7 @@ OUTPUTS: Final = "output"
 GRADIENTS: Final = "gradient"
 BUFFERS: Final = "buffer"
 LOSS: Final = "loss"
+NOT_TIED: Final = "one tensor in the original, several in the port, which are no longer equal"
 AGAIN: Final = 2.0**-40
 """Share of the largest number by which a second answer may be off: threads may sum in any order."""
 
@@ -145,7 +147,13 @@ class Question:
             what: What = "gradients" if kind == GRADIENTS else "values"
             weights = self.subject.weights
             if kind == GRADIENTS or link.kind != "merged":
-                runs_b = [weights.to_original(run, what) for run in runs_b]
+                try:
+                    runs_b = [weights.to_original(run, what) for run in runs_b]
+                except BadInput:  # values that were carried over as copies are no longer equal
+                    if link.kind != "tied":
+                        raise
+                    yield link, link.original[0], Measured(float("inf"), reason=NOT_TIED)
+                    continue
                 shown = link.original
             else:
                 runs_a = [weights.to_port(run, what) for run in runs_a]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
 import numpy as np
 
+from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.judge.batches import Batches
 from twofold.port.side import Array, Call, Mask, Mode, Precision, Side, Tensor, Want
 from twofold.port.twins import ULP, Lazy, jittered, nudged
@@ -39,7 +41,16 @@ class Subject:
         self._tensors: dict[str, Tensor] = {
             tensor.name: tensor for tensor in original.tensors() if tensor.name in linked
         }
+        self._hypothesis: Hypothesis | None = None
+        self._changed = 0
         self._point = {name: jittered(tensor, seed) for name, tensor in self._tensors.items()}
+
+    def with_hypothesis(self, hypothesis: Hypothesis, changed: int) -> Subject:
+        """The same pair with one side changed as the hypothesis says; `changed` says which."""
+        other = copy(self)
+        other._hypothesis = hypothesis
+        other._changed = changed if hypothesis.side is None else hypothesis.side
+        return other
 
     @property
     def has_loss(self) -> bool:
@@ -134,7 +145,11 @@ class Subject:
             projection=self._projected(projections[1], twin, ulp),
             masks=masks[1],
         )
-        return call, other
+        if self._hypothesis is None:
+            return call, other
+        calls = [call, other]
+        calls[self._changed] = self._hypothesis.of(calls[self._changed])
+        return calls[0], calls[1]
 
     def _projected(
         self, projection: Mapping[str, Array] | None, twin: int, ulp: float

@@ -1,0 +1,147 @@
+"""The cause of a difference that no module shows alone: hypotheses tried on the whole pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from twofold.errors import SideFailed
+from twofold.port.causes.hypotheses import Hypothesis
+from twofold.port.causes.hypothesis import Clues
+from twofold.port.causes.kinds import KINDS, OF_GRADIENTS, OF_LEFT_OVER
+from twofold.port.causes.sites import Site
+from twofold.port.causes.trial import Cause, Trial, first_cause
+from twofold.port.judge.forward_rungs import Forward
+from twofold.port.judge.steps_rungs import Steps
+from twofold.port.report import Finding, PortRung
+from twofold.port.side import Array, Want
+from twofold.port.where.operations import LOSS
+
+FINE: Final = ("same", "explained", "not exercised")
+
+
+def cause_of_loss(forward: Forward, constants: tuple[tuple[float, ...], ...]) -> Cause | None:
+    """The cause of another loss from the same outputs."""
+    changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
+    own = tuple(site for site in sites if site.module == LOSS)
+    clues = Clues(own, constants[1 - changed] if constants else ())
+    return first_cause(clues, _training(forward, changed, "loss"), 1, changed)
+
+
+def cause_of_gradients(forward: Forward) -> Cause | None:
+    """The cause of other gradients of the same loss."""
+    changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
+    trial = _training(forward, changed, "gradients")
+    return first_cause(Clues(sites), trial, 1, changed, OF_GRADIENTS)
+
+
+def cause_of_buffer(forward: Forward, found: Finding) -> Cause | None:
+    """The cause of another buffer after a batch; the operations of its module are changed."""
+    changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
+    module = (found.tensor, found.port)[changed].rpartition(".")[0]
+    own = tuple(site for site in sites if site.module.partition("@")[0] == module)
+    kinds = [kind for kind in KINDS if kind.name in ("momentum of a batch norm",)]
+    trial = _training(forward, changed, "buffers", found.tensor)
+    return first_cause(Clues(own, _momenta(forward, found)), trial, 1, changed, kinds)
+
+
+def cause_of_left_over(forward: Forward) -> Cause | None:
+    """The cause of weights without a partner, where the forward is the same without them."""
+    subject = forward.subject
+    sides = subject.original, subject.port
+    names = (subject.weights.loose_original, subject.weights.loose_port)
+    left: list[dict[str, Array]] = [
+        {t.name: t.value for t in side.tensors() if t.name in loose and loose[t.name].all()}
+        for side, loose in zip(sides, names, strict=True)
+    ]
+    clues = Clues((), (), dict(subject.state().items()), (left[0], left[1]))
+
+    def trial(hypothesis: Hypothesis, _runs: int) -> float | None:
+        rung = _like(forward, hypothesis, 0).evaluation()
+        return rung.ratio if rung.verdict in FINE else None
+
+    return first_cause(clues, trial, 1, 0, OF_LEFT_OVER)
+
+
+def cause_of_step(forward: Forward, number: int) -> Cause | None:
+    """The cause of another step of the optimizer."""
+    subject = forward.subject
+    sites: tuple[Site, ...] = ()
+    changed = 0
+    constants: list[tuple[float, ...]] = []
+    calls = subject.calls(
+        "training",
+        {"loss", "gradients", "buffers", "sites"},
+        projections=forward.projections,
+        masks=(forward.masks, forward.masks),
+    )
+    for side, asked in enumerate((subject.original, subject.port)):
+        answer = asked.stepper().step(calls[side])
+        constants.append(answer.constants)
+        if answer.sites and not sites:
+            changed, sites = side, answer.sites
+
+    def trial(hypothesis: Hypothesis, _runs: int) -> float | None:
+        rungs = Steps(_like(forward, hypothesis, changed), number).rungs()
+        return _worst(rungs) if rungs else None
+
+    return first_cause(Clues(sites, constants[1 - changed]), trial, 1, changed)
+
+
+def _like(forward: Forward, hypothesis: Hypothesis, changed: int) -> Forward:
+    """The rungs of the same pair with a hypothesis; masks and projections stay."""
+    other = Forward(forward.subject.with_hypothesis(hypothesis, changed), forward.twins)
+    other.outputs = forward.outputs
+    other.projections = forward.projections
+    other.masks = forward.masks
+    other.idle = set(forward.idle)
+    return other
+
+
+def _sites(forward: Forward, want: set[Want]) -> tuple[int, tuple[Site, ...]]:
+    """The side whose operations can be changed, and all of them."""
+    subject = forward.subject
+    calls = subject.calls(
+        "training", want, projections=forward.projections, masks=(forward.masks, forward.masks)
+    )
+    for side, asked in enumerate((subject.original, subject.port)):
+        try:
+            answer = asked.answer(calls[side])
+        except SideFailed:  # a side that changes nothing below gradients
+            continue
+        if answer.sites:
+            return side, answer.sites
+    return 0, ()
+
+
+def _training(forward: Forward, changed: int, rung: str, tensor: str = "") -> Trial:
+    """The ratio of a rung in training mode, or of one tensor of it."""
+
+    def trial(hypothesis: Hypothesis, _runs: int) -> float | None:
+        rungs = _like(forward, hypothesis, changed).training()
+        found = next(each for each in rungs if each.rung == rung)
+        if not tensor:
+            return _worst([found])
+        finding = next(each for each in found.findings if each.tensor == tensor)
+        return (finding.ratio or 0.0) if finding.verdict in FINE else None
+
+    return trial
+
+
+def _worst(rungs: Iterable[PortRung]) -> float | None:
+    """The largest ratio of rungs that are all fine; what is explained counts as nothing."""
+    every = list(rungs)
+    if any(rung.verdict not in FINE for rung in every):
+        return None
+    ratios = [f.ratio for r in every for f in r.findings if f.verdict == "same" and f.ratio]
+    return max(ratios, default=0.0)
+
+
+def _momenta(forward: Forward, found: Finding) -> tuple[float, ...]:
+    """The momentum of the port's own module, as one of the numbers to try."""
+    module = found.port.partition(",")[0].rpartition(".")[0]
+    for each in forward.subject.port.modules():
+        value = each.attributes.get("momentum")
+        if each.name == module and isinstance(value, float):
+            return (value,)
+    return ()

@@ -1,0 +1,1 @@
+"""Where a pair parts: which modules, and which lines of both sides."""

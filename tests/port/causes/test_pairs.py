@@ -1,0 +1,236 @@
+"""Causes that whole pairs show: losses, weights without a partner, optimizers; and both ways."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+import torch.nn.functional as F
+from flax import nnx
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+
+from tests.port import flax_models, torch_models
+from twofold import port
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.array([0, 1, 2, -100, 1, 0, 2, -100])
+BATCHES = [{"x": RANDOM.normal(size=(8, 6)), "y": LABELS % 3} for _ in range(3)]
+MASKED = [{"x": RANDOM.normal(size=(8, 6)), "y": LABELS}]
+VALUES = [{"x": RANDOM.normal(size=(8, 6)), "y": RANDOM.normal(size=(8, 3))}]
+
+
+@pytest.fixture(scope="module")
+def models():
+    torch.manual_seed(0)
+    return torch_models.MLP(), flax_models.MLP()
+
+
+def losses(models, torch_loss, jax_loss, batches):
+    pair = port.Pair(
+        port.Torch(models[0], loss=torch_loss),
+        port.Nnx(models[1], loss=jax_loss),
+        batches=batches,
+    )
+    return pair.certify(precisions=()).first_difference
+
+
+def cross_entropy(outputs, batch):
+    return F.cross_entropy(outputs, batch["y"])
+
+
+def jax_cross_entropy(outputs, batch):
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, batch["y"])
+
+
+LOSSES = {
+    "mean or sum of a loss": (
+        cross_entropy,
+        lambda z, b: jax_cross_entropy(z, b).sum(),
+        BATCHES,
+        "loss-reduction",
+    ),
+    "label smoothing": (
+        lambda z, b: F.cross_entropy(z, b["y"], label_smoothing=0.1),
+        lambda z, b: jax_cross_entropy(z, b).mean(),
+        BATCHES,
+        "",
+    ),
+    "ignored labels": (
+        cross_entropy,
+        lambda z, b: jnp.where(
+            b["y"] >= 0,
+            optax.softmax_cross_entropy_with_integer_labels(z, jnp.maximum(b["y"], 0)),
+            0.0,
+        ).mean(),
+        MASKED,
+        "ce-ignore-index",
+    ),
+    "factor of a loss": (
+        lambda z, b: F.mse_loss(z, b["y"]),
+        lambda z, b: optax.l2_loss(z, b["y"]).mean(),
+        VALUES,
+        "l2-loss-half",
+    ),
+    "flavour of a loss": (
+        lambda z, b: F.smooth_l1_loss(z, b["y"]),
+        lambda z, b: jnp.abs(z - b["y"]).mean(),
+        VALUES,
+        "smooth-l1-or-huber",
+    ),
+    "softmax twice": (
+        cross_entropy,
+        lambda z, b: jax_cross_entropy(jax.nn.softmax(z), b).mean(),
+        BATCHES,
+        "ce-softmax-twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_another_loss_is_named(models, kind):
+    torch_loss, jax_loss, batches, trap = LOSSES[kind]
+    first = losses(models, torch_loss, jax_loss, batches)
+    assert (first.rung, first.kind, first.trap) == ("loss", kind, trap)
+    assert first.line.startswith("tests/port/causes/test_pairs.py:")
+    assert first.port_line.startswith("tests/port/causes/test_pairs.py:")
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, 0.1, momentum=0.9)
+
+
+def adamw(parameters):
+    return torch.optim.AdamW(parameters, 1e-3)
+
+
+def scheduled(parameters):
+    optimizer = torch.optim.SGD(parameters, 0.1)
+    return optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+
+def clipped(parameters):
+    clip_grad_norm_(parameters, 0.1)
+
+
+def decayed(path, _):
+    return jax.tree_util.keystr(path).endswith("kernel']")
+
+
+OPTIMIZERS = {
+    "weight decay": (adamw, optax.adamw(1e-3, weight_decay=1e-4), {}),
+    "kind of weight decay": (
+        adamw,
+        optax.chain(optax.add_decayed_weights(1e-2), optax.adam(1e-3)),
+        {},
+    ),
+    "epsilon of the optimizer": (adamw, optax.adamw(1e-3, eps=3e-7, weight_decay=1e-2), {}),
+    "place of the optimizer's epsilon": (
+        adamw,
+        optax.adamw(1e-3, eps=0.0, eps_root=1e-8, weight_decay=1e-2),
+        {},
+    ),
+    "beta2": (adamw, optax.adamw(1e-3, b2=0.97, weight_decay=1e-2), {}),
+    "momentum": (sgd, optax.sgd(0.1, momentum=0.8), {}),
+    "nesterov": (sgd, optax.sgd(0.1, momentum=0.9, nesterov=True), {}),
+    "decay of squares": (
+        lambda p: torch.optim.RMSprop(p, 1e-3),
+        optax.rmsprop(1e-3, decay=0.9, eps_in_sqrt=False),
+        {},
+    ),
+    "schedule": (scheduled, optax.sgd(lambda n: 0.1 * 0.5 ** jnp.maximum(n - 1, 0)), {}),
+    "learning rate": (sgd, optax.sgd(0.03, momentum=0.9), {}),
+    "clip epsilon": (
+        sgd,
+        optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.1, momentum=0.9)),
+        {"clip": clipped},
+    ),
+    "missing clip": (sgd, optax.sgd(0.1, momentum=0.9), {"clip": clipped}),
+    "factor of the gradient": (
+        adamw,
+        optax.chain(optax.scale(8.0), optax.adamw(1e-3, weight_decay=1e-2)),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_another_optimizer_is_named(models, kind):
+    optimizer, transformation, options = OPTIMIZERS[kind]
+    pair = port.Pair(
+        port.Torch(models[0], loss=cross_entropy, optimizer=optimizer, **options),
+        port.Nnx(
+            models[1],
+            loss=lambda z, b: jax_cross_entropy(z, b).mean(),
+            optimizer=transformation,
+        ),
+        batches=BATCHES,
+    )
+    first = pair.certify(3, precisions=()).first_difference
+    assert first.rung.startswith("step ")
+    assert first.kind == kind, first
+
+
+def test_a_bias_that_the_port_has_not_is_named():
+    original = nn.Sequential(nn.Linear(6, 3), nn.Tanh())
+
+    def function(parameters, x):
+        return jnp.tanh(x @ parameters["w"])
+
+    first = port.certify(
+        original,
+        (function, {"w": np.zeros((6, 3), np.float32)}),
+        (RANDOM.normal(size=(4, 6)),),
+        precisions=(),
+    ).first_difference
+    assert (first.rung, first.kind) == ("weights", "missing bias or scale")
+    assert "0.bias" in first.cause
+
+
+def test_weights_that_are_not_tied_are_named():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens, self.body = nn.Embedding(7, 6), nn.Linear(6, 6)
+            self.head = nn.Linear(6, 7, bias=False)
+            self.head.weight = self.tokens.weight
+
+        def forward(self, ids):
+            return self.head(torch.tanh(self.body(self.tokens(ids))))
+
+    class Port(nnx.Module):
+        def __init__(self):
+            rngs = nnx.Rngs(0)
+            self.tokens, self.body = nnx.Embed(7, 6, rngs=rngs), nnx.Linear(6, 6, rngs=rngs)
+            self.head = nnx.Linear(6, 7, use_bias=False, rngs=rngs)
+
+        def __call__(self, ids):
+            return self.head(jnp.tanh(self.body(self.tokens(ids))))
+
+    def loss(outputs, _):
+        return outputs.mean()
+
+    pair = port.Pair(
+        port.Torch(Tied(), loss=loss, optimizer=lambda p: torch.optim.SGD(p, 0.1)),
+        port.Nnx(Port(), loss=loss, optimizer=optax.sgd(0.1)),
+        batches=[(RANDOM.integers(0, 7, (2, 5)),)],
+    )
+    first = pair.certify(1, precisions=()).first_difference
+    assert (first.rung, first.kind) == ("step 1", "tied weights")
+    assert first.trap == "tied-weights-untie"
+
+
+def test_the_port_is_changed_where_the_original_cannot_be():
+    """A JAX original and a PyTorch port: the sentence keeps its order."""
+    original, wrong = flax_models.MLP(epsilon=1e-6), torch_models.MLP()
+    report = port.certify(
+        original, wrong, (RANDOM.normal(size=(4, 6)),), gradients=False, precisions=()
+    )
+    first = report.first_difference
+    assert first.kind == "epsilon of a layer norm"
+    assert first.cause.endswith("1e-06 in the original, 1e-05 in the port")
+    assert "in the port as well" in first.evidence
+    assert first.port_line.startswith("tests/port/torch_models.py:")
