@@ -1,0 +1,151 @@
+"""One pair put before a judge, and what the judge said of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+from comparisons.evidence.ports.bugs.bug import OUTSIDE, Bug
+from comparisons.evidence.ports.setup import Setup, pair_of
+from twofold import port
+from twofold.errors import TwofoldError
+
+STEPS = 3
+OUTCOMES = ("same", "differs", "undecided", "refused")
+
+
+@final
+@dataclass(frozen=True)
+class Answer:
+    """What a judge said: an outcome, and where and why the pair parts; "" where it said nothing.
+
+    `ratio` is the largest on a rung of the pair; None where no rung has a number.
+    """
+
+    outcome: str
+    ratio: float | None = None
+    rung: str = ""
+    module: str = ""
+    port_module: str = ""
+    cause: str = ""
+    line: str = ""
+    note: str = ""
+
+
+Row = dict[str, Any]
+Judge = Callable[[port.Pair, int], Answer]
+
+
+def judge(pair: port.Pair, steps: int) -> Answer:
+    """Twofold's judge, asked through its public names. Raises what `Pair.certify` raises."""
+    report = pair.certify(steps=steps, precisions=())
+    first = report.first_difference
+    ratios = [rung.ratio for rung in report.rungs if rung.side == "pair" and rung.ratio is not None]
+    verdicts = {rung.verdict for rung in report.rungs}
+    outcome = "differs" if "differs" in verdicts else "same" if report.passed else "undecided"
+    worst = next((r.rung for r in report.rungs if r.verdict in ("differs", "undecided")), "")
+    notes = [r.note for r in report.rungs if r.verdict in ("undecided", "differs") and r.note]
+    return Answer(
+        outcome,
+        ratio=max(ratios, default=None, key=lambda r: math.inf if math.isnan(r) else r),
+        rung=worst if first is None else first.rung,
+        module="" if first is None else first.module,
+        port_module="" if first is None else first.port_module,
+        cause="" if first is None else " ".join([first.cause, first.trap]).strip(),
+        line="" if first is None else " / ".join([first.line, first.port_line]),
+        note="; ".join(notes)[:300],
+    )
+
+
+def ask(setup: Setup, by: Judge) -> Row:
+    """What a judge answers for a setup, as a row; its refusal is an outcome too."""
+    started = time.perf_counter()
+    try:
+        pair, checks = pair_of(setup)
+        steps = STEPS if setup.common.get("optimizer.kind") else 0
+        answer = by(pair, steps)
+        for plan in checks:
+            plan.require_read()
+    except TwofoldError as error:
+        answer = Answer("refused", note=f"{type(error).__name__}: {error}"[:300])
+    seconds = time.perf_counter() - started
+    return {
+        "outcome": answer.outcome,
+        "ratio": answer.ratio,
+        "rung": answer.rung,
+        "module": answer.module,
+        "port_module": answer.port_module,
+        "cause": answer.cause,
+        "line": answer.line,
+        "note": answer.note,
+        "seconds": round(seconds, 2),
+    }
+
+
+def bug_row(bug: Bug, by: Judge, controls: dict[str, Row] | None = None) -> Row:
+    """The answer for a planted mistake and for the same pair without it, and what of it is right.
+
+    A mistake is detected if the judge says that it differs, and says that the pair without it is
+    the same: who says "differs" to everything has detected nothing. `controls` keeps the answers
+    for pairs without a mistake, which many mistakes share.
+    """
+    controls = {} if controls is None else controls
+    without = bug.setup(planted=False)
+    if repr(without) not in controls:
+        controls[repr(without)] = ask(without, by)
+    control = controls[repr(without)]
+    row = ask(bug.setup(), by)
+    detected = row["outcome"] == "differs" and control["outcome"] == "same"
+    return {
+        "name": bug.name,
+        "kind": bug.kind,
+        "architecture": bug.architecture,
+        "side": bug.side,
+        "meeting": bug.meeting,
+        **row,
+        "control_of": repr(without),
+        "control": control["outcome"],
+        "control_ratio": control["ratio"],
+        "control_note": control["note"],
+        "expected_places": list(bug.places),
+        "expected_cause": bug.cause,
+        "detected": detected,
+        "place_right": detected and right_place(bug, row),
+        "cause_right": detected and bug.names_cause(row["cause"]),
+    }
+
+
+def right_place(bug: Bug, row: Row) -> bool:
+    """Whether the place named is one in which a person would find the mistake.
+
+    The loss and the steps are right if theirs is the first rung that differs. "inputs" and "" (the
+    model's own lines) are right if no module is blamed or the first one that sees them is not
+    asked for more: the judge named the model itself.
+    """
+    named = {row["module"], row["port_module"]}
+    rung = row["rung"]
+    for place in bug.places:
+        if place == "loss" and rung.startswith("loss"):
+            return True
+        if place == "steps" and "step" in rung:
+            return True
+        if place not in OUTSIDE and place and place in named:
+            return True
+        if place in ("", "inputs") and named <= {"", "input", "inputs", "model"} and row["line"]:
+            return True
+    return False
+
+
+def correct_row(setup: Setup, by: Judge) -> Row:
+    """The answer for a correct port."""
+    row = ask(setup, by)
+    named = {"seed": setup.seed, "architecture": setup.architecture, "meeting": setup.meeting}
+    kept = ("outcome", "ratio", "rung", "note", "seconds")
+    return {
+        **named,
+        "optimizer": setup.common.get("optimizer.kind") or "",
+        **{key: row[key] for key in kept},
+    }

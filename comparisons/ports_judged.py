@@ -1,0 +1,161 @@
+"""Is the judge of ports right? Mistakes that it must find, and correct ports that it must pass.
+
+    python -m comparisons.ports_judged --bugs [--only TEXT]
+    python -m comparisons.ports_judged --correct 0:200 [--minutes 10]
+    python -m comparisons.ports_judged --score
+
+The mistakes stand in `comparisons.evidence.ports.bugs`; correct ports are drawn at random by seed.
+Every answer is stored when it is there, and a run that was stopped goes on where it was; `--again`
+asks for all of them anew. Compiling takes most of the time; JAX_DISABLE_MOST_OPTIMIZATIONS=1 makes
+it faster, and the result says so. Each form prints the score of what is stored. Exit codes: 0 the
+judge is as good as it should be, 1 it is not, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from comparisons.evidence.ports import random_ports
+from comparisons.evidence.ports.bugs import catalogue
+from comparisons.evidence.ports.score import scored, shortcomings
+from comparisons.evidence.ports.trial import Judge, bug_row, correct_row, judge
+from comparisons.folders import RUNS, STORED, add_folder_options
+from twofold import environment
+from twofold.commands import run_command
+from twofold.results import read_json, write_json
+
+SCHEMA: Final = "twofold.ports-judged/1"
+NAME: Final = "ports-judged"
+FORGET_EVERY: Final = 20  # programs compiled for shapes that never come back
+
+
+def main(arguments: list[str] | None = None, by: Judge = judge) -> int:
+    """Ask, store and score; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m comparisons.ports_judged")
+    parser.add_argument("--bugs", action="store_true", help="ask for the planted mistakes")
+    parser.add_argument("--only", default="", help="mistakes whose name or kind contains this")
+    parser.add_argument("--correct", metavar="FIRST:END", help="ask for correct ports of seeds")
+    parser.add_argument("--minutes", type=float, help="stop after this long")
+    parser.add_argument("--again", action="store_true", help="ask anew for what is stored")
+    parser.add_argument("--score", action="store_true", help="only score what is stored")
+    add_folder_options(parser)
+    given = parser.parse_args(arguments)
+    folder = given.out or (STORED if given.store else RUNS) / NAME
+    end = None if given.minutes is None else time.monotonic() + 60 * given.minutes
+    if given.bugs and not given.score:
+        controls = {} if given.again else _controls(folder / "bugs.json")
+        chosen = [bug for bug in catalogue() if given.only in f"{bug.kind} {bug.name}"]
+        ask = [
+            (_bug_key(b.architecture, b.name), lambda b=b: bug_row(b, by, controls)) for b in chosen
+        ]
+        _run(folder / "bugs.json", ask, end, again=given.again)
+    if given.correct and not given.score:
+        first, last = (int(part) for part in given.correct.split(":"))
+        asked = [
+            (str(s), lambda s=s: correct_row(random_ports.draw(s), by)) for s in range(first, last)
+        ]
+        _run(folder / f"correct-{first:05d}.json", asked, end, again=given.again)
+    return _score(folder)
+
+
+def _controls(path: Path) -> dict[str, dict[str, Any]]:
+    """Stored answers for pairs without a mistake."""
+    rows = read_json(path, SCHEMA)["rows"].values() if path.exists() else ()
+    return {
+        row["control_of"]: {
+            "outcome": row["control"],
+            "ratio": row["control_ratio"],
+            "note": row["control_note"],
+        }
+        for row in rows
+    }
+
+
+def _bug_key(architecture: str, name: str) -> str:
+    return f"{architecture}: {name}"
+
+
+def _run(
+    path: Path,
+    trials: Iterable[tuple[str, Callable[[], dict[str, Any]]]],
+    end: float | None,
+    *,
+    again: bool,
+) -> None:
+    """Ask for what is not stored yet, and store every row at once."""
+    rows: dict[str, Any] = read_json(path, SCHEMA)["rows"] if path.exists() else {}
+    asked = 0
+    for key, trial in trials:
+        if key in rows and not again:
+            continue
+        if end is not None and time.monotonic() > end:
+            print("stopped: the time is over", file=sys.stderr)
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows[key] = trial()
+        write_json(path, {"schema": SCHEMA, "rows": rows, "environment": _environment()})
+        print(f"{key}: {_told(rows[key])}", flush=True)
+        asked += 1
+        if asked % FORGET_EVERY == 0:
+            _forget()
+
+
+def _environment() -> dict[str, Any]:
+    """This machine, and whether XLA was told to compile fast rather than well."""
+    import jax
+
+    quick = bool(jax.config.jax_disable_most_optimizations)
+    return {**environment.describe(), "xla_optimizations": "few" if quick else "all"}
+
+
+def _told(row: dict[str, Any]) -> str:
+    text = f"{row['outcome']}, ratio {row['ratio']}, {row['seconds']} s"
+    if "detected" not in row:
+        return text + (f"; {row['rung']} {row['note']}" if row["outcome"] != "same" else "")
+    marks = [name for name in ("detected", "place_right", "cause_right") if row[name]]
+    place = f"{row['rung']} at {row['module'] or row['port_module']!r}: {row['cause']}"
+    extra = (
+        "" if row["control"] == "same" else f"; without it: {row['control']} {row['control_note']}"
+    )
+    return f"{text}; {', '.join(marks) or 'NOT DETECTED'}; {place}; {row['note'][:150]}{extra}"
+
+
+def _forget() -> None:
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
+
+
+def _score(folder: Path) -> int:
+    bugs = folder / "bugs.json"
+    wrong = list(read_json(bugs, SCHEMA)["rows"].values()) if bugs.exists() else []
+    correct: dict[str, Any] = {}
+    for path in sorted(folder.glob("correct-*.json")):
+        correct |= read_json(path, SCHEMA)["rows"]
+    score = scored(wrong, list(correct.values()))
+    missing = shortcomings(score)
+    write_json(folder / "score.json", {"schema": SCHEMA, **score, "shortcomings": missing})
+    for kind, counts in {**score["kinds"], "all": score["bugs"]}.items():
+        print(
+            f"{kind:10} {counts['count']:4} mistakes: {counts['detected']} detected, "
+            f"{counts['place_right']} places right, {counts['cause_right']} causes right"
+        )
+    print(f"pairs without the mistake: {score['controls']}")
+    print(f"correct ports: {score['correct']['count']}: {score['correct']['outcomes']}")
+    print(f"largest correct {score['largest_correct']}, smallest wrong {score['smallest_wrong']}")
+    for sentence in missing:
+        print(f"not reached: {sentence}")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    run_command(main)
