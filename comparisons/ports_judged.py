@@ -112,7 +112,7 @@ def _environment() -> dict[str, Any]:
     """This machine, and whether XLA was told to compile fast rather than well."""
     import jax
 
-    quick = bool(jax.config.jax_disable_most_optimizations)
+    quick = bool(jax.config.read("jax_disable_most_optimizations"))
     return {**environment.describe(), "xla_optimizations": "few" if quick else "all"}
 
 

@@ -85,8 +85,13 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def _rows(outcome: str = "same") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     bug = {
-        "kind": "loss", "ratio": 1e6, "control": "same", "control_ratio": 2.0,
-        "detected": True, "place_right": True, "cause_right": True,
+        "kind": "loss",
+        "ratio": 1e6,
+        "control": "same",
+        "control_ratio": 2.0,
+        "detected": True,
+        "place_right": True,
+        "cause_right": True,
     }
     correct = [{"outcome": "same", "ratio": 3.0}] * 999 + [{"outcome": outcome, "ratio": 4.0}]
     return [bug] * 100, correct

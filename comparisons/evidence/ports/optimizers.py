@@ -17,13 +17,13 @@ from comparisons.evidence.ports.plan import Plan
 
 def torch_optimizer(plan: Plan) -> dict[str, Any]:
     """The keywords `optimizer` and `clip` of `port.Torch`; none without `optimizer.kind`."""
-    plan = plan.at("optimizer")
+    schedule, plan = plan.at("schedule"), plan.at("optimizer")
     kind = plan.get("kind", None)
     if kind is None:
         return {}
     rate, decay = plan.get("rate", 1e-2), plan.get("decay", 0.0)
     options = _torch_options(plan, kind)
-    factor = _factor(plan.at("schedule"), math.cos, min, max, lambda c, a, b: a if c else b)
+    factor = _factor(schedule, math.cos, min, max, lambda c, a, b: a if c else b)
     masked = plan.get("mask", "all")
 
     def make(parameters: Any) -> Any:
@@ -79,20 +79,19 @@ def _torch_options(plan: Plan, kind: str) -> dict[str, Any]:
 
 def jax_optimizer(plan: Plan) -> dict[str, Any]:
     """The keyword `optimizer` of the sides of JAX; none without `optimizer.kind`."""
-    plan = plan.at("optimizer")
+    schedule, plan = plan.at("schedule"), plan.at("optimizer")
     kind = plan.get("kind", None)
     if kind is None:
         return {}
     rate, decay = plan.get("rate", 1e-2), plan.get("decay", 0.0)
     masked = plan.get("mask", "all")
-    factor = _factor(plan.at("schedule"), jnp.cos, jnp.minimum, jnp.maximum, jnp.where)
-    schedule = rate if factor is None else lambda count: rate * factor(count)
+    factor = _factor(schedule, jnp.cos, jnp.minimum, jnp.maximum, jnp.where)
+    at_count = rate if factor is None else lambda count: rate * factor(count)
     norm, value = plan.get("clip", None), plan.get("clip_value", None)
     clip = []
     if norm is not None:
-        clip = [optax.clip_by_global_norm(norm)]
-        if plan.get("clip_each", False):
-            clip = [optax.clip_by_block_rms(norm)]
+        by_optax = plan.get("clip_by", "PyTorch's rule") == "Optax"
+        clip = [optax.clip_by_global_norm(norm) if by_optax else _clip_by_norm(norm)]
     elif value is not None:
         clip = [optax.clip(value)]
 
@@ -100,7 +99,7 @@ def jax_optimizer(plan: Plan) -> dict[str, Any]:
         return jax.tree.map(lambda p: _decayed(p, masked), tree)
 
     added = [optax.add_decayed_weights(decay, mask)] if decay else []
-    scale = optax.scale_by_learning_rate(schedule)
+    scale = optax.scale_by_learning_rate(at_count)
     rule = _jax_rule(plan, kind)
     coupled = plan.get("coupled", kind != "adamw")
     inner = [*added, rule, scale] if coupled else [rule, *added, scale]
@@ -134,6 +133,17 @@ def _jax_rule(plan: Plan, kind: str) -> Any:
         plan.get("eps_root", 0.0),
         nesterov=plan.get("nesterov", False),
     )
+
+
+def _clip_by_norm(limit: float) -> Any:
+    """`clip_grad_norm_`, which adds 1e-6 to the norm; `optax.clip_by_global_norm` does not."""
+
+    def update(gradients: Any, state: Any, parameters: Any = None) -> Any:
+        del parameters
+        factor = jnp.minimum(limit / (optax.global_norm(gradients) + 1e-6), 1.0)
+        return jax.tree.map(lambda g: factor * g, gradients), state
+
+    return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
 
 
 def _adagrad(start: float, eps: float, inside: bool) -> Any:

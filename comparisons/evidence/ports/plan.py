@@ -9,10 +9,10 @@ from typing import Any, final
 
 @final
 class Plan:
-    """Settings such as {"blocks.0.ln1.eps": 1e-6}; `*` in a key stands for any text.
+    """Settings such as {"blocks.0.ln1.eps": 1e-6}; `*` and `?` stand for any text
+    and for any one character.
 
-    Every module asks for its settings with the value that is right as default. A key that nobody
-    asked for is a mistake in the catalogue: `require_read` raises ValueError.
+    Every module asks for its settings with the value that is right as default.
     """
 
     def __init__(
@@ -30,13 +30,12 @@ class Plan:
         """One setting of this module."""
         path = self._prefix + name
         for key, value in self._values.items():
-            if key == path or ("*" in key and fnmatchcase(path, key)):
+            if key == path or fnmatchcase(path, key):
                 self._read.add(key)
                 return value
         return default
 
-    def require_read(self) -> None:
-        """Raise ValueError if a setting was asked for by nobody."""
-        unread = sorted(set(self._values) - self._read)
-        if unread:
-            raise ValueError(f"settings: {', '.join(unread)} given; no module asks for them")
+    @property
+    def read(self) -> frozenset[str]:
+        """The settings that some module has asked for."""
+        return frozenset(self._read)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, final
 
@@ -72,6 +72,18 @@ def pair_of(setup: Setup) -> tuple[port.Pair, list[Plan]]:
         weights="auto" if setup.weights is None else setup.weights,
     )
     return pair, plans
+
+
+def require_read(setup: Setup, plans: Sequence[Plan]) -> None:
+    """Raise ValueError if nobody asked for a setting: such a mistake would not be planted."""
+    original, port = (plan.read for plan in plans)
+    unread = {
+        *(set(setup.original) - original),
+        *(set(setup.port) - port),
+        *(set(setup.common) - original - port),
+    }
+    if unread:
+        raise ValueError(f"settings: {', '.join(sorted(unread))} given; no module asks for them")
 
 
 def find(name: str) -> Architecture:

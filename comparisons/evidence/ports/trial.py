@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from comparisons.evidence.ports.bugs.bug import OUTSIDE, Bug
-from comparisons.evidence.ports.setup import Setup, pair_of
+from comparisons.evidence.ports.setup import Setup, pair_of, require_read
 from twofold import port
 from twofold.errors import TwofoldError
 
@@ -54,8 +54,8 @@ def judge(pair: port.Pair, steps: int) -> Answer:
         rung=worst if first is None else first.rung,
         module="" if first is None else first.module,
         port_module="" if first is None else first.port_module,
-        cause="" if first is None else " ".join([first.cause, first.trap]).strip(),
-        line="" if first is None else " / ".join([first.line, first.port_line]),
+        cause="" if first is None else " ".join(filter(None, [first.cause, first.trap])),
+        line="" if first is None else " / ".join(filter(None, [first.line, first.port_line])),
         note="; ".join(notes)[:300],
     )
 
@@ -64,11 +64,10 @@ def ask(setup: Setup, by: Judge) -> Row:
     """What a judge answers for a setup, as a row; its refusal is an outcome too."""
     started = time.perf_counter()
     try:
-        pair, checks = pair_of(setup)
+        pair, plans = pair_of(setup)
         steps = STEPS if setup.common.get("optimizer.kind") else 0
         answer = by(pair, steps)
-        for plan in checks:
-            plan.require_read()
+        require_read(setup, plans)
     except TwofoldError as error:
         answer = Answer("refused", note=f"{type(error).__name__}: {error}"[:300])
     seconds = time.perf_counter() - started

@@ -286,6 +286,17 @@ BUGS: Final[tuple[Bug, ...]] = (
         common={"optimizer.kind": "sgd", "optimizer.clip": 0.1, "optimizer.decay": 0.1},
     ),
     Bug(
+        "norm clipped by Optax",
+        "optimizer",
+        "tabular",
+        ("steps",),
+        {"optimizer.clip_by": "Optax"},
+        "1e-6 in the norm of the clip",
+        "clip",
+        "PyTorch adds 1e-6 to the norm, Optax does not",
+        common={"optimizer.kind": "sgd", "optimizer.clip": 0.1},
+    ),
+    Bug(
         "learning rate of 1e-3",
         "optimizer",
         "vit",
