@@ -25,7 +25,7 @@ from typing import Any, Final
 from comparisons.evidence.ports import random_ports
 from comparisons.evidence.ports.bugs import catalogue
 from comparisons.evidence.ports.score import scored, shortcomings
-from comparisons.evidence.ports.trial import Judge, bug_row, correct_row, judge
+from comparisons.evidence.ports.trial import Judge, bug_row, correct_row, judge, marks
 from comparisons.folders import RUNS, STORED, add_folder_options
 from twofold import environment
 from twofold.commands import run_command
@@ -116,16 +116,20 @@ def _environment() -> dict[str, Any]:
     return {**environment.describe(), "xla_optimizations": "few" if quick else "all"}
 
 
+def marked(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Stored answers for the mistakes of the catalogue, with what of them is right."""
+    bugs = {_bug_key(bug.architecture, bug.name): bug for bug in catalogue()}
+    return [row | marks(bugs[key], row) for key, row in rows.items() if key in bugs]
+
+
 def _told(row: dict[str, Any]) -> str:
     text = f"{row['outcome']}, ratio {row['ratio']}, {row['seconds']} s"
-    if "detected" not in row:
-        return text + (f"; {row['rung']} {row['note']}" if row["outcome"] != "same" else "")
-    marks = [name for name in ("detected", "place_right", "cause_right") if row[name]]
-    place = f"{row['rung']} at {row['module'] or row['port_module']!r}: {row['cause']}"
-    extra = (
-        "" if row["control"] == "same" else f"; without it: {row['control']} {row['control_note']}"
-    )
-    return f"{text}; {', '.join(marks) or 'NOT DETECTED'}; {place}; {row['note'][:150]}{extra}"
+    if row["outcome"] != "same":
+        place = row.get("module") or row.get("port_module") or row.get("line") or ""
+        text += f"; {row['rung']} {place} {row.get('cause', '')}; {row['note'][:150]}"
+    if row.get("control", "same") != "same":
+        text += f"; without it: {row['control']} {row['control_note']}"
+    return text
 
 
 def _forget() -> None:
@@ -137,7 +141,7 @@ def _forget() -> None:
 
 def _score(folder: Path) -> int:
     bugs = folder / "bugs.json"
-    wrong = list(read_json(bugs, SCHEMA)["rows"].values()) if bugs.exists() else []
+    wrong = marked(read_json(bugs, SCHEMA)["rows"]) if bugs.exists() else []
     correct: dict[str, Any] = {}
     for path in sorted(folder.glob("correct-*.json")):
         correct |= read_json(path, SCHEMA)["rows"]
@@ -146,8 +150,9 @@ def _score(folder: Path) -> int:
     write_json(folder / "score.json", {"schema": SCHEMA, **score, "shortcomings": missing})
     for kind, counts in {**score["kinds"], "all": score["bugs"]}.items():
         print(
-            f"{kind:10} {counts['count']:4} mistakes: {counts['detected']} detected, "
-            f"{counts['place_right']} places right, {counts['cause_right']} causes right"
+            f"{kind:10} {counts['count']:4} mistakes: {counts['detected']} detected; places: "
+            f"{counts['place_named']} named, {counts['place_right']} right; causes: "
+            f"{counts['cause_named']} named, {counts['cause_right']} right"
         )
     print(f"pairs without the mistake: {score['controls']}")
     print(f"correct ports: {score['correct']['count']}: {score['correct']['outcomes']}")

@@ -176,6 +176,7 @@ def _factor(plan: Plan, cos: Any, least: Any, most: Any, choose: Any) -> Any:
     begin, floor = plan.get("begin", 0), plan.get("floor", 0.0)
     every, drop = plan.get("every", 1), plan.get("drop", 0.5)
     start, per = plan.get("start", 0.1), plan.get("per", 1)
+    falls = plan.get("then", "cosine") == "cosine"
 
     def factor(step: Any) -> Any:
         step = step // per + begin
@@ -193,7 +194,7 @@ def _factor(plan: Plan, cos: Any, least: Any, most: Any, choose: Any) -> Any:
         # "warm-up": a straight line up to 1, then cosine or constant
         up = start + (1 - start) * step / warm
         share = least(most((step - warm) / (total - warm), 0.0), 1.0)
-        down = 0.5 * (1 + cos(math.pi * share)) if plan.get("then", "cosine") == "cosine" else 1.0
+        down = 0.5 * (1 + cos(math.pi * share)) if falls else 1.0
         return choose(step < warm, up, down)
 
     return factor

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 DETECTED: Final = 0.98
@@ -13,47 +12,67 @@ CAUSED: Final = 0.70
 CORRECT: Final = 1000
 """What is asked of the judge; every kind of mistake is told apart in the result."""
 
+MARKS: Final = ("detected", "place_named", "place_right", "cause_named", "cause_right")
+
 Rows = Sequence[dict[str, Any]]
 
 
 def scored(bugs: Rows, correct: Rows) -> dict[str, Any]:
-    """Counts by kind and together, false verdicts, and the gap between right and wrong."""
+    """Counts by kind and together, false verdicts, and the gap between right and wrong.
+
+    Rows of `bugs` have their marks (`trial.marks`). Pairs without a mistake are counted once each.
+    """
     kinds = list(dict.fromkeys(row["kind"] for row in bugs))
+    controls = {row["control_of"]: row for row in bugs}.values()
     return {
         "bugs": _counted(bugs),
         "kinds": {kind: _counted([row for row in bugs if row["kind"] == kind]) for kind in kinds},
-        "controls": dict(Counter(row["control"] for row in bugs)),
+        "controls": dict(Counter(row["control"] for row in controls)),
         "correct": {
             "count": len(correct),
             "outcomes": dict(Counter(row["outcome"] for row in correct)),
+            "explained": sum(
+                row["outcome"] == "same" and bool(row["explained"]) for row in correct
+            ),
+            "one_framework": sum(_is_of_one_framework(row) for row in correct),
         },
-        "largest_correct": _largest(correct, bugs),
+        "largest_correct": _largest(correct, controls),
         "smallest_wrong": min(
-            (_number(row["ratio"]) for row in bugs if row["detected"]), default=None
+            (_number(row["ratio"]) for row in bugs if row["detected"] and row["ratio"] is not None),
+            default=None,
         ),
     }
 
 
-def _counted(rows: Rows) -> dict[str, int]:
-    names = ("detected", "place_right", "cause_right")
-    return {"count": len(rows), **{name: sum(row[name] for row in rows) for name in names}}
+def _counted(rows: Rows) -> dict[str, Any]:
+    return {
+        "count": len(rows),
+        "outcomes": dict(Counter(row["outcome"] for row in rows)),
+        **{name: sum(row[name] for row in rows) for name in MARKS},
+    }
 
 
-def _largest(correct: Rows, bugs: Rows) -> float | None:
+def _is_of_one_framework(row: dict[str, Any]) -> bool:
+    first, second = row["meeting"].split("->")
+    return bool(first == second)
+
+
+def _largest(correct: Rows, controls: Iterable[dict[str, Any]]) -> float | None:
     """The largest ratio of a pair that is right and was called so."""
     ratios = [_number(row["ratio"]) for row in correct if row["outcome"] == "same"]
-    ratios += [_number(row["control_ratio"]) for row in bugs if row["control"] == "same"]
-    return max((r for r in ratios if math.isfinite(r)), default=None)
+    ratios += [_number(row["control_ratio"]) for row in controls if row["control"] == "same"]
+    return max(ratios, default=None)
 
 
 def _number(value: Any) -> float:
-    return math.inf if value is None else float(value)
+    """A stored ratio; a pair of which nothing has a ratio is no evidence, and counts as none."""
+    return 0.0 if value is None else float(value)
 
 
 def shortcomings(score: dict[str, Any]) -> list[str]:
     """Sentences on what is not reached; none if the judge is good enough."""
     bugs, count = score["bugs"], score["bugs"]["count"]
-    found = []
+    found: list[str] = []
     for name, wanted, said in (
         ("detected", DETECTED, "mistakes detected"),
         ("place_right", PLACED, "places right"),

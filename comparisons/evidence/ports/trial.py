@@ -14,7 +14,7 @@ from twofold import port
 from twofold.errors import TwofoldError
 
 STEPS = 3
-OUTCOMES = ("same", "differs", "undecided", "refused")
+JUDGED = ("same", "undecided", "differs")
 
 
 @final
@@ -22,7 +22,8 @@ OUTCOMES = ("same", "differs", "undecided", "refused")
 class Answer:
     """What a judge said: an outcome, and where and why the pair parts; "" where it said nothing.
 
-    `ratio` is the largest on a rung of the pair; None where no rung has a number.
+    `ratio` is the largest of a tensor that was judged and not explained; None where there is none.
+    `explained` names the rungs with a difference that the judge explains.
     """
 
     outcome: str
@@ -33,6 +34,7 @@ class Answer:
     cause: str = ""
     line: str = ""
     note: str = ""
+    explained: str = ""
 
 
 Row = dict[str, Any]
@@ -43,7 +45,10 @@ def judge(pair: port.Pair, steps: int) -> Answer:
     """Twofold's judge, asked through its public names. Raises what `Pair.certify` raises."""
     report = pair.certify(steps=steps, precisions=())
     first = report.first_difference
-    ratios = [rung.ratio for rung in report.rungs if rung.side == "pair" and rung.ratio is not None]
+    judged = [
+        f for r in report.rungs if r.side == "pair" for f in r.findings if f.verdict in JUDGED
+    ]
+    ratios = [f.ratio for f in judged if f.ratio is not None]
     verdicts = {rung.verdict for rung in report.rungs}
     outcome = "differs" if "differs" in verdicts else "same" if report.passed else "undecided"
     worst = next((r.rung for r in report.rungs if r.verdict in ("differs", "undecided")), "")
@@ -57,6 +62,7 @@ def judge(pair: port.Pair, steps: int) -> Answer:
         cause="" if first is None else " ".join(filter(None, [first.cause, first.trap])),
         line="" if first is None else " / ".join(filter(None, [first.line, first.port_line])),
         note="; ".join(notes)[:300],
+        explained=", ".join(r.rung for r in report.rungs if r.verdict == "explained"),
     )
 
 
@@ -80,39 +86,51 @@ def ask(setup: Setup, by: Judge) -> Row:
         "cause": answer.cause,
         "line": answer.line,
         "note": answer.note,
+        "explained": answer.explained,
         "seconds": round(seconds, 2),
     }
 
 
 def bug_row(bug: Bug, by: Judge, controls: dict[str, Row] | None = None) -> Row:
-    """The answer for a planted mistake and for the same pair without it, and what of it is right.
+    """The answers for a planted mistake and for the same pair without it.
 
-    A mistake is detected if the judge says that it differs, and says that the pair without it is
-    the same: who says "differs" to everything has detected nothing. `controls` keeps the answers
-    for pairs without a mistake, which many mistakes share.
+    `marks` says what of them is right.
+    `controls` keeps the answers for pairs without a mistake, which many mistakes share.
     """
     controls = {} if controls is None else controls
     without = bug.setup(planted=False)
     if repr(without) not in controls:
         controls[repr(without)] = ask(without, by)
     control = controls[repr(without)]
-    row = ask(bug.setup(), by)
-    detected = row["outcome"] == "differs" and control["outcome"] == "same"
     return {
         "name": bug.name,
         "kind": bug.kind,
         "architecture": bug.architecture,
         "side": bug.side,
         "meeting": bug.meeting,
-        **row,
+        **ask(bug.setup(), by),
         "control_of": repr(without),
         "control": control["outcome"],
         "control_ratio": control["ratio"],
         "control_note": control["note"],
-        "expected_places": list(bug.places),
-        "expected_cause": bug.cause,
+    }
+
+
+def marks(bug: Bug, row: Row) -> dict[str, bool]:
+    """What of an answer is right, and what the judge has said at all.
+
+    A mistake is detected if the judge says that it differs, and says that the pair without it is
+    the same: who says "differs" to everything has detected nothing. A place or a cause that is not
+    named is not right.
+    """
+    detected = row["outcome"] == "differs" and row["control"] == "same"
+    rung_is_place = row["rung"].startswith("loss") or "step" in row["rung"]
+    named = bool(row["module"] or row["port_module"] or row["line"] or rung_is_place)
+    return {
         "detected": detected,
+        "place_named": detected and named,
         "place_right": detected and right_place(bug, row),
+        "cause_named": detected and bool(row["cause"]),
         "cause_right": detected and bug.names_cause(row["cause"]),
     }
 
@@ -121,8 +139,8 @@ def right_place(bug: Bug, row: Row) -> bool:
     """Whether the place named is one in which a person would find the mistake.
 
     The loss and the steps are right if theirs is the first rung that differs. "inputs" and "" (the
-    model's own lines) are right if no module is blamed or the first one that sees them is not
-    asked for more: the judge named the model itself.
+    model's own lines) are right if no module is blamed and a line of the architecture's own file
+    is named.
     """
     named = {row["module"], row["port_module"]}
     rung = row["rung"]
@@ -133,7 +151,8 @@ def right_place(bug: Bug, row: Row) -> bool:
             return True
         if place not in OUTSIDE and place and place in named:
             return True
-        if place in ("", "inputs") and named <= {"", "input", "inputs", "model"} and row["line"]:
+        own_lines = any(file in row["line"] for file in (f"{bug.architecture}.py", "pictures.py"))
+        if place in ("", "inputs") and named <= {"", "input", "inputs", "model"} and own_lines:
             return True
     return False
 
@@ -142,7 +161,7 @@ def correct_row(setup: Setup, by: Judge) -> Row:
     """The answer for a correct port."""
     row = ask(setup, by)
     named = {"seed": setup.seed, "architecture": setup.architecture, "meeting": setup.meeting}
-    kept = ("outcome", "ratio", "rung", "note", "seconds")
+    kept = ("outcome", "ratio", "rung", "note", "explained", "seconds")
     return {
         **named,
         "optimizer": setup.common.get("optimizer.kind") or "",

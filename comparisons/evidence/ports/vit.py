@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from comparisons.evidence.ports.losses import jax_loss, torch_loss
 from comparisons.evidence.ports.optimizers import jax_optimizer, torch_optimizer
+from comparisons.evidence.ports.pictures import picture_call
 from comparisons.evidence.ports.plan import Plan
-from comparisons.evidence.ports.resnet import picture_call
 from twofold import port
 
 IMAGES: Final = True

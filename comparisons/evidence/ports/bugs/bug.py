@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, final
 
+from comparisons.evidence.ports.bugs import causes
 from comparisons.evidence.ports.setup import Setup
 
 KINDS: Final = (
@@ -28,9 +29,8 @@ class Bug:
     """A mistake: the settings that make it, in one side, and what a good judge would say of it.
 
     `places` are the paths of modules in which a person would find it ("" is the model itself), or
-    one of `OUTSIDE`. `cause` says it in words; an answer has named it if it holds, for every group
-    of `words` (groups are parted by "&"), one of the group's words (parted by "|"). `common` are
-    settings of both sides, without which the mistake would have nowhere to be.
+    one of `OUTSIDE`. `cause` is one of `causes.WORDS`. `common` are settings of both sides, without
+    which the mistake would have nowhere to be.
     """
 
     name: str
@@ -39,7 +39,6 @@ class Bug:
     places: tuple[str, ...]
     change: Mapping[str, Any]
     cause: str
-    words: str
     why: str
     side: Literal["original", "port"] = "port"
     common: Mapping[str, Any] = field(default_factory=dict)
@@ -60,6 +59,4 @@ class Bug:
 
     def names_cause(self, said: str) -> bool:
         """Whether an answer names the cause."""
-        text = said.lower()
-        groups = [group.split("|") for group in self.words.split("&")]
-        return bool(text) and all(any(word.strip() in text for word in g) for g in groups)
+        return causes.names(self.cause, said)
