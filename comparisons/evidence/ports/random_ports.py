@@ -44,8 +44,8 @@ def _gpt(one: Chooser) -> tuple[dict[str, Any], dict[str, Any]]:
         "batch": one(1, 2, 4),
         "time": one(3, 5, 8),
         "tied": one(True, True, False),
-        "*.eps": one(1e-5, 1e-6, 1e-3),
-        "*.kind": one("layer", "layer", "rms"),
+        "*ln*.eps": one(1e-5, 1e-6, 1e-3),
+        "*ln*.kind": one("layer", "layer", "rms"),
         "*.mlp.gelu": one("exact", "tanh", "quick", "relu", "silu", "elu"),
         "*.mlp.ratio": one(1, 2, 4),
         "*.attn.scale": one("head", "head", "width", "none"),
@@ -55,8 +55,8 @@ def _gpt(one: Chooser) -> tuple[dict[str, Any], dict[str, Any]]:
         "cap": one(None, None, 30.0),
         "scaled_tokens": one(False, True),
     }
-    if common["*.kind"] == "layer":
-        common["*.bias"] = one(True, True, False)
+    if common["*ln*.kind"] == "layer":
+        common["*ln*.bias"] = one(True, True, False)
     return common, {"*.attn.separate": one(False, True)}
 
 

@@ -121,7 +121,7 @@ BUGS: Final[tuple[Bug, ...]] = (
         "modes",
         "resnet",
         ("bn",),
-        {"*.mode": "running", "bn.mode": "running"},
+        {"*.mode": "running"},
         "running statistics in training",
         "use_running_average=True was the constructor's",
     ),
