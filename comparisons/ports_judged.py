@@ -24,15 +24,13 @@ from typing import Any, Final
 
 from comparisons.evidence.ports import random_ports
 from comparisons.evidence.ports.bugs import catalogue
-from comparisons.evidence.ports.score import scored, shortcomings
-from comparisons.evidence.ports.trial import Judge, bug_row, correct_row, judge, marks
+from comparisons.evidence.ports.stored import BUGS, NAME, SCHEMA, key_of, load
+from comparisons.evidence.ports.trial import Judge, bug_row, correct_row, judge
 from comparisons.folders import RUNS, STORED, add_folder_options
 from twofold import environment
 from twofold.commands import run_command
 from twofold.results import read_json, write_json
 
-SCHEMA: Final = "twofold.ports-judged/1"
-NAME: Final = "ports-judged"
 FORGET_EVERY: Final = 20  # programs compiled for shapes that never come back
 
 
@@ -50,12 +48,10 @@ def main(arguments: list[str] | None = None, by: Judge = judge) -> int:
     folder = given.out or (STORED if given.store else RUNS) / NAME
     end = None if given.minutes is None else time.monotonic() + 60 * given.minutes
     if given.bugs and not given.score:
-        controls = {} if given.again else _controls(folder / "bugs.json")
+        controls = {} if given.again else _controls(folder / BUGS)
         chosen = [bug for bug in catalogue() if given.only in f"{bug.kind} {bug.name}"]
-        ask = [
-            (_bug_key(b.architecture, b.name), lambda b=b: bug_row(b, by, controls)) for b in chosen
-        ]
-        _run(folder / "bugs.json", ask, end, again=given.again)
+        ask = [(key_of(b), lambda b=b: bug_row(b, by, controls)) for b in chosen]
+        _run(folder / BUGS, ask, end, again=given.again)
     if given.correct and not given.score:
         first, last = (int(part) for part in given.correct.split(":"))
         asked = [
@@ -76,10 +72,6 @@ def _controls(path: Path) -> dict[str, dict[str, Any]]:
         }
         for row in rows
     }
-
-
-def _bug_key(architecture: str, name: str) -> str:
-    return f"{architecture}: {name}"
 
 
 def _run(
@@ -116,12 +108,6 @@ def _environment() -> dict[str, Any]:
     return {**environment.describe(), "xla_optimizations": "few" if quick else "all"}
 
 
-def marked(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Stored answers for the mistakes of the catalogue, with what of them is right."""
-    bugs = {_bug_key(bug.architecture, bug.name): bug for bug in catalogue()}
-    return [row | marks(bugs[key], row) for key, row in rows.items() if key in bugs]
-
-
 def _told(row: dict[str, Any]) -> str:
     text = f"{row['outcome']}, ratio {row['ratio']}, {row['seconds']} s"
     if row["outcome"] != "same":
@@ -140,14 +126,9 @@ def _forget() -> None:
 
 
 def _score(folder: Path) -> int:
-    bugs = folder / "bugs.json"
-    wrong = marked(read_json(bugs, SCHEMA)["rows"]) if bugs.exists() else []
-    correct: dict[str, Any] = {}
-    for path in sorted(folder.glob("correct-*.json")):
-        correct |= read_json(path, SCHEMA)["rows"]
-    score = scored(wrong, list(correct.values()))
-    missing = shortcomings(score)
-    write_json(folder / "score.json", {"schema": SCHEMA, **score, "shortcomings": missing})
+    score = load(folder).score
+    missing = score["shortcomings"]
+    write_json(folder / "score.json", {"schema": SCHEMA, **score})
     for kind, counts in {**score["kinds"], "all": score["bugs"]}.items():
         print(
             f"{kind:10} {counts['count']:4} mistakes: {counts['detected']} detected; places: "

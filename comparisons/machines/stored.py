@@ -27,7 +27,7 @@ from twofold.report.parity_findings import unique
 from twofold.report.wording import listing, threads
 from twofold.stored import read_result
 
-NOT_MACHINES: Final = ("false-alarms", "mutants")
+NOT_MACHINES: Final = ("false-alarms", "mutants", "ports", "ports-judged")
 QUICK: Final = "-quick"
 SHOWN: Final = ("parity", "timing", "feeding", "peers", "targets")
 

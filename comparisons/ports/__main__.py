@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from comparisons.folders import RUNS, STORED, add_folder_options
+from comparisons.ports import page
 from comparisons.ports.case import Case, judged
-from comparisons.ports.page import page
+from comparisons.ports.page import NAME, SCHEMA
 from twofold import environment
 from twofold.commands import run_command
-from twofold.files import write_text
 from twofold.results import read_json, write_json
 
-SCHEMA: Final = "twofold.ports/1"
-NAME: Final = "ports"
-PAGE: Final = Path("comparisons") / "PORTS.md"
 GROUPS: Final = ("layers", "optimizers", "models")
 
 
@@ -35,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     folder = given.out or (STORED if stored else RUNS) / NAME
     for group in () if given.table else given.groups or ("layers", "optimizers"):
         _run(folder / f"{group}.json", _cases(group), given.only, again=given.again)
-    results = [read_json(path, SCHEMA) for path in sorted(folder.glob("*.json"))]
-    write_text(PAGE if stored else folder / PAGE.name, page(results))
-    rows = [row for result in results for row in result["rows"].values()]
+    results = folder.parent
+    page.write(results, results.parent / page.FILE if stored else folder / page.FILE)
+    rows = [row for result in page.load(folder) for row in result["rows"].values()]
     return 1 if any(row["outcome"] == "refused" for row in rows) else 0
 
 
@@ -63,7 +60,7 @@ def _run(path: Path, cases: Iterator[Case], only: str, *, again: bool) -> None:
         if only not in key or (key in rows and not again):
             continue
         rows[key] = row = judged(case)
-        result = {"schema": SCHEMA, "rows": rows, "environment": environment.describe()}
+        result = {"schema": SCHEMA, "rows": rows, "environment": _environment()}
         write_json(path, result)
         print(
             f"{key}: {row['outcome']}, {row['ratio']}, {row['seconds']} s; {row['rung']} "
@@ -71,6 +68,16 @@ def _run(path: Path, cases: Iterator[Case], only: str, *, again: bool) -> None:
             flush=True,
         )
         gc.collect()
+
+
+def _environment() -> dict[str, Any]:
+    """This machine, the version of Transformers if it is there, and how XLA compiles."""
+    import jax
+
+    few = bool(jax.config.read("jax_disable_most_optimizations"))
+    found = environment.describe()
+    versions = {**found["versions"], **environment.package_versions(("transformers",))}
+    return {**found, "versions": versions, "xla_optimizations": "few" if few else "all"}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from twofold.errors import TwofoldError
 
 SAME_ARGUMENTS: Final = "the same"
 DEFAULTS: Final = "each library's defaults"
+JUDGED: Final = ("same", "undecided", "differs")
 
 
 @final
@@ -52,7 +53,8 @@ def judged(case: Case) -> dict[str, Any]:
 
 def _told(report: port.PortReport) -> dict[str, Any]:
     first = report.first_difference
-    ratios = [r.ratio for r in report.rungs if r.side == "pair" and r.ratio is not None]
+    of_pair = [finding for r in report.rungs if r.side == "pair" for finding in r.findings]
+    ratios = [f.ratio for f in of_pair if f.verdict in JUDGED and f.ratio is not None]
     unlike = [r for r in report.rungs if r.verdict in ("differs", "undecided", "explained")]
     place = cause = ""
     if first is not None:

@@ -411,7 +411,7 @@ LINEN: Final[tuple[Row, ...]] = (
         ROWS,
         None,
     ),
-    ("PReLU", SAME_ARGUMENTS, lambda: nn.PReLU(), lambda: fnn.PReLU(0.25), ROWS, None),
+    ("PReLU", SAME_ARGUMENTS, lambda: nn.PReLU(), lambda: fnn.PReLU(negative_slope_init=0.25), ROWS, None),
 )
 
 

@@ -1,10 +1,31 @@
-"""The page of what the judge says of ports that this project did not write."""
+"""PORTS.md: ports that this project did not write, and how far their judge can be trusted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
+
+from comparisons.evidence.ports.page import section
+from comparisons.evidence.ports.stored import NAME as JUDGED
+from comparisons.evidence.ports.stored import Stored
+from comparisons.evidence.ports.stored import load as load_judged
+from twofold.files import write_text
+from twofold.results import read_json
+
+SCHEMA: Final = "twofold.ports/1"
+NAME: Final = "ports"
+FILE: Final = "PORTS.md"
+
+HEAD: Final = """\
+# Ports
+
+What the judge of ports (`twofold.port`) says of ports that this project did not write, and how far
+it can be trusted. Written by `python -m comparisons.ports --table` from stored results. Every pair
+was judged through the public names of `twofold.port`, in float64. The *ratio* is the largest
+difference over the noise of rounding: the same up to 64, different from 4,096.
+"""
 
 TITLES: Final = {
     "models": "Flax models of Transformers 4.53.3 against their PyTorch originals",
@@ -16,26 +37,33 @@ TITLES: Final = {
 }
 
 
-def page(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: a table for each group, and proofs below it."""
+def page(results: Sequence[dict[str, Any]], judged: Stored) -> str:
+    """Markdown: how far the judge can be trusted, then a table for each group with its proofs."""
     rows = [row for result in results for row in result["rows"].values()]
-    lines = ["# Ports that this project did not write", ""]
-    lines += [
-        "Written by `python -m comparisons.ports` from stored results. Every pair was judged "
-        "through the public names of `twofold.port`. The ratio is the largest difference over the "
-        "noise of rounding, in float64: the same up to 64, different from 4,096.",
-        "",
-    ]
+    lines = [HEAD, *section(judged)]
+    lines += ["## Ports that this project did not write", ""]
+    if not rows:
+        lines += ["Nothing is stored.", ""]
     for group, title in TITLES.items():
         of_group = [row for row in rows if row["group"] == group]
-        if of_group:
-            lines += _table(title, of_group)
+        lines += _table(title, of_group) if of_group else [f"### {title}", "", "Not asked yet.", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def load(folder: Path) -> list[dict[str, Any]]:
+    """Stored results in the order of their names. Raises ResultError."""
+    return [read_json(path, SCHEMA) for path in sorted(folder.glob("*.json"))]
+
+
+def write(results: Path, target: Path) -> Path:
+    """Write the page of the results in a folder such as `comparisons/results`."""
+    write_text(target, page(load(results / NAME), load_judged(results / JUDGED)))
+    return target
 
 
 def _table(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
     counts = Counter(row["outcome"] for row in rows)
-    lines = [f"## {title}", "", ", ".join(f"{n} {word}" for word, n in counts.items()) + ".", ""]
+    lines = [f"### {title}", "", ", ".join(f"{n} {word}" for word, n in counts.items()) + ".", ""]
     lines += ["| pair | arguments | verdict | ratio | rung | place | cause |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for row in rows:

@@ -19,6 +19,7 @@ from comparisons.evidence.ports.bugs.causes import ALIKE, WORDS, names
 from comparisons.evidence.ports.plan import Plan
 from comparisons.evidence.ports.score import MARKS, scored, shortcomings
 from comparisons.evidence.ports.setup import Setup, require_read
+from comparisons.evidence.ports.stored import SCHEMA
 from comparisons.evidence.ports.trial import Answer, bug_row, correct_row, judge, marks, right_place
 from twofold.results import read_json
 
@@ -79,7 +80,7 @@ def test_words_are_looked_for_where_words_begin() -> None:
 def test_a_judge_that_always_says_same_fails(tmp_path: Path) -> None:
     arguments = ["--bugs", "--only", "schedule", "--out", str(tmp_path)]
     assert ports_judged.main(arguments, by=_same) == 1
-    score = read_json(tmp_path / "score.json", ports_judged.SCHEMA)
+    score = read_json(tmp_path / "score.json", SCHEMA)
     assert score["bugs"]["count"] == len([b for b in catalogue() if b.kind == "schedule"])
     assert score["bugs"]["detected"] == 0
     assert any("mistakes detected: 0" in sentence for sentence in score["shortcomings"])
@@ -88,7 +89,7 @@ def test_a_judge_that_always_says_same_fails(tmp_path: Path) -> None:
 def test_a_judge_that_always_says_differs_has_detected_nothing(tmp_path: Path) -> None:
     arguments = ["--bugs", "--only", "decay of 0.9", "--correct", "0:1", "--out", str(tmp_path)]
     assert ports_judged.main(arguments, by=_differs) == 1
-    score = read_json(tmp_path / "score.json", ports_judged.SCHEMA)
+    score = read_json(tmp_path / "score.json", SCHEMA)
     assert score["bugs"]["detected"] == score["bugs"]["cause_right"] == 0
     assert score["correct"]["outcomes"] == {"differs": 1}
 
