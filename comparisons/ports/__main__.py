@@ -40,9 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _cases(group: str) -> Iterator[Case]:
     if group == "layers":
-        from comparisons.ports import layers
+        from comparisons.ports import functions, linen_layers, nnx_layers
 
-        yield from layers.cases()
+        for module in (nnx_layers, linen_layers, functions):
+            yield from module.cases()
     elif group == "optimizers":
         from comparisons.ports import optimizers
 

@@ -19,15 +19,13 @@ JUDGED: Final = ("same", "undecided", "differs")
 @final
 @dataclass(frozen=True)
 class Case:
-    """`pair()` makes it; `arguments` says how both were called; `proof` is code that shows a
-    difference that is real, without the judge."""
+    """`pair()` makes it; `arguments` says how both were called."""
 
     group: str
     name: str
     arguments: str
     pair: Callable[[], port.Pair]
     options: Mapping[str, Any]
-    proof: str = ""
 
 
 def judged(case: Case) -> dict[str, Any]:
@@ -37,7 +35,6 @@ def judged(case: Case) -> dict[str, Any]:
         "group": case.group,
         "name": case.name,
         "arguments": case.arguments,
-        "proof": case.proof,
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

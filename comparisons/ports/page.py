@@ -11,6 +11,7 @@ from comparisons.evidence.ports.page import section
 from comparisons.evidence.ports.stored import NAME as JUDGED
 from comparisons.evidence.ports.stored import Stored
 from comparisons.evidence.ports.stored import load as load_judged
+from comparisons.ports.proofs import PROOFS
 from twofold.files import write_text
 from twofold.results import read_json
 
@@ -27,6 +28,8 @@ was judged through the public names of `twofold.port`, in float64. The *ratio* i
 difference over the noise of rounding: the same up to 64, different from 4,096.
 """
 
+DIFFERS: Final = "not the same function"
+
 TITLES: Final = {
     "models": "Flax models of Transformers 4.53.3 against their PyTorch originals",
     "NNX": "Layers of Flax NNX against PyTorch's",
@@ -39,7 +42,7 @@ TITLES: Final = {
 
 def page(results: Sequence[dict[str, Any]], judged: Stored) -> str:
     """Markdown: how far the judge can be trusted, then a table for each group with its proofs."""
-    rows = [row for result in results for row in result["rows"].values()]
+    rows = [row | {"key": key} for result in results for key, row in result["rows"].items()]
     lines = [HEAD, *section(judged)]
     lines += ["## Ports that this project did not write", ""]
     if not rows:
@@ -77,9 +80,10 @@ def _table(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
         lines.append("| " + " | ".join(_cell(str(c)) for c in (*cells, cause)) + " |")
     lines.append("")
     for row in rows:
-        if row["proof"]:
-            lines += [f"**{row['name']}.** The shortest proof:", "", "```python"]
-            lines += [*row["proof"].strip().splitlines(), "```", ""]
+        if row["key"] in PROOFS and row["outcome"] == DIFFERS:
+            told = f"{row['name']} ({row['arguments']})"
+            lines += [f"**{told}.** The shortest proof:", "", "```python"]
+            lines += [*PROOFS[row["key"]].strip().splitlines(), "```", ""]
     return lines
 
 
