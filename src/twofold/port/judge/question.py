@@ -215,8 +215,12 @@ def flat_answer(answer: Answer, call: Call, side: Side) -> dict[str, Array]:
 
 def _apart(first: Array, again: Array) -> bool:
     """Whether two answers to one question are further apart than a few roundings."""
-    apart = np.abs(np.where(first == again, 0.0, first - again))
-    size = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
+    a, b = np.asarray(first, np.float64), np.asarray(again, np.float64)  # masks are of truth values
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        return True
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(np.where(a == b, 0.0, a - b))
+    size = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
     return bool((apart > AGAIN * size).any())
 
 
