@@ -62,6 +62,7 @@ def _told(report: port.PortReport) -> dict[str, Any]:
         "outcome": report.outcome(),
         "ratio": max(ratios, default=None),
         "rung": unlike[0].rung if first is None and unlike else "" if first is None else first.rung,
+        "size": None if first is None else first.size,
         "place": place,
         "cause": cause,
         "note": "; ".join(t for r in unlike for t in (r.explanation, r.note) if t)[:400],

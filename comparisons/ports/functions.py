@@ -108,7 +108,7 @@ LOSSES: Final = (
         "smooth_l1_loss and huber_loss, 0.5",
         "beta and delta 0.5",
         lambda x, y: functional.smooth_l1_loss(x, y, beta=0.5),
-        lambda x, y: optax.huber_loss(x, y, 0.5).mean(),
+        lambda x, y: optax.huber_loss(x, y, delta=0.5).mean(),
         TARGETS,
     ),
     ("l1_loss", SAME_ARGUMENTS, functional.l1_loss, lambda x, y: jnp.abs(x - y).mean(), TARGETS),

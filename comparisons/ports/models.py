@@ -38,6 +38,8 @@ LLAMA: Final = {
     "max_position_embeddings": 16,
 }
 ALL: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+NO_TYPES: Final = ("input_ids", "attention_mask", "position_ids")
+"""What both take where PyTorch's model adds types of tokens and Flax's knows none."""
 
 
 @final
@@ -59,6 +61,7 @@ FAMILIES: Final = (
         "GPT2",
         {**GPT, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2}
         | {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
+        inputs=NO_TYPES,
         pooled=False,
     ),
     Family(
@@ -66,12 +69,14 @@ FAMILIES: Final = (
         {**GPT, "hidden_size": 8, "num_layers": 2, "num_heads": 2, "intermediate_size": 16}
         | {"max_position_embeddings": 16, "attention_types": [[["global", "local"], 1]]}
         | {"window_size": 4, "resid_dropout": 0.0, "embed_dropout": 0.0, "attention_dropout": 0.0},
+        inputs=NO_TYPES,
         pooled=False,
     ),
     Family(
         "GPTJ",
         {**GPT, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2, "rotary_dim": 4}
         | {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
+        inputs=NO_TYPES,
         pooled=False,
     ),
     Family(
@@ -126,9 +131,6 @@ def _pair(family: Family) -> Callable[[], port.Pair]:
         images = family.inputs == ("pixel_values",)
         batch = _picture(family) if images else _text(family)
         layouts: dict[int | str, str] = {"pixel_values": "NCHW->NHWC"} if images else {}
-        if family.stem in ("ResNet", "RegNet"):
-            # These models turn their outputs back to NCHW in the wrapper, not in the module.
-            layouts["output"] = "NCHW->NHWC"
         return port.Pair(
             port.Torch(original, call=_torch_call),
             port.Linen(ported.module, ported.params, call=_flax_call),

@@ -25,7 +25,8 @@ HEAD: Final = """\
 What the judge of ports (`twofold.port`) says of ports that this project did not write, and how far
 it can be trusted. Written by `python -m comparisons.ports --table` from stored results. Every pair
 was judged through the public names of `twofold.port`, in float64. The *ratio* is the largest
-difference over the noise of rounding: the same up to 64, different from 4,096.
+difference over the noise of rounding: the same up to 64, different from 4,096. The *size* is the
+largest difference over the largest number, on the first tensor that differs.
 """
 
 DIFFERS: Final = "not the same function"
@@ -67,8 +68,8 @@ def write(results: Path, target: Path) -> Path:
 def _table(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
     counts = Counter(row["outcome"] for row in rows)
     lines = [f"### {title}", "", ", ".join(f"{n} {word}" for word, n in counts.items()) + ".", ""]
-    lines += ["| pair | arguments | verdict | ratio | rung | place | cause |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+    lines += ["| pair | arguments | verdict | ratio | size | rung | place | cause or note |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2g}"
         cause = row["cause"] or (
@@ -76,8 +77,9 @@ def _table(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
             if not row["outcome"].startswith("the same function") or "explained" in row["outcome"]
             else ""
         )
-        cells = (row["name"], row["arguments"], row["outcome"], ratio, row["rung"], row["place"])
-        lines.append("| " + " | ".join(_cell(str(c)) for c in (*cells, cause)) + " |")
+        size = f"{row['size']:.2g}" if row.get("size") else ""
+        cells = (row["name"], row["arguments"], row["outcome"], ratio, size, row["rung"])
+        lines.append("| " + " | ".join(_cell(str(c)) for c in (*cells, row["place"], cause)) + " |")
     lines.append("")
     for row in rows:
         if row["key"] in PROOFS and row["outcome"] == DIFFERS:

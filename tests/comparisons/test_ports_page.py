@@ -1,9 +1,8 @@
-"""PORTS.md: what it says of stored answers, and that the committed page is of the committed ones."""
+"""PORTS.md: what it says of stored answers; the committed page is of the committed answers."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +118,17 @@ def test_real_differences_have_proofs(committed: Path) -> None:
 
 @pytest.mark.parametrize("key", [key for key in PROOFS if not key.startswith("models")])
 def test_a_proof_shows_what_it_says(key: str) -> None:
-    """Each is run in a process of its own, without the judge."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROOFS[key]], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "twofold" not in PROOFS[key]
+    """Each runs by itself, without the judge; what it switches on is switched off again."""
+    pytest.importorskip("torch")
+    pytest.importorskip("flax")
+    import jax
+
+    wide = jax.config.read("jax_enable_x64")
     assert "assert" in PROOFS[key]
+    assert "twofold" not in PROOFS[key]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch itself warns of what it means by a mean
+            exec(compile(PROOFS[key], key, "exec"), {})
+    finally:
+        jax.config.update("jax_enable_x64", wide)
