@@ -91,7 +91,7 @@ BUGS: Final[tuple[Bug, ...]] = (
         {"loss.weighted_mean": False},
         "normalization by the sum of weights",
         "PyTorch divides by the sum of the weights",
-        common={"loss.weights": (1.0, 2.0, 0.5)},
+        common={"loss.weights": (1.0, 2.0, 0.3)},
     ),
     Bug(
         "class weights in another order",

@@ -95,6 +95,7 @@ BUGS: Final[tuple[Bug, ...]] = (
         {"last_pool": "max"},
         "kind of pooling",
         "global max pooling for average pooling",
+        common={"size": 16},
         meeting="jax->torch",
     ),
     Bug(

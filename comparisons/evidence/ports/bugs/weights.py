@@ -188,6 +188,7 @@ BUGS: Final[tuple[Bug, ...]] = (
         {"tied": False},
         "tied weight is stored twice",
         "the head got a copy of the embedding, which trains apart",
+        common={"optimizer.kind": "sgd"},
     ),
     Bug(
         "original not tied, port tied",

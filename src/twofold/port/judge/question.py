@@ -134,7 +134,11 @@ class Question:
     def tensors(
         self, kind: str, links: Iterable[Link], reference: Callable[[Link], float] | None = None
     ) -> Iterator[tuple[Link, str, Measured]]:
-        """Tensors link by link in the original's names and layouts; merged ones in the port's."""
+        """Tensors link by link in the original's names and layouts.
+
+        In the port's are values of merged ones, and of one that is several in the port, which may
+        have been trained apart.
+        """
         a, b = self._shelves
         for link in links:
             names = [f"{kind}:{n}" for n in link.original], [f"{kind}:{n}" for n in link.port]
@@ -144,12 +148,12 @@ class Question:
             runs_b = _by_run(link.port, [b.runs(n) for n in names[1]])
             what: What = "gradients" if kind == GRADIENTS else "values"
             weights = self.subject.weights
-            if kind == GRADIENTS or link.kind != "merged":
-                runs_b = [weights.to_original(run, what) for run in runs_b]
-                shown = link.original
-            else:
+            if kind != GRADIENTS and _has_more_in_port(link):
                 runs_a = [weights.to_port(run, what) for run in runs_a]
                 shown = link.port
+            else:
+                runs_b = [weights.to_original(run, what) for run in runs_b]
+                shown = link.original
             size = 0.0 if reference is None else reference(link)
             for name in shown:
                 if name not in runs_a[0] or name not in runs_b[0]:
@@ -211,6 +215,11 @@ def flat_answer(answer: Answer, call: Call, side: Side) -> dict[str, Array]:
         for name in answer.unreached:
             run[f"{GRADIENTS}:{name}"] = np.zeros(shapes[name])
     return run
+
+
+def _has_more_in_port(link: Link) -> bool:
+    """Whether values can be compared in the port's layout only: they may not be a copy there."""
+    return link.kind == "merged" or (link.kind == "tied" and len(link.original) < len(link.port))
 
 
 def _apart(first: Array, again: Array) -> bool:
