@@ -65,5 +65,7 @@ def _told(report: port.PortReport) -> dict[str, Any]:
         "size": None if first is None else first.size,
         "place": place,
         "cause": cause,
-        "note": "; ".join(t for r in unlike for t in (r.explanation, r.note) if t)[:400],
+        "note": "; ".join(dict.fromkeys(t for r in unlike for t in (r.explanation, r.note) if t))[
+            :400
+        ],
     }

@@ -30,6 +30,7 @@ largest difference over the largest number, on the first tensor that differs.
 """
 
 DIFFERS: Final = "not the same function"
+UNDECIDED: Final = "undecided"
 
 TITLES: Final = {
     "models": "Flax models of Transformers 4.53.3 against their PyTorch originals",
@@ -72,17 +73,13 @@ def _table(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
     lines += ["|---|---|---|---|---|---|---|---|"]
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2g}"
-        cause = row["cause"] or (
-            row["note"]
-            if not row["outcome"].startswith("the same function") or "explained" in row["outcome"]
-            else ""
-        )
+        cause = row["cause"] or (row["note"] if row["outcome"] != DIFFERS else "")
         size = f"{row['size']:.2g}" if row.get("size") else ""
         cells = (row["name"], row["arguments"], row["outcome"], ratio, size, row["rung"])
         lines.append("| " + " | ".join(_cell(str(c)) for c in (*cells, row["place"], cause)) + " |")
     lines.append("")
     for row in rows:
-        if row["key"] in PROOFS and row["outcome"] == DIFFERS:
+        if row["key"] in PROOFS and row["outcome"] in (DIFFERS, UNDECIDED):
             told = f"{row['name']} ({row['arguments']})"
             lines += [f"**{told}.** The shortest proof:", "", "```python"]
             lines += [*PROOFS[row["key"]].strip().splitlines(), "```", ""]

@@ -31,12 +31,33 @@ assert (torch.nn.{ours}, {flax}.{theirs}) == {both}
 """
 
 
+_ROTARY: Final = """\
+import numpy as np
+ours = float(np.float32(0.01)) * 7  # PyTorch rounds the frequency of a rotary table to float32
+theirs = float(np.float32(0.01 * 7))  # Flax rounds the angle
+assert 0 < abs(ours - theirs) < 6e-8  # one rounding of float32
+"""
+
 _LOSS: Final = """\
 import jax.numpy as jnp, numpy as np, optax, torch
 x, y = np.array([[1.0, 3.0]], "f4"), np.array([[0.0, 1.0]], "f4")
 """
 
 PROOFS: Final[dict[str, str]] = {
+    "models: Bloom: every input": """\
+# PyTorch's model has its own backward of GELU, with the constant 0.1070322243
+assert 0.79788456 * 3 * 0.044715 != 0.1070322243
+assert abs(0.79788456 * 3 * 0.044715 / 0.1070322243 - 1) < 1e-9
+""",
+    "models: GPTJ: every input": _ROTARY,
+    "models: Llama: every input": _ROTARY,
+    "models: Gemma: every input": _ROTARY,
+    "models: RoFormer: every input": """\
+import numpy as np
+ours = float(np.float32(np.sin(1.0)))  # PyTorch keeps its table of positions as a float32 parameter
+theirs = np.sin(1.0)  # Flax's is computed
+assert 0 < abs(ours - theirs) < 6e-8  # one rounding of float32
+""",
     "NNX: Conv2d, stride 2, padding 1 and SAME, 8 x 8: almost": """\
 import jax.numpy as jnp, numpy as np, torch
 from jax import lax

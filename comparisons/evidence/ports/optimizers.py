@@ -140,7 +140,7 @@ def _clip_by_norm(limit: float) -> Any:
 
     def update(gradients: Any, state: Any, parameters: Any = None) -> Any:
         del parameters
-        factor = jnp.minimum(limit / (optax.global_norm(gradients) + 1e-6), 1.0)
+        factor = jnp.minimum(limit / (optax.tree.norm(gradients) + 1e-6), 1.0)
         return jax.tree.map(lambda g: factor * g, gradients), state
 
     return optax.GradientTransformation(lambda _: optax.EmptyState(), update)

@@ -22,13 +22,10 @@ mistake, the loss, the optimizer's steps, or a line of the model's own file wher
 A *cause* is right if the answer has the words of that cause. What the judge does not name is not
 right; `undecided` and a refusal are no detection. Shares are of all mistakes asked."""
 
-NO_CAUSES: Final = """\
-The judge names no causes yet: it says which rung and which tensor differ first. So the question
-for the right cause cannot be asked, and nothing of it is counted as right."""
-NO_MODULES: Final = """\
-The judge names a module only where the first tensor that differs belongs to one: a parameter, its
-gradient or a buffer. For a difference of the outputs it names neither a module nor a line yet, so
-places inside a model can seldom be right."""
+UNNAMED: Final = """\
+Of the {detected} mistakes detected the judge named a place for {places} and a cause for {causes}.
+Where it names none, it only says which rung and which tensor differ first: there the question for
+the right place or cause cannot be asked yet, and nothing is counted as right."""
 
 
 def section(stored: Stored) -> list[str]:
@@ -60,10 +57,10 @@ def _asked_and_reached(score: Row) -> list[str]:
     lines.append("")
     if count < score["planted"]:
         lines += [f"Of {score['planted']} planted mistakes {count} have been asked so far.", ""]
-    if count and not bugs["cause_named"]:
-        lines += [NO_CAUSES, ""]
-    if bugs["place_named"] < bugs["detected"]:
-        lines += [NO_MODULES, ""]
+    places, causes = bugs["place_named"], bugs["cause_named"]
+    if min(places, causes) < bugs["detected"]:
+        told = UNNAMED.format(detected=bugs["detected"], places=places, causes=causes)
+        lines += [told, ""]
     if correct["count"] < CORRECT:
         lines += [
             f"{CORRECT - correct['count']:,} correct ports of the {CORRECT:,} are missing: they "
