@@ -52,6 +52,13 @@ assert abs(0.79788456 * 3 * 0.044715 / 0.1070322243 - 1) < 1e-9
     "models: GPTJ: every input": _ROTARY,
     "models: Llama: every input": _ROTARY,
     "models: Gemma: every input": _ROTARY,
+    "models: RegNet: every input": """\
+import inspect
+from transformers.models.regnet import modeling_flax_regnet as flax
+x, y = flax.FlaxRegNetXLayerCollection.__call__, flax.FlaxRegNetYLayerCollection.__call__
+assert "deterministic" in inspect.signature(x).parameters
+assert "deterministic" not in inspect.signature(y).parameters  # its norms always evaluate
+""",
     "models: RoFormer: every input": """\
 import numpy as np
 ours = float(np.float32(np.sin(1.0)))  # PyTorch keeps its table of positions as a float32 parameter
