@@ -17,7 +17,6 @@ import argparse
 import gc
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -90,9 +89,7 @@ def _run(
         if end is not None and time.monotonic() > end:
             print("stopped: the time is over", file=sys.stderr)
             return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            rows[key] = trial()
+        rows[key] = trial()
         write_json(path, {"schema": SCHEMA, "rows": rows, "environment": _environment()})
         print(f"{key}: {_told(rows[key])}", flush=True)
         asked += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
@@ -70,9 +71,11 @@ def ask(setup: Setup, by: Judge) -> Row:
     """What a judge answers for a setup, as a row; its refusal is an outcome too."""
     started = time.perf_counter()
     try:
-        pair, plans = pair_of(setup)
-        steps = STEPS if setup.common.get("optimizer.kind") else 0
-        answer = by(pair, steps)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what libraries say of themselves is no answer
+            pair, plans = pair_of(setup)
+            steps = STEPS if setup.common.get("optimizer.kind") else 0
+            answer = by(pair, steps)
         require_read(setup, plans)
     except TwofoldError as error:
         answer = Answer("refused", note=f"{type(error).__name__}: {error}"[:300])
