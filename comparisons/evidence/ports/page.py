@@ -20,7 +20,10 @@ causes. A mistake is *detected* if the judge says that the pair differs, and tha
 without the mistake is the same function. A *place* is right if it is the module that has the
 mistake, the loss, the optimizer's steps, or a line of the model's own file where no module has it.
 A *cause* is right if the answer has the words of that cause. What the judge does not name is not
-right; `undecided` and a refusal are no detection. Shares are of all mistakes asked."""
+right; `undecided` and a refusal are no detection. Shares are of all mistakes asked. After the first
+run three mistakes that had changed nothing were given what makes them act (`last pooling by
+maximum`, `weighted mean divided by the count`, `output matrix not tied`), and one was added (`norm
+clipped by Optax`)."""
 
 UNNAMED: Final = """\
 Of the {detected} mistakes detected the judge named a place for {places} and a cause for {causes}.
