@@ -3,8 +3,8 @@
     python -m comparisons.pages [--results FOLDER] [--shown NAME] [--root FOLDER]
 
 The guide of each stored machine, `comparisons/GUIDE.md` with its figures (the guide of one
-machine), MACHINES.md, CLAIMS.md of the same machine, and the excerpt in README.md. Nothing is
-measured. Exit codes: 0 all written, 2 a result or a folder that cannot be used.
+machine), MACHINES.md, PORTS.md, CLAIMS.md of the same machine, and the excerpt in README.md.
+Nothing is measured. Exit codes: 0 all written, 2 a result or a folder that cannot be used.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from comparisons.folders import STORED
 from comparisons.machines.page import page as machines_page
 from comparisons.machines.stored import load_machines
 from comparisons.narrator import Narrator
+from comparisons.ports import page as ports_page
 from twofold.commands import run_command
 from twofold.errors import BadInput, TwofoldError
 from twofold.files import write_text
@@ -82,6 +83,8 @@ def write_pages(root: Path, results: Path, shown: str) -> Iterator[Path]:
     yield guide.write_guide(machine, pages)
     link = Path(os.path.relpath(results.absolute(), pages.absolute())).as_posix()
     yield _write(pages / "MACHINES.md", machines_page(machines, link))
+    if (results / ports_page.NAME).is_dir():
+        yield ports_page.write(results, pages / ports_page.FILE)
     if claims:
         file = f"{link}/{shown}/{CLAIMS_FILE}"
         yield _write(pages / "CLAIMS.md", claims_page(claims, file, file))

@@ -1,1 +1,1 @@
-"""The evidence that the instruments are to be trusted."""
+"""The evidence that the instruments are to be trusted: what they miss, and accuse wrongly."""

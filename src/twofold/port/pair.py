@@ -17,7 +17,7 @@ from twofold.port.judge.mapping import find_weights
 from twofold.port.judge.precision_rungs import precision_rungs
 from twofold.port.judge.steps_rungs import Steps
 from twofold.port.judge.subject import Subject
-from twofold.port.judge.weights_rungs import state_rung, weights_rung
+from twofold.port.judge.weights_rungs import TIED_IN_PORT, state_rung, weights_rung
 from twofold.port.report import PortReport, PortRung
 from twofold.port.side import Precision, Side
 from twofold.port.sides import side_of
@@ -108,6 +108,29 @@ class Pair:
                     on_rung(rung)
 
         done([weights_rung(forward.subject)])
+        if all(found.note != TIED_IN_PORT for found in rungs[0].findings):
+            self._climb(forward, steps, gradients=gradients, precisions=precisions, done=done)
+        return PortReport(
+            original=self.original.label,
+            port=self.port.label,
+            rungs=tuple(rungs),
+            first_difference=first_difference(forward, rungs),
+            narrowings=tuple(forward.narrowings),
+            twins=twins,
+            seed=self.seed,
+            environment=_environment(),
+        )
+
+    def _climb(
+        self,
+        forward: Forward,
+        steps: int,
+        *,
+        gradients: bool,
+        precisions: Sequence[Precision],
+        done: Callable[[Sequence[PortRung]], None],
+    ) -> None:
+        """The rungs above the weights. Raises BadInput and SideFailed."""
         done([state_rung(forward.subject)])
         if not self.original.only_steps:
             try:
@@ -121,16 +144,6 @@ class Pair:
             done(_attempted(("steps",), Steps(forward, steps).rungs))
         for precision in () if self.original.only_steps else precisions:
             done(_attempted((precision,), partial(precision_rungs, forward, precision)))
-        return PortReport(
-            original=self.original.label,
-            port=self.port.label,
-            rungs=tuple(rungs),
-            first_difference=first_difference(forward, rungs),
-            narrowings=tuple(forward.narrowings),
-            twins=twins,
-            seed=self.seed,
-            environment=_environment(),
-        )
 
     def _subject(self) -> Subject:
         return Subject(

@@ -330,7 +330,7 @@ def test_there_are_kinds_enough_and_each_has_a_name_of_its_own():
 
 
 def test_every_trap_is_in_the_atlas():
-    from comparisons.traps.registry import all_traps
+    from comparisons.atlas.traps.registry import all_traps
 
     known = {trap.id for trap in all_traps()}
     named = {kind.trap for kind in EVERY if kind.trap}

@@ -50,6 +50,22 @@ def test_axes_move_as_numpy_written_by_hand(text, shape, by_hand):
     np.testing.assert_array_equal(carried(text, left, wanted.shape), wanted)
 
 
+@pytest.mark.parametrize(
+    ("text", "other", "alike"),
+    [
+        ("vocab dim -> vocab dim", "out in -> out in", True),
+        ("vocab dim -> vocab dim", "out in -> in out", False),
+        ("(h d) i -> i h d", "(a b) c -> c a b", True),
+        ("(h d) i -> i h d", "(a b) c -> c (a b)", False),
+        ("a 0/3 -> a", "b 0/3 -> b", True),
+        ("a 0/3 -> a", "b 1/3 -> b", False),
+        ("h o -> -h o", "h o -> h o", False),
+    ],
+)
+def test_axes_by_other_names_move_alike(text, other, alike):
+    assert axes.parse(text).moves_as(axes.parse(other)) is alike
+
+
 def test_an_index_takes_interleaved_parts():
     left = RNG.normal(size=(2 * 3 * 4, 5))
     wanted = left.reshape(2, 3, 4, 5)[:, 1].reshape(8, 5).T

@@ -13,6 +13,7 @@ import re
 import mapped_gpt
 import mapped_images
 import mapped_recurrent
+import numpy as np
 import pytest
 from mapping_checks import found, right_and_wanted
 
@@ -112,6 +113,16 @@ def test_kinds_of_links(case_of):
     for name, wanted in kinds.items():
         weights, _ = found(case_of(name), "own names")
         assert {link.kind for link in weights.links} == wanted
+
+
+def test_a_tensor_that_both_sides_tie_has_one_gradient(case_of):
+    """Each side uses it twice; its gradient is already the sum, and is carried as it is."""
+    weights, _ = found(case_of("GPT, tied"), "own names")
+    (link,) = (link for link in weights.links if "tok.weight" in link.original)
+    assert (link.original, link.port, link.kind) == (("tok.weight",), ("tok.embedding",), "one")
+    gradient = np.random.default_rng(0).normal(size=weights.port.shapes["tok.embedding"])
+    back = weights.to_original({"tok.embedding": gradient}, "gradients")
+    np.testing.assert_array_equal(back["tok.weight"], gradient)
 
 
 def test_float64_decides_what_is_interleaved():

@@ -40,11 +40,17 @@ class Batches:
         return len(self.batches)
 
     def original(self, index: int, twin: int = 0, ulp: float = ULP) -> Any:
-        """A batch as the original takes it; `twin` 0 is the batch itself."""
-        return mapped(
-            self.batches[index % len(self)],
-            lambda path, item: nudged(_wide(item), self._seed, f"batch {path}", twin, ulp),
-        )
+        """A batch as the original takes it; `twin` 0 is the batch itself.
+
+        Twins keep arrays of whole numbers: they are labels, masks or counts, exact in every
+        precision, and a loss may ask whether one of them equals 1.
+        """
+
+        def twins(path: str, item: Array) -> Array:
+            wide = _wide(item)
+            return wide if _whole(wide) else nudged(wide, self._seed, f"batch {path}", twin, ulp)
+
+        return mapped(self.batches[index % len(self)], twins)
 
     def port(self, index: int, twin: int = 0, ulp: float = ULP) -> Any:
         """The same batch as the port takes it."""
@@ -144,6 +150,10 @@ def _is_array(value: Any) -> bool:
 
 def _wide(item: Array) -> Array:
     return item.astype(np.float64) if item.dtype.kind == "f" else item
+
+
+def _whole(item: Array) -> bool:
+    return item.dtype.kind == "f" and bool((item == np.round(item)).all())
 
 
 def _plain(batch: Any, index: int) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, final
 
 import numpy as np
@@ -15,7 +15,7 @@ from twofold.port.judge.shelf import Shelf
 from twofold.port.judge.subject import Subject
 from twofold.port.report import Finding, Narrowing
 from twofold.port.side import Answer, Array, Call, Side
-from twofold.port.twins import MORE_TWINS, Measured, measure
+from twofold.port.twins import DIFFERS, MORE_TWINS, Measured, measure
 from twofold.port.weights import Link
 from twofold.port.weights.links import What
 
@@ -136,7 +136,11 @@ class Question:
     def tensors(
         self, kind: str, links: Iterable[Link], reference: Callable[[Link], float] | None = None
     ) -> Iterator[tuple[Link, str, Measured]]:
-        """Tensors link by link in the original's names and layouts; merged ones in the port's."""
+        """Tensors link by link in the original's names and layouts.
+
+        In the port's are values of merged ones, and of one that is several in the port, which may
+        have been trained apart.
+        """
         a, b = self._shelves
         for link in links:
             names = [f"{kind}:{n}" for n in link.original], [f"{kind}:{n}" for n in link.port]
@@ -146,24 +150,31 @@ class Question:
             runs_b = _by_run(link.port, [b.runs(n) for n in names[1]])
             what: What = "gradients" if kind == GRADIENTS else "values"
             weights = self.subject.weights
-            if kind == GRADIENTS or link.kind != "merged":
-                try:
-                    runs_b = [weights.to_original(run, what) for run in runs_b]
-                except BadInput:  # values that were carried over as copies are no longer equal
-                    if link.kind != "tied":
-                        raise
-                    yield link, link.original[0], Measured(float("inf"), reason=NOT_TIED)
-                    continue
-                shown = link.original
-            else:
+            parted = kind != GRADIENTS and self._copies_parted(link, runs_b[0])
+            if kind != GRADIENTS and _has_more_in_port(link):
                 runs_a = [weights.to_port(run, what) for run in runs_a]
                 shown = link.port
+            else:
+                runs_b = [weights.to_original(run, what) for run in runs_b]
+                shown = link.original
             size = 0.0 if reference is None else reference(link)
             for name in shown:
                 if name not in runs_a[0] or name not in runs_b[0]:
                     continue
                 measured = measure([r[name] for r in runs_a], [r[name] for r in runs_b], size)
+                if (measured.ratio or 0.0) >= DIFFERS and parted:
+                    measured = replace(measured, reason=NOT_TIED)
                 yield link, name, measured
+
+    def _copies_parted(self, link: Link, run: Mapping[str, Array]) -> bool:
+        """Whether one tensor of the original is several in the port that are no longer equal."""
+        if link.kind != "tied" or not _has_more_in_port(link):
+            return False
+        try:
+            self.subject.weights.to_original(run)
+        except BadInput:
+            return True
+        return False
 
     def both_runs(self, kind: str, link: Link) -> list[tuple[dict[str, Array], dict[str, Array]]]:
         """All runs of a link's tensors, of both sides in the original's names and layouts."""
@@ -221,10 +232,19 @@ def flat_answer(answer: Answer, call: Call, side: Side) -> dict[str, Array]:
     return run
 
 
+def _has_more_in_port(link: Link) -> bool:
+    """Whether values can be compared in the port's layout only: they may not be a copy there."""
+    return link.kind == "merged" or (link.kind == "tied" and len(link.original) < len(link.port))
+
+
 def _apart(first: Array, again: Array) -> bool:
     """Whether two answers to one question are further apart than a few roundings."""
-    apart = np.abs(np.where(first == again, 0.0, first - again))
-    size = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
+    a, b = np.asarray(first, np.float64), np.asarray(again, np.float64)  # masks are of truth values
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        return True
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(np.where(a == b, 0.0, a - b))
+    size = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
     return bool((apart > AGAIN * size).any())
 
 

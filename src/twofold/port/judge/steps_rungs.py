@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import final
+from typing import Final, final
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from twofold.port.report import Finding, PortRung
 from twofold.port.side import Array, MasksDoNotFit, StepAnswer, Stepper
 from twofold.port.twins import MORE_TWINS, measure
 
-VALUES = "value"
+VALUES: Final = "value"
+TIED: Final = (
+    "one tensor of one side (tied) is several of the other: one is trained by the sum of their "
+    "gradients, the others each by its own"
+)
 
 
 @final
@@ -100,6 +104,8 @@ class Steps:
             found = finding(tensor, ", ".join(link.port), measured)
             if link.kind == "merged":
                 found = _of_merged(found)
+            elif link.kind == "tied":
+                found = _of_tied(found)
             findings.append(self._idle(found))
         rung = rung_of(name, findings, notes=notes)
         if not moved and rung.verdict == "same":
@@ -123,3 +129,8 @@ def _of_merged(found: Finding) -> Finding:
         "sum once for each"
     )
     return replace(found, verdict="explained", note=text)
+
+
+def _of_tied(found: Finding) -> Finding:
+    """One tensor on one side that is several on the other is trained by the sum of gradients."""
+    return found if found.verdict != "differs" else replace(found, note=TIED)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import numpy as np
 
+from twofold.errors import BadInput
 from twofold.port.judge.mapping import REORDERED
 from twofold.port.judge.subject import Subject
 from twofold.port.report import Finding, PortRung, Verdict
-from twofold.port.side import Tensor
+from twofold.port.side import Array, Tensor
+from twofold.port.weights import Link
+
+TIED_IN_PORT: Final = (
+    "several tensors of the original are one tensor of the port (tied), which cannot hold their "
+    "values; nothing else can be judged"
+)
 
 
 def weights_rung(subject: Subject) -> PortRung:
     """Every trained parameter has a partner; what else is left over is named."""
     weights = subject.weights
+    state = subject.state()
     findings = [
-        Finding(", ".join(link.original), ", ".join(link.port), "same", None, note=_how(link.kind))
+        _held(link)
+        if holds(subject, link, state)
+        else Finding(_listed(link.original), _listed(link.port), "differs", None, note=TIED_IN_PORT)
         for link in weights.links
     ]
     reordered = [text for text in weights.doubts if text.startswith(REORDERED)]
@@ -52,8 +63,20 @@ def _verdict(findings: list[Finding], reordered: bool) -> Verdict:
     return "explained" if reordered else "same"
 
 
-def _how(kind: str) -> str:
-    return "" if kind == "one" else kind
+def _held(link: Link) -> Finding:
+    note = "" if link.kind == "one" else link.kind
+    return Finding(", ".join(link.original), ", ".join(link.port), "same", None, note=note)
+
+
+def holds(subject: Subject, link: Link, state: Mapping[str, Array]) -> bool:
+    """Whether the port can hold the tensors of a link: where it ties them they have to be equal."""
+    if link.kind != "tied":
+        return True
+    try:
+        subject.weights.to_port({name: state[name] for name in link.original})
+    except BadInput:
+        return False
+    return True
 
 
 def _is_trained(tensors: dict[str, Tensor], name: str) -> bool:

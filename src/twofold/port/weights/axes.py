@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Final, final
@@ -68,6 +68,13 @@ class Axes:
     def plain(self) -> bool:
         """Whether both sides are the same, so that nothing moves."""
         return self.left == self.right
+
+    def moves_as(self, other: Axes) -> bool:
+        """Whether both move the same elements to the same places, whatever their axes are called.
+
+        A size that only one of them writes down counts as a difference.
+        """
+        return _numbered(self.left, self.right) == _numbered(other.left, other.right)
 
     def sizes(self, left: Sequence[int] | None, right: Sequence[int] | None) -> dict[str, int]:
         """The size of every named axis, from either shape or both. Raises BadInput."""
@@ -130,6 +137,18 @@ def _expanded(
         for axis in axes
     )
     return view[(*picks, ...)], [axis.name for axis in axes if axis.name]
+
+
+def _numbered(*sides: tuple[Group, ...]) -> list[Group]:
+    """The groups of both sides with numbers, in the order of the axes, for names."""
+    numbers: dict[str, str] = {"": ""}
+    for axis in (axis for groups in sides for group in groups for axis in group):
+        numbers.setdefault(axis.name, str(len(numbers)))
+    return [
+        tuple(replace(axis, name=numbers[axis.name]) for axis in group)
+        for groups in sides
+        for group in (*groups, ())
+    ]
 
 
 def _written(groups: Sequence[Group]) -> str:

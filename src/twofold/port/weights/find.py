@@ -86,12 +86,22 @@ def _without(
     return kept(certain), tuple(choice for choice in left if any(choice.candidates))
 
 
-def _first_names(moves: Iterable[Move], sides: list[Inventory]) -> Iterable[Move]:
-    """Moves under the first name of each tied tensor."""
+def _first_names(moves: Iterable[Move], sides: list[Inventory]) -> list[Move]:
+    """Moves under the first name of each tied tensor, once where both names move alike."""
+    found: list[Move] = []
     for move in moves:
         one, other = move.original, move.port
-        yield replace(
+        renamed = replace(
             move,
             original=replace(one, name=sides[0].tied.get(one.name, one.name)),
             port=replace(other, name=sides[1].tied.get(other.name, other.name)),
         )
+        if not any(_repeats(renamed, earlier) for earlier in found):
+            found.append(renamed)
+    return found
+
+
+def _repeats(move: Move, earlier: Move) -> bool:
+    """Whether an earlier move says the same: counted twice, a gradient would be a sum."""
+    same_pieces = move.original == earlier.original and move.port == earlier.port
+    return same_pieces and move.axes.moves_as(earlier.axes)
