@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel
-from twofold.results.json_files.stored import read_result
 
 from comparisons.advice_score import CALIBRATION as ADVICE_CALIBRATION
 from comparisons.advice_score import NAME as ADVICE_SCORE
@@ -24,10 +23,11 @@ from twofold.report.evidence import SCHEMAS, Evidence, Result, load
 from twofold.report.markdown import escape, escaped
 from twofold.report.parity_findings import unique
 from twofold.report.wording import listing, threads
+from twofold.results.stored import read_result
 from twofold.studies.advice.calibrate import SCHEMA as ADVICE_CALIBRATION_SCHEMA
 from twofold.studies.advice.store import StoredCalibration
 
-NOT_MACHINES: Final = ("false-alarms", "mutants", "ports", "ports-judged")
+NOT_MACHINES: Final = ("false-alarms", "mutants")
 QUICK: Final = "-quick"
 SHOWN: Final = ("parity", "timing", "feeding", "peers", "targets")
 
