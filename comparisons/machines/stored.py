@@ -27,7 +27,7 @@ from twofold.results.stored import read_result
 from twofold.studies.advice.calibrate import SCHEMA as ADVICE_CALIBRATION_SCHEMA
 from twofold.studies.advice.store import StoredCalibration
 
-NOT_MACHINES: Final = ("false-alarms", "mutants")
+NOT_MACHINES: Final = ("false-alarms", "mutants", "ports", "ports-judged")
 QUICK: Final = "-quick"
 SHOWN: Final = ("parity", "timing", "feeding", "peers", "targets")
 
