@@ -86,7 +86,7 @@ def test_a_failed_trace_leaves_pytorch_as_it_was() -> None:
 
 
 def test_draws_are_stored_and_masks_are_not() -> None:
-    draw = SharedMasks((4, 4), 0.25)
+    draw = SharedMasks(((4, 0.25), (4, 0.25)))
     keys = torch.tensor([[1, 2], [3, 4]], dtype=torch.int32)
     with inductor._compiling():
         graph = make_fx(lambda given: draw(given, 3), tracing_mode="fake")(keys).graph

@@ -6,7 +6,7 @@ import numpy as np
 
 from twofold.parity.oracle.arithmetic import arithmetic_for
 from twofold.parity.oracle.bounded import Bounded, exact, matmul
-from twofold.parity.oracle.network import _drop
+from twofold.parity.oracle.layers.dropout import drop
 from twofold.parity.oracle.optimizers import update
 from twofold.problem.state import fresh_state
 from twofold.spec.experiment import AdamW, Experiment
@@ -29,7 +29,7 @@ def test_a_partial_sum_beyond_the_range_makes_the_bound_infinite() -> None:
 def test_a_mask_does_not_hide_infinity() -> None:
     """In the engine inf * 0 is NaN; in the oracle a dropped unit is exactly zero."""
     hidden = Bounded(np.array([[1e300, 2.0]]), np.array([[np.inf, 0.5]]))
-    dropped = _drop(hidden, np.array([[False, False]]), 0.5, FLOAT32)
+    dropped = drop(hidden, np.array([[False, False]]), 0.5, FLOAT32)
     assert np.isinf(dropped.bound[0, 0])
     assert dropped.bound[0, 1] == 0.0
 

@@ -25,12 +25,12 @@ def dropout(placed: Placed, inputs: Bounded, given: Pass) -> Applied:
         return Applied(inputs, lambda delta, _: Pulled(delta))
     mask, rate, layers = given.masks[placed.draw], placed.layer.rate, given.arithmetic.layers
     return Applied(
-        _drop(inputs, mask, rate, layers),
-        lambda delta, _: Pulled(_drop(delta, mask, rate, layers)),
+        drop(inputs, mask, rate, layers),
+        lambda delta, _: Pulled(drop(delta, mask, rate, layers)),
     )
 
 
-def _drop(
+def drop(
     hidden: Bounded, mask: npt.NDArray[np.bool_], rate: float, arithmetic: Arithmetic
 ) -> Bounded:
     """Dropped units are exactly zero, kept ones are divided by 1 - rate.
