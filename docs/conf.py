@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 from docutils import nodes
+from pygments.lexers.special import TextLexer
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.highlighting import lexers
 
 import twofold
 
@@ -34,6 +36,7 @@ autodoc_preserve_defaults = True
 autodoc_type_aliases = {"Ladder": "Ladder"}
 maximum_signature_line_length = 88
 
+lexers["csv"] = TextLexer()  # Pygments has none
 html_theme = "furo"
 html_title = "Twofold"
 templates_path = ["_templates"]
