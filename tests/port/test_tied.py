@@ -61,7 +61,7 @@ def test_tied_in_the_original_alone_differs_from_the_first_step_on():
     found = verdicts(report)
     assert found["gradients"] == "same"  # theirs add up to the original's
     assert found["step 1"] == "differs"
-    assert "trained by the sum" in report.first_difference.cause
+    assert "trained by the sum" in report.first_difference.evidence
 
 
 def test_tied_in_the_port_alone_cannot_hold_the_weights():

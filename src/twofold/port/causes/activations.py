@@ -50,6 +50,6 @@ KINDS: Final = (
     SiteKind("flavour of gelu", "the GELU", ("gelu",), _flavour, "gelu-tanh-default"),
     SiteKind("slope of an activation", "the slope below zero", ("activation",), _slope),
     SiteKind("missing activation", "the activation", _KINDS, _missing),
-    SiteKind("added activation", "the activation before it", ("linear", "convolution"), _added),
+    SiteKind("added activation", "the activation", ("linear", "convolution"), _added),
     SiteKind("other activation", "the activation", _KINDS, _other),
 )

@@ -17,7 +17,7 @@ from twofold.port.causes.of_pair import (
 )
 from twofold.port.causes.trial import Cause
 from twofold.port.judge.forward_rungs import Forward
-from twofold.port.judge.question import NOT_TIED
+from twofold.port.judge.steps_rungs import TIED
 from twofold.port.report import Difference, PortRung
 from twofold.port.side import Mode
 from twofold.port.where.forcing import Forcing
@@ -63,7 +63,7 @@ def _explained(forward: Forward, rung: PortRung, found: Difference) -> Differenc
         worst = next(f for f in rung.findings if f.verdict == "differs")
         return _with_cause(found, cause_of_buffer(forward, worst))
     if rung.rung.startswith("step "):
-        if found.cause == NOT_TIED:
+        if found.cause == TIED:
             return _untied(found)
         number = int(rung.rung.removeprefix("step "))
         return _with_cause(found, cause_of_step(forward, number))
@@ -76,7 +76,7 @@ def _untied(found: Difference) -> Difference:
         found,
         cause=f"tied weights: {found.tensor} is one in the original, several in the port",
         remedy=f"use one tensor for {found.port_tensor} in the port",
-        evidence="they were equal before the step and are not after it",
+        evidence=f"equal before the step and not after it: {found.cause}",
         kind="tied weights",
         trap="tied-weights-untie",
     )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
 import numpy as np
 
-from twofold.errors import BadInput
 from twofold.port.judge.batches import Outputs
 from twofold.port.judge.findings import finding
 from twofold.port.judge.shelf import Shelf
 from twofold.port.judge.subject import Subject
 from twofold.port.report import Finding, Narrowing
 from twofold.port.side import Answer, Array, Call, Side
-from twofold.port.twins import DIFFERS, MORE_TWINS, Measured, measure
+from twofold.port.twins import MORE_TWINS, Measured, measure
 from twofold.port.weights import Link
 from twofold.port.weights.links import What
 
@@ -23,7 +22,6 @@ OUTPUTS: Final = "output"
 GRADIENTS: Final = "gradient"
 BUFFERS: Final = "buffer"
 LOSS: Final = "loss"
-NOT_TIED: Final = "one tensor in the original, several in the port, which are no longer equal"
 AGAIN: Final = 2.0**-40
 """Share of the largest number by which a second answer may be off: threads may sum in any order."""
 
@@ -150,7 +148,6 @@ class Question:
             runs_b = _by_run(link.port, [b.runs(n) for n in names[1]])
             what: What = "gradients" if kind == GRADIENTS else "values"
             weights = self.subject.weights
-            parted = kind != GRADIENTS and self._copies_parted(link, runs_b[0])
             if kind != GRADIENTS and _has_more_in_port(link):
                 runs_a = [weights.to_port(run, what) for run in runs_a]
                 shown = link.port
@@ -162,19 +159,7 @@ class Question:
                 if name not in runs_a[0] or name not in runs_b[0]:
                     continue
                 measured = measure([r[name] for r in runs_a], [r[name] for r in runs_b], size)
-                if (measured.ratio or 0.0) >= DIFFERS and parted:
-                    measured = replace(measured, reason=NOT_TIED)
                 yield link, name, measured
-
-    def _copies_parted(self, link: Link, run: Mapping[str, Array]) -> bool:
-        """Whether one tensor of the original is several in the port that are no longer equal."""
-        if link.kind != "tied" or not _has_more_in_port(link):
-            return False
-        try:
-            self.subject.weights.to_original(run)
-        except BadInput:
-            return True
-        return False
 
     def both_runs(self, kind: str, link: Link) -> list[tuple[dict[str, Array], dict[str, Array]]]:
         """All runs of a link's tensors, of both sides in the original's names and layouts."""

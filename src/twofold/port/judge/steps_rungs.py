@@ -14,6 +14,7 @@ from twofold.port.judge.shelf import Shelf
 from twofold.port.report import Finding, PortRung
 from twofold.port.side import Array, MasksDoNotFit, StepAnswer, Stepper
 from twofold.port.twins import MORE_TWINS, measure
+from twofold.port.weights import Link
 
 VALUES: Final = "value"
 TIED: Final = (
@@ -105,7 +106,7 @@ class Steps:
             if link.kind == "merged":
                 found = _of_merged(found)
             elif link.kind == "tied":
-                found = _of_tied(found)
+                found = _of_tied(found, link)
             findings.append(self._idle(found))
         rung = rung_of(name, findings, notes=notes)
         if not moved and rung.verdict == "same":
@@ -131,6 +132,8 @@ def _of_merged(found: Finding) -> Finding:
     return replace(found, verdict="explained", note=text)
 
 
-def _of_tied(found: Finding) -> Finding:
+def _of_tied(found: Finding, link: Link) -> Finding:
     """One tensor on one side that is several on the other is trained by the sum of gradients."""
-    return found if found.verdict != "differs" else replace(found, note=TIED)
+    if found.verdict != "differs":
+        return found
+    return replace(found, tensor=", ".join(link.original), note=TIED)
