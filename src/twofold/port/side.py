@@ -11,16 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
-import numpy as np
-
 from twofold.errors import SideFailed
+from twofold.port.where.prints import Array as Array
 
 if TYPE_CHECKING:
     from twofold.port.causes.sites import Change, Site
     from twofold.port.weights.use import Use
     from twofold.port.where.operations import Operation
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Mode: TypeAlias = Literal["evaluation", "training"]
 Precision: TypeAlias = Literal["float64", "float32", "bfloat16"]
 Want: TypeAlias = Literal[

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from twofold.port.side import Array
-from twofold.port.where.prints import fingerprint
+from twofold.port.where.prints import Array, fingerprint
 
 LOSS: Final = "(loss)"
 """The place of what the loss computes from the outputs."""

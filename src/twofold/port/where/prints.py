@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 
-from twofold.port.side import Array
-
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 QUANTILES: Final = 9
 CLOSE: Final = 1e-10
 """Share of the largest element by which fingerprints of one tensor may be apart: rounding of
