@@ -10,16 +10,29 @@ from pathlib import Path
 
 import pytest
 
+from twofold.engines import registry
+
 PROJECT = Path(__file__).parents[1]
 CORE = PROJECT / "src" / "twofold"
 REPORT = CORE / "report"
 TORCH = PROJECT / "backends" / "twofold_torch"
+JAX = PROJECT / "backends" / "twofold_jax"
 FLAX = PROJECT / "backends" / "twofold_flax"
 
 TORCH_LIBRARIES = {"torch"}
-FLAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax"}
+JAX_LIBRARIES = {"jax", "jaxlib", "optax"}
+FLAX_LIBRARIES = JAX_LIBRARIES | {"flax"}
 FRAMEWORKS = TORCH_LIBRARIES | FLAX_LIBRARIES
 BACKENDS = {"twofold_torch", "twofold_flax"}
+SHARED = "twofold_jax"
+"""What backends of JAX share: a room that is no backend."""
+
+MAY_USE = {
+    TORCH: (TORCH_LIBRARIES, {"twofold_torch"}),
+    JAX: (JAX_LIBRARIES, {SHARED}),
+    FLAX: (FLAX_LIBRARIES, {"twofold_flax", SHARED}),
+}
+"""For each folder the frameworks and the packages of `backends` that it may load."""
 HEAVY = {"pandas", "altair", "vl_convert", "sklearn", "scipy"}
 OUTSIDE = {"comparisons", "tests"}
 
@@ -98,24 +111,25 @@ def test_the_reader_of_imports_reads_them():
 def test_there_is_something_to_check():
     assert len(files(CORE)) > 20
     assert files(REPORT)
-    assert files(TORCH)
-    assert files(FLAX)
+    assert all(files(folder) for folder in MAY_USE)
+    installed = {value.partition(":")[0] for value in registry.installed().values()}
+    assert installed == BACKENDS, "every backend of this project is held to its walls"
 
 
 def test_import_twofold_loads_no_more_than_it_needs():
     assert not loaded_by("twofold") & (
-        FRAMEWORKS | BACKENDS | HEAVY | {"numpy", "pydantic", "rich"}
+        FRAMEWORKS | BACKENDS | {SHARED} | HEAVY | {"numpy", "pydantic", "rich"}
     )
 
 
 def test_every_core_module_but_the_report_loads_no_framework_and_nothing_heavy():
     modules = [module_name(path) for path in files(CORE) if REPORT not in path.parents]
-    assert not loaded_by(*modules) & (FRAMEWORKS | BACKENDS | HEAVY)
+    assert not loaded_by(*modules) & (FRAMEWORKS | BACKENDS | {SHARED} | HEAVY)
 
 
 def test_the_report_loads_no_framework_and_no_backend():
     modules = [module_name(path) for path in files(REPORT)]
-    assert not loaded_by(*modules) & (FRAMEWORKS | BACKENDS)
+    assert not loaded_by(*modules) & (FRAMEWORKS | BACKENDS | {SHARED})
 
 
 @pytest.mark.parametrize("backend", sorted(BACKENDS))
@@ -125,22 +139,18 @@ def test_a_backend_describes_itself_without_a_framework(backend):
     assert loaded & BACKENDS == {backend}
 
 
-@pytest.mark.parametrize(
-    ("folder", "own", "sibling"),
-    [(TORCH, TORCH_LIBRARIES, FLAX_LIBRARIES), (FLAX, FLAX_LIBRARIES, TORCH_LIBRARIES)],
-    ids=["torch", "flax"],
-)
-def test_a_backend_with_all_its_modules_does_not_load_its_sibling(folder, own, sibling):
+@pytest.mark.parametrize("folder", MAY_USE, ids=lambda folder: folder.name)
+def test_a_backend_with_all_its_modules_does_not_load_its_sibling(folder):
+    own, packages = MAY_USE[folder]
     modules = [module_name(path) for path in files(folder)]
     loaded = loaded_by(*modules)
-    assert loaded >= own - {"jaxlib"}
-    assert not loaded & sibling
-    assert loaded & BACKENDS == {folder.name}
+    assert loaded & FRAMEWORKS == own
+    assert loaded & (BACKENDS | {SHARED}) == packages
 
 
 @pytest.mark.parametrize("path", files(CORE), ids=module_name)
 def test_core_source_names_no_framework(path):
-    assert not anywhere(path) & (FRAMEWORKS | BACKENDS | OUTSIDE)
+    assert not anywhere(path) & (FRAMEWORKS | BACKENDS | {SHARED} | OUTSIDE)
     if REPORT not in path.parents:
         assert not at_import(path) & HEAVY
 
@@ -206,13 +216,13 @@ def test_no_rooms_of_the_core_import_each_other_in_a_circle():
     assert circle_in(graph) == []
 
 
-@pytest.mark.parametrize("path", files(TORCH, FLAX), ids=module_name)
+@pytest.mark.parametrize("path", files(*MAY_USE), ids=module_name)
 def test_backend_source_names_core_and_its_own_framework(path):
-    own = TORCH_LIBRARIES if path.is_relative_to(TORCH) else FLAX_LIBRARIES
-    foreign = (FRAMEWORKS - own) | (BACKENDS - {path.relative_to(TORCH.parent).parts[0]})
+    own, packages = MAY_USE[TORCH.parent / path.relative_to(TORCH.parent).parts[0]]
+    foreign = (FRAMEWORKS - own) | ((BACKENDS | {SHARED}) - packages)
     assert not anywhere(path) & (foreign | HEAVY | OUTSIDE)
 
 
 def test_the_command_line_loads_light_libraries_only():
-    heavy = FRAMEWORKS | BACKENDS | HEAVY | {"numpy", "pydantic", "rich", "psutil"}
+    heavy = FRAMEWORKS | BACKENDS | {SHARED} | HEAVY | {"numpy", "pydantic", "rich", "psutil"}
     assert not loaded_by("twofold.cli.main") & heavy

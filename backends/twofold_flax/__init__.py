@@ -1,5 +1,7 @@
 """The Flax/Optax backend: describes itself here without importing jax."""
 
+from twofold_jax import OPTAX_BIAS_CORRECTION
+
 from twofold.engines.registry import Backend, EngineDescription, KnownDifference
 
 BACKEND = Backend(
@@ -14,21 +16,10 @@ BACKEND = Backend(
         EngineDescription("scan", "an epoch on the device: the loop over batches is compiled"),
     ),
     opener="twofold_flax.engines:open_executor",
-    prober="twofold_flax.device:probe",
-    seeds="twofold_flax.seeds:FlaxSeeds",
+    prober="twofold_flax.engines:probe",
+    seeds="twofold_flax.engines:open_seeds",
     known_differences=(
-        KnownDifference(
-            model="bias correction in the engine's precision",
-            cause=(
-                "Optax evaluates Adam's bias correction, 1 - beta^t, in the precision of the "
-                "parameters; PyTorch evaluates it in float64"
-            ),
-            source="optax 0.2.8, optax/tree_utils/_tree_math.py: tree_bias_correction",
-            consequence=(
-                "largest at the first step, gone as beta^t goes to zero; far below what another "
-                "seed changes, but larger than rounding"
-            ),
-        ),
+        OPTAX_BIAS_CORRECTION,
         KnownDifference(
             model="running variance of the biased variance",
             cause=(
