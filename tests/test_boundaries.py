@@ -18,12 +18,14 @@ REPORT = CORE / "report"
 TORCH = PROJECT / "backends" / "twofold_torch"
 JAX = PROJECT / "backends" / "twofold_jax"
 FLAX = PROJECT / "backends" / "twofold_flax"
+EQUINOX = PROJECT / "backends" / "twofold_equinox"
 
 TORCH_LIBRARIES = {"torch"}
 JAX_LIBRARIES = {"jax", "jaxlib", "optax"}
 FLAX_LIBRARIES = JAX_LIBRARIES | {"flax"}
-FRAMEWORKS = TORCH_LIBRARIES | FLAX_LIBRARIES
-BACKENDS = {"twofold_torch", "twofold_flax"}
+EQUINOX_LIBRARIES = JAX_LIBRARIES | {"equinox"}
+FRAMEWORKS = TORCH_LIBRARIES | FLAX_LIBRARIES | EQUINOX_LIBRARIES
+BACKENDS = {"twofold_torch", "twofold_flax", "twofold_equinox"}
 SHARED = "twofold_jax"
 """What backends of JAX share: a room that is no backend."""
 
@@ -31,6 +33,7 @@ MAY_USE = {
     TORCH: (TORCH_LIBRARIES, {"twofold_torch"}),
     JAX: (JAX_LIBRARIES, {SHARED}),
     FLAX: (FLAX_LIBRARIES, {"twofold_flax", SHARED}),
+    EQUINOX: (EQUINOX_LIBRARIES, {"twofold_equinox", SHARED}),
 }
 """For each folder the frameworks and the packages of `backends` that it may load."""
 HEAVY = {"pandas", "altair", "vl_convert", "sklearn", "scipy"}

@@ -60,6 +60,7 @@ STEP_IN_ANOTHER_PROGRAM = frozenset(
         "torch:reduce-overhead",
         "torch:max-autotune",
         "flax:scan",
+        "equinox:scan",
     }
 )
 """Engines whose loss of a step may differ in its last bits from that of `loss_and_gradients`."""

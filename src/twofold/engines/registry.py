@@ -17,9 +17,11 @@ from importlib import metadata
 from typing import Any, Final, Literal, cast
 
 from twofold.engines.session import Executor, Session
-from twofold.errors import BadInput, FrameworkMissing, UnknownEngine
+from twofold.errors import BadInput, FrameworkMissing, SpecError, UnknownEngine
 from twofold.problem.problem import Problem
-from twofold.spec.experiment import Device
+from twofold.spec.experiment import Device, Experiment
+from twofold.spec.layers.kind import LayerKind
+from twofold.spec.model import has
 
 ENTRY_POINTS: Final = "twofold.backends"
 OWN_DISTRIBUTION: Final = "twofold"
@@ -59,6 +61,14 @@ class KnownDifference:
 
 
 @dataclass(frozen=True)
+class RefusedLayer:
+    """A kind of layer that a framework has not, or computes otherwise: why, and what to do."""
+
+    kind: type[LayerKind]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Backend:
     """A backend's description of itself; `opener` and `prober` name functions as "module:name".
 
@@ -66,6 +76,8 @@ class Backend:
     them. `opener` takes (engine name, problem) and returns an Executor; `prober` takes nothing and
     returns what `twofold doctor` prints: versions, devices, threads, precision flags; `seeds` takes
     problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`.
+    `quick_engines` stand for the backend where there is no time for all: of each group the first
+    that exists here.
     """
 
     name: str
@@ -76,6 +88,14 @@ class Backend:
     prober: str
     seeds: str = ""
     known_differences: tuple[KnownDifference, ...] = ()
+    refused_layers: tuple[RefusedLayer, ...] = ()
+    quick_engines: tuple[tuple[str, ...], ...] = ()
+
+    def refusals(self, experiment: Experiment) -> tuple[str, ...]:
+        """Why it cannot express an experiment; empty if it can."""
+        return tuple(
+            refused.reason for refused in self.refused_layers if has(experiment.model, refused.kind)
+        )
 
     def missing_frameworks(self) -> tuple[str, ...]:
         """The modules that are not installed; nothing is imported to find out."""
@@ -136,13 +156,17 @@ def engine_names() -> tuple[str, ...]:
     )
 
 
-def default_engines() -> tuple[str, ...]:
+def default_engines(*experiments: Experiment) -> tuple[str, ...]:
     """Every engine but those bound to a kind of device that is not here.
+
+    Of experiments, those engines whose backend can express them all.
 
     A framework is loaded only to ask for devices that an engine of its backend is bound to.
     """
     names = []
     for owner in map(backend, installed()):
+        if any(owner.refusals(experiment) for experiment in experiments):
+            continue
         bound = any(engine.device for engine in owner.engines)
         found: tuple[str, ...] = ()
         if bound and not owner.missing_frameworks():
@@ -182,13 +206,22 @@ def require_framework(owner: Backend) -> None:
         )
 
 
+def require_expressible(owner: Backend, experiment: Experiment) -> None:
+    """Raise SpecError, with the reasons, if the backend cannot express an experiment."""
+    reasons = owner.refusals(experiment)
+    if reasons:
+        raise SpecError("; ".join(reasons))
+
+
 def open_session(problem: Problem, engine: str) -> Session:
     """Open a problem in an engine such as `torch:eager`.
 
-    Raises UnknownEngine, FrameworkMissing or DeviceUnavailable.
+    Raises UnknownEngine, FrameworkMissing, DeviceUnavailable, or SpecError for an experiment that
+    the backend cannot express.
     """
     owner, description = find_engine(engine)
     require_framework(owner)
+    require_expressible(owner, problem.experiment)
     opener = cast("Callable[[str, Problem], Executor]", load_part(owner.opener))
     return Session(engine, problem, opener(description.name, problem))
 

@@ -39,6 +39,7 @@ def open_seeds(problem: Problem, seeds: Sequence[int], backend: str) -> SeedsTog
     require_together(problem.experiment)
     owner = registry.backend(backend)
     registry.require_framework(owner)
+    registry.require_expressible(owner, problem.experiment)
     opened: SeedsTogether = registry.load_part(owner.seeds)(with_seeds(problem, seeds))
     return opened
 

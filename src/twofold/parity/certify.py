@@ -44,7 +44,7 @@ def certify(
     rungs `not run`, with the reason. Raises BadInput for an unknown engine, a missing framework,
     data that does not fit, or an experiment whose draws cannot be compared (rng = "native").
     """
-    names = tuple(engines) if engines is not None else registry.default_engines()
+    names = tuple(engines) if engines is not None else registry.default_engines(experiment)
     if not names:
         raise SpecError("engines: none given; allowed is one or more")
     for name in names:

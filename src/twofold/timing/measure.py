@@ -87,7 +87,7 @@ def measure(
     are. An engine that breaks has its reason in the result, and the others go on. Raises BadInput
     before anything is started.
     """
-    names = checked_engines(engines)
+    names = checked_engines(registry.default_engines(experiment) if engines is None else engines)
     cpus = checked_cpus(conditions.threads, conditions.cpus)
     problem = _checked_problem(experiment, certification)
     conditions.require_possible(problem.train.rows)
