@@ -18,6 +18,7 @@ BACKEND = Backend(
     opener="twofold_flax.engines:open_executor",
     prober="twofold_flax.engines:probe",
     seeds="twofold_flax.engines:open_seeds",
+    quick_engines=(("jit",), ("scan",)),
     known_differences=(
         OPTAX_BIAS_CORRECTION,
         KnownDifference(

@@ -20,6 +20,7 @@ BACKEND = Backend(
     opener="twofold_torch.engines:open_executor",
     prober="twofold_torch.device:probe",
     seeds="twofold_torch.seeds:TorchSeeds",
+    quick_engines=(("eager-fused", "eager"), ("compile-step", "compile")),
     known_differences=(
         KnownDifference(
             model="clipping by the norm plus 1e-6",

@@ -152,10 +152,17 @@ class ExperimentTiming:
             None,
         )
 
-    def fastest_of(self, backend: str) -> MeasuredEngine | None:
-        """The backend's engine with the shortest step."""
-        own = [item for item in self.measured if item.engine.startswith(f"{backend}:")]
-        return min(own, key=lambda engine: engine.step, default=None)
+    def fastest_of_each(self) -> list[MeasuredEngine]:
+        """The engine with the shortest step of each backend that was measured, as they come."""
+        own: dict[str, list[MeasuredEngine]] = {}
+        for item in self.measured:
+            own.setdefault(backend_of(item), []).append(item)
+        return [min(items, key=lambda engine: engine.step) for items in own.values()]
+
+
+def backend_of(engine: MeasuredEngine) -> str:
+    """The backend that an engine belongs to."""
+    return engine.engine.partition(":")[0]
 
 
 def find_timing(result: Result) -> ExperimentTiming:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from twofold.engines import registry
 from twofold.errors import BadInput
 from twofold.results.json_files import read_json, write_json
 from twofold.spec.experiment import Experiment
@@ -17,13 +18,6 @@ from twofold.timing.result import EngineTiming, Ratio
 from twofold.timing.summary import engine_timing, ratio_of
 
 SCHEMA: Final = "twofold.sweep/1"
-PREFERRED: Final = (
-    ("torch:eager-fused", "torch:eager"),
-    ("torch:compile-step", "torch:compile"),
-    ("flax:jit",),
-    ("flax:scan",),
-)
-"""Engines of a quick sweep: of each group the first that exists."""
 
 
 @dataclass(frozen=True, order=True)
@@ -102,8 +96,13 @@ class Sweep:
 
 
 def quick_engines(known: Sequence[str]) -> list[str]:
-    """The engines of a quick sweep among those that exist."""
-    found = [next((name for name in group if name in known), None) for group in PREFERRED]
+    """The engines of a quick sweep among those that exist: of each group of a backend the first."""
+    groups = (
+        [f"{owner.name}:{engine}" for engine in group]
+        for owner in map(registry.backend, registry.backend_names())
+        for group in owner.quick_engines
+    )
+    found = [next((name for name in group if name in known), None) for group in groups]
     return [name for name in found if name is not None]
 
 
