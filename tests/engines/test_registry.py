@@ -42,7 +42,7 @@ def test_an_unknown_engine_is_named_with_the_nearest(engine, says):
 
 
 def test_an_unknown_backend():
-    with pytest.raises(UnknownEngine, match="'mxnet' given; allowed is torch, equinox, flax"):
+    with pytest.raises(UnknownEngine, match="'mxnet' given; allowed is torch, flax, equinox"):
         registry.backend("mxnet")
 
 

@@ -25,8 +25,8 @@ from twofold.spec.model import has
 
 ENTRY_POINTS: Final = "twofold.backends"
 OWN_DISTRIBUTION: Final = "twofold"
-FIRST: Final = "torch"
-"""The backend that others are compared with comes first, wherever it is installed."""
+FIRST: Final = ("torch", "flax")
+"""The backends that others are compared with come first, wherever they are installed."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class Backend:
 def installed() -> Mapping[str, str]:
     """The "module:attribute" of each backend's description by name.
 
-    PyTorch's comes first, then Twofold's others, then those of other packages, each by name.
+    PyTorch's comes first and Flax's second, then Twofold's others, then those of other packages,
+    each by name.
 
     Raises BadInput where two packages bring a backend of one name.
     """
@@ -125,9 +126,10 @@ def installed() -> Mapping[str, str]:
     return {name: point.value for name, point in found.items()}
 
 
-def _rank(point: metadata.EntryPoint) -> tuple[bool, bool, str]:
+def _rank(point: metadata.EntryPoint) -> tuple[bool, int, str]:
     foreign = point.dist is None or point.dist.name != OWN_DISTRIBUTION
-    return foreign, point.name != FIRST, point.name
+    place = FIRST.index(point.name) if point.name in FIRST else len(FIRST)
+    return foreign, place, point.name
 
 
 def backend_names() -> tuple[str, ...]:

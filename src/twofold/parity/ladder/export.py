@@ -96,10 +96,15 @@ def compare_logits(transfer: Transfer, allowed: Bounded, arithmetic: Arithmetic)
 
 
 def partner_of(subject: Subject) -> str:
-    """The first engine of the first other backend whose framework is here, else this engine."""
+    """The first engine of the first other backend that can run the experiment here.
+
+    This engine itself where there is none.
+    """
+    experiment = subject.reference.problem.experiment
     for name in registry.backend_names():
         other = registry.backend(name)
-        if name != subject.backend.name and not other.missing_frameworks():
+        unable = other.missing_frameworks() or other.refusals(experiment)
+        if name != subject.backend.name and not unable:
             return f"{name}:{other.engines[0].name}"
     return subject.session.engine
 
