@@ -97,7 +97,8 @@ class Dropout(eqx.Module):
         if draws.masks is not None:
             return hidden * draws.masks[self.draw] / (1.0 - self.native.p)
         key = None if draws.key is None else jax.random.fold_in(draws.key, self.draw)
-        return self.native(hidden, key=key, inference=key is None)
+        dropped: Array = self.native(hidden, key=key, inference=key is None)
+        return dropped
 
 
 @final
