@@ -27,8 +27,9 @@ clipped by Optax`)."""
 
 UNNAMED: Final = """\
 Of the {detected} mistakes detected the judge named a place for {places} and a cause for {causes}.
-Where it names none, it only says which rung and which tensor differ first: there the question for
-the right place or cause cannot be asked yet, and nothing is counted as right."""
+Where it named none, it said only which rung and which tensor differ first, and nothing is counted
+as right. Each row keeps what the judge said when it was asked: a judge that has learnt more since
+then has to be asked again (`python -m comparisons.ports_judged --bugs --again --store`)."""
 
 
 def section(stored: Stored) -> list[str]:
