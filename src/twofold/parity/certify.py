@@ -14,6 +14,7 @@ from twofold.parity.ladder.exercised import not_exercised
 from twofold.parity.ladder.reference import Reference, build_reference
 from twofold.parity.ladder.rungs import LADDER, Ladder
 from twofold.problem.data import prepare
+from twofold.problem.table import Table
 from twofold.results import environment
 from twofold.spec.experiment import Experiment, Precision
 
@@ -31,6 +32,7 @@ def certify(
     steps: int = DEFAULT_STEPS,
     ladder: Ladder = LADDER,
     on_rung: OnRung | None = None,
+    table: Table | None = None,
 ) -> ParityReport:
     """Climb the ladder, or part of it, with every engine (default: all) in every precision.
 
@@ -40,8 +42,9 @@ def certify(
     them, rounded up, for its oracle works in slow longdouble arithmetic.
 
     `on_rung` is called with each rung as it is judged. An engine that raises has its remaining
-    rungs `not run`, with the reason. Raises BadInput for an unknown engine, a missing framework,
-    data that does not fit, or an experiment whose draws cannot be compared (rng = "native").
+    rungs `not run`, with the reason. `table`: the data, where it has been read already. Raises
+    BadInput for an unknown engine, a missing framework, data that does not fit, or an experiment
+    whose draws cannot be compared (rng = "native").
     """
     names = tuple(engines) if engines is not None else registry.default_engines()
     if not names:
@@ -54,7 +57,7 @@ def certify(
     rungs: list[Rung] = []
     references: list[Reference] = []
     for precision in precisions or default_precisions(experiment):
-        problem = prepare(experiment.model_copy(update={"precision": precision}))
+        problem = prepare(experiment.model_copy(update={"precision": precision}), table)
         reference = build_reference(problem)
         references.append(reference)
         for name in names:

@@ -34,15 +34,17 @@ class _Targets:
     classes: tuple[str, ...] = ()
 
 
-def prepare(experiment: Experiment) -> Problem:
+def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
     """The problem of an experiment: its feature counts known, its training and test rows loaded.
+
+    `given`: the table of the experiment's source, where it has been read already.
 
     Raises DataError for data that cannot be read or does not fit, SpecError for fields that do not
     go with the source or layers that do not fit its columns, FrameworkMissing when the library that
     reads the source is not installed.
     """
     data = experiment.data
-    table, dropped = without_empty_rows(_checked(sources.load(experiment)), data.missing)
+    table, dropped = without_empty_rows(_checked(given or sources.load(experiment)), data.missing)
     found = _targets(experiment, table)
     train_rows, test_rows = _split(experiment, table.rows)
     filled, cells = filled_in(table, data.missing, train_rows)

@@ -56,6 +56,11 @@ def load(experiment: Experiment) -> Table:
     return _from_file(data, experiment.loss.kind in ("cross_entropy", "bce_with_logits"))
 
 
+def read_by_library(data: Data) -> bool:
+    """Whether reading the source takes a library and time, so that reading it twice is a waste."""
+    return data.source in SKLEARN_LOADERS or file_type(data.source) in TABLES
+
+
 def _refuse_unknown(data: Data) -> None:
     """Refuse a source that is neither built in nor of a file type that is read."""
     known, kind = (SYNTHETIC, *SKLEARN_LOADERS), file_type(data.source)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, final
 
 from twofold.engines import registry
 from twofold.errors import BadInput, EngineFailed, SpecError
+from twofold.problem import sources
 from twofold.problem.data import prepare
 from twofold.problem.problem import Problem
+from twofold.problem.stored_table import write_table
+from twofold.problem.table import Table
 from twofold.results import environment
 from twofold.spec.experiment import Experiment
 from twofold.temporary import temporary_folder
@@ -39,7 +43,10 @@ CERTIFIED: Final = Certification()
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be measured, checked; `problem` is the experiment with its data."""
+    """What is to be measured, checked; `problem` is the experiment with its data.
+
+    `table`: a file with that data for the processes; None where they read the source themselves.
+    """
 
     experiment: Experiment
     problem: Problem
@@ -50,6 +57,7 @@ class _Plan:
     caches: CompileCaches | None
     progress: OnProgress
     on_report: OnReport
+    table: Path | None
 
     def fleet(self, engine: str) -> EngineWorker:
         """The processes of an engine, as one worker."""
@@ -66,6 +74,7 @@ class _Plan:
             self.cpus,
             batch_sizes=self.conditions.batch_sizes,
             cache=str(self.caches.of_engine(engine)) if self.caches else None,
+            table=self.table,
         )
 
 
@@ -89,7 +98,8 @@ def measure(
     """
     names = checked_engines(engines)
     cpus = checked_cpus(conditions.threads, conditions.cpus)
-    problem = _checked_problem(experiment, certification)
+    read = sources.load(experiment)
+    problem = _checked_problem(experiment, read, certification)
     conditions.require_possible(problem.train.rows)
     kept = certification is not None or conditions.warm_start or conditions.processes > 1
     with temporary_folder() as folder:
@@ -104,6 +114,7 @@ def measure(
                 CompileCaches(folder) if kept else None,
                 on_progress or (lambda _: None),
                 on_report or (lambda _: None),
+                _stored(experiment, read, folder),
             )
         )
 
@@ -161,6 +172,7 @@ class _Gatekeeper:
             seconds=engines,
             caches=plan.caches,
             on_report=plan.on_report,
+            table=plan.table,
         )
         return self.gate.passed
 
@@ -224,12 +236,13 @@ def certified_engines(
     caches: CompileCaches | None = None,
     seconds: Mapping[str, float] = MappingProxyType({}),
     on_report: OnReport = lambda _: None,
+    table: Path | None = None,
 ) -> Gate:
     """Climb the ladder with each engine in each precision, the experiment's own first.
 
     That happens in processes apart, with a compile cache for each backend. `asked`: of all, or of
     each. `caches`: those of the engines' timed processes, whose programs are then found compiled.
-    `seconds`: how long each took to start; see `open_gate`.
+    `seconds`: how long each took to start; see `open_gate`. `table`: see `ProcessWorker`.
     """
     spec = experiment.model_dump_json()
     with temporary_folder() as folder:
@@ -237,7 +250,7 @@ def certified_engines(
 
         def start(engine: str) -> ProcessWorker:
             cache = str(copies[registry.backend_of(engine)])
-            return ProcessWorker(engine, spec, cpus, cache=cache)
+            return ProcessWorker(engine, spec, cpus, cache=cache, table=table)
 
         processes = Processes(start)
         of_each = _of_each(engines, asked)
@@ -284,11 +297,23 @@ def missing_framework(engine: str) -> str:
     return ""
 
 
+def _stored(experiment: Experiment, table: Table, folder: Path) -> Path | None:
+    """The table in a file for the processes, where reading the source would cost each of them."""
+    if not sources.read_by_library(experiment.data):
+        return None
+    path = folder / "table.npz"
+    try:
+        write_table(table, path)
+    except OSError:  # no room there: the processes read the source as well as this one
+        return None
+    return path
+
+
 def _checked_problem(
-    experiment: Experiment, asked: Certification | Mapping[str, Certification] | None
+    experiment: Experiment, table: Table, asked: Certification | Mapping[str, Certification] | None
 ) -> Problem:
     """Refuse what no engine could run, and what parity cannot judge."""
-    problem = prepare(experiment)
+    problem = prepare(experiment, table)
     if experiment.rng == "native" and asked is not None:
         raise SpecError(
             'rng: "native" given; parity allows "shared" only; time with --set rng=shared, or '

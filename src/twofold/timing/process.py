@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, final
 
 import psutil
@@ -76,16 +77,19 @@ class ProcessWorker:
         command: Sequence[str] = COMMAND,
         batch_sizes: Sequence[int] = (),
         cache: str | None = None,
+        table: Path | None = None,
     ) -> None:
         """`experiment` is JSON text. The process starts with the first command.
 
         `batch_sizes`: steps take batches of these sizes in turn. `cache`: a folder in which
         compiled programs outlive the process; None for one that is empty and goes with it.
+        `table`: a file of `stored_table` with the data; None to have the source read.
         """
         self.engine = engine
         self._experiment = experiment
         self._batch_sizes = list(batch_sizes)
         self._cache = cache
+        self._table = table
         self._cpus = tuple(cpus)
         self._limits = limits or Limits()
         self._command = tuple(command)
@@ -154,7 +158,8 @@ class ProcessWorker:
         self._resources.close()
 
     def _subject(self) -> dict[str, str]:
-        return {"experiment": self._experiment, "engine": self.engine}
+        stored = {} if self._table is None else {"table": str(self._table)}
+        return {"experiment": self._experiment, "engine": self.engine, **stored}
 
     def _ask(self, name: str, limit_s: float, **arguments: Any) -> dict[str, Any]:
         try:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, final
 if TYPE_CHECKING:
     from twofold.engines.session import Session
     from twofold.parity.judging.subject import LadderName
+    from twofold.problem.table import Table
     from twofold.spec.experiment import Precision
     from twofold.timing.timed_engine import Steps, TrainingLength
 
@@ -70,10 +71,13 @@ class Worker:
         self._length: TrainingLength | None = None
         self._turn = 1  # steps that belong together: one for each batch size
 
-    def open(self, experiment: str, engine: str, batch_sizes: Sequence[int] = ()) -> Answer:
+    def open(
+        self, experiment: str, engine: str, batch_sizes: Sequence[int] = (), table: str = ""
+    ) -> Answer:
         """Import the framework, then open the experiment (JSON text) in the engine, each timed.
 
-        With `batch_sizes`, steps take batches of these sizes in turn. A session opened before goes.
+        With `batch_sizes`, steps take batches of these sizes in turn. `table` is a
+        file with the data, if it has been read already. A session opened before goes.
         """
         from dataclasses import asdict
 
@@ -86,7 +90,7 @@ class Worker:
         self._session = self._steps = self._length = None
         timed_engine.thaw_garbage()
         system = clock.SystemClock()
-        given = prepare(Experiment.model_validate_json(experiment))
+        given = prepare(Experiment.model_validate_json(experiment), stored_table(table))
         problem, dropped_partial_batch = timed_engine.whole_batches(given)
         owner, _ = registry.find_engine(engine)
         registry.require_framework(owner)
@@ -188,8 +192,12 @@ class Worker:
         precisions: Sequence[Precision],
         steps: int,
         ladder: LadderName,
+        table: str = "",
     ) -> Answer:
-        """Climb a parity ladder; answers the report, as `ParityReport.to_json` has it."""
+        """Climb a parity ladder; answers the report, as `ParityReport.to_json` has it.
+
+        `table` as in `open`.
+        """
         from twofold.parity.certify import certify
         from twofold.parity.ladder.rungs import LADDERS
         from twofold.results.json_files import to_plain
@@ -201,6 +209,7 @@ class Worker:
             precisions=precisions,
             steps=steps,
             ladder=LADDERS[ladder],
+            table=stored_table(table),
         )
         return {**report.to_json(), "environment": to_plain(report.environment)}
 
@@ -208,6 +217,15 @@ class Worker:
         if self._session is None:
             raise RuntimeError("no session: send the command open first")
         return self._session
+
+
+def stored_table(path: str) -> Table | None:
+    """The table in a file; None where there is no file, so that the source is read."""
+    from pathlib import Path
+
+    from twofold.problem.stored_table import read_table
+
+    return read_table(Path(path)) if path else None
 
 
 def serve(worker: Worker, commands: TextIO, answers: TextIO) -> None:
