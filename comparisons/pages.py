@@ -115,9 +115,6 @@ def excerpt(evidence: Evidence, shown: str) -> str:
         "in short",
         f"  Computing the same thing? {advice.same_thing(found.parity)}",
         f"  Shortest step? {speed_advice.shortest_step(found.timing)}",
-        "  Soonest to the experiment's own result, empty compile cache? "
-        f"{speed_advice.soonest(found.timing, 'empty')}",
-        f"  Full compile cache? {speed_advice.soonest(found.timing, 'full')}",
     ]
     body = "\n".join(wrapped for line in lines for wrapped in _wrapped(line)).replace("```", "'''")
     return f"{_where(timing['environment'], shown)}\n\n```text\n{body}\n```"
