@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 import twofold
 from comparisons.evidence.mutants import bases
-from twofold.engines.registry import open_session
-from twofold.errors import ParityDiverges, SpecError
+from twofold.engines.registry import find_engine, load_part, open_session
+from twofold.engines.session import Executor
+from twofold.errors import ParityDiverges, SpecError, UnknownEngine
 from twofold.parity.assertions import story
 from twofold.parity.judging.verdict import ParityReport
 from twofold.problem.problem import Problem
@@ -56,6 +58,20 @@ def test_a_wrong_session_raises_with_the_whole_story() -> None:
     for word in ("worst element", "computed", "oracle", "bound", "ratio", "likely cause"):
         assert word in text
     assert "weight decay 0.0001: it accounts for every element" in text
+
+
+def test_a_loop_of_ones_own_has_its_own_name_and_a_backends_known_differences() -> None:
+    problem = bases.problem("outputs", "float64")
+
+    def executor(given: Problem) -> Executor:
+        owner, _ = find_engine("flax:jit")
+        opener: Callable[[str, Problem], Executor] = load_part(owner.opener)
+        return opener("jit", given)
+
+    report = twofold.assert_parity(open_session(problem, "flax:mine", executor), steps=1)
+    assert {rung.engine for rung in report.rungs} == {"flax:mine"}
+    with pytest.raises(UnknownEngine, match="backend: 'nobodys' given; allowed is torch, flax"):
+        open_session(problem, "nobodys:mine", executor)
 
 
 def test_requests_that_contradict_themselves_are_refused() -> None:

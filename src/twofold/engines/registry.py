@@ -23,6 +23,7 @@ from twofold.spec.experiment import Device
 from twofold.spec.initial_values import BiasInit, Init
 
 ENTRY_POINTS: Final = "twofold.backends"
+OpenExecutor = Callable[[Problem], Executor]
 OWN_DISTRIBUTION: Final = "twofold"
 FIRST: Final = "torch"
 """The backend that others are compared with comes first, wherever it is installed."""
@@ -192,11 +193,18 @@ def require_framework(owner: Backend) -> None:
         )
 
 
-def open_session(problem: Problem, engine: str) -> Session:
+def open_session(problem: Problem, engine: str, executor: OpenExecutor | None = None) -> Session:
     """Open a problem in an engine such as `torch:eager`.
+
+    With `executor`, a class or function that makes an Executor for a problem, the session has that
+    one: a loop of your own. `engine` is then a name that you choose, such as `torch:mine`; what
+    stands before the colon is the backend whose known differences are allowed.
 
     Raises UnknownEngine, FrameworkMissing or DeviceUnavailable.
     """
+    if executor is not None:
+        backend(backend_of(engine))
+        return Session(engine, problem, executor(problem))
     owner, description = find_engine(engine)
     require_framework(owner)
     opener = cast("Callable[[str, Problem], Executor]", load_part(owner.opener))

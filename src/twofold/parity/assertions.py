@@ -99,7 +99,7 @@ def _of_session(
     """Every rung but `init`, which asks for a session that has not trained yet."""
     if engines is not None or precisions is not None:
         raise SpecError("engines, precisions: given with a session, which has its own; leave out")
-    owner, _ = registry.find_engine(session.engine)
+    owner = registry.backend(registry.backend_of(session.engine))
     reference = build_reference(session.problem)
     judged = Subject(session, owner, reference, steps)
     before = session.state()
