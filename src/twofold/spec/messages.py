@@ -231,8 +231,8 @@ def allowed(node: Node) -> str:
 
 
 def _range(node: Node) -> str:
-    low, high = node.get("minimum"), node.get("maximum")
-    below, above = node.get("exclusiveMaximum"), node.get("exclusiveMinimum")
+    low, high = _limit(node, "minimum"), _limit(node, "maximum")
+    below, above = _limit(node, "exclusiveMaximum"), _limit(node, "exclusiveMinimum")
     if low is not None and high is not None:
         return f" from {low} to {high}"
     if low is not None and below is not None:
@@ -240,6 +240,12 @@ def _range(node: Node) -> str:
     if low is not None:
         return f", {low} or more"
     return f" above {above}" if above is not None else ""
+
+
+def _limit(node: Node, name: str) -> int | float | None:
+    """A limit of the schema; pydantic 2.10 writes 1.0 where newer versions write 1."""
+    limit: int | float | None = node.get(name)
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
 def _most(node: Node) -> str:
