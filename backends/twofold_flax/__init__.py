@@ -1,11 +1,17 @@
 """The Flax/Optax backend: describes itself here without importing jax."""
 
-from twofold.engines.registry import Backend, EngineDescription, KnownDifference, NativeInit
+from twofold_jax import COMPILE_CACHE, OPTAX_BIAS_CORRECTION, PACKAGES
+
+from twofold.backends.departures import BiasedRunningVariance, KnownDifference
+from twofold.backends.description import Backend, EngineDescription, NativeInit
 
 BACKEND = Backend(
     name="flax",
+    title="Flax",
     extra="flax",
     frameworks=("jax", "flax", "optax"),
+    packages=(*PACKAGES, "flax"),
+    place=1,
     engines=(
         EngineDescription("op-by-op", "no jit: every operation is dispatched on its own"),
         EngineDescription("nnx-jit", "as Flax teaches: nnx.Optimizer under nnx.jit"),
@@ -14,24 +20,17 @@ BACKEND = Backend(
         EngineDescription("scan", "an epoch on the device: the loop over batches is compiled"),
     ),
     opener="twofold_flax.engines:open_executor",
-    prober="twofold_flax.device:probe",
+    prober="twofold_flax.engines:probe",
     native_init=NativeInit("lecun_normal", "zeros"),
-    seeds="twofold_flax.seeds:FlaxSeeds",
+    seeds="twofold_flax.engines:open_seeds",
+    cache_variables=COMPILE_CACHE,
+    quick_engines=(("jit",), ("scan",)),
+    best_engines=("jit", "scan"),
+    palette=("#0072B2", "#56B4E9", "#009E73", "#332288"),
     known_differences=(
+        OPTAX_BIAS_CORRECTION,
         KnownDifference(
-            model="bias correction in the engine's precision",
-            cause=(
-                "Optax evaluates Adam's bias correction, 1 - beta^t, in the precision of the "
-                "parameters; PyTorch evaluates it in float64"
-            ),
-            source="optax 0.2.8, optax/tree_utils/_tree_math.py: tree_bias_correction",
-            consequence=(
-                "largest at the first step, gone as beta^t goes to zero; far below what another "
-                "seed changes, but larger than rounding"
-            ),
-        ),
-        KnownDifference(
-            model="running variance of the biased variance",
+            departure=BiasedRunningVariance(),
             cause=(
                 "Flax's batch norm averages the biased variance of the batches for evaluation, "
                 "sum / n; PyTorch and the formula here average the unbiased one, sum / (n - 1)"

@@ -85,7 +85,7 @@ def _of_problem(
             f"so allowed is {own}; give the experiment to have both"
         )
     reference = build_reference(problem)
-    names = engines if engines is not None else registry.engine_names()
+    names = engines if engines is not None else registry.default_engines(problem.experiment)
     rungs = [rung for name in names for rung in climb(name, reference, steps=steps)]
     return _report(reference, rungs, steps)
 
