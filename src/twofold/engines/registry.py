@@ -65,20 +65,6 @@ def require_framework(owner: Backend) -> None:
         )
 
 
-<<<<<<< HEAD
-def open_session(problem: Problem, engine: str, executor: OpenExecutor | None = None) -> Session:
-    """Open a problem in an engine such as `torch:eager`.
-
-    With `executor`, a class or function that makes an Executor for a problem, the session has that
-    one: a loop of your own. `engine` is then a name that you choose, such as `torch:mine`; what
-    stands before the colon is the backend whose known differences are allowed.
-
-    Raises UnknownEngine, FrameworkMissing or DeviceUnavailable.
-    """
-    if executor is not None:
-        backend(backend_of(engine))
-        return Session(engine, problem, executor(problem))
-=======
 def require_expressible(owner: Backend, experiment: Experiment) -> None:
     """Raise SpecError, with the reasons, if the backend cannot express an experiment."""
     reasons = owner.refusals(experiment)
@@ -98,14 +84,20 @@ def require_engines(engines: Iterable[str], *experiments: Experiment) -> None:
             require_expressible(owner, experiment)
 
 
-def open_session(problem: Problem, engine: str) -> Session:
+def open_session(problem: Problem, engine: str, executor: OpenExecutor | None = None) -> Session:
     """Open a problem in an engine such as `torch:eager`.
+
+    With `executor`, a class or function that makes an Executor for a problem, the session has that
+    one: a loop of your own. `engine` is then a name that you choose, such as `torch:mine`; what
+    stands before the colon is the backend whose known differences are allowed.
 
     Raises UnknownEngine, FrameworkMissing, DeviceUnavailable, or SpecError for an experiment that
     the backend cannot express.
     """
+    if executor is not None:
+        backend(backend_of(engine))
+        return Session(engine, problem, executor(problem))
     require_engines([engine], problem.experiment)
->>>>>>> eqx
     owner, description = find_engine(engine)
     opener = cast("Callable[[str, Problem], Executor]", load_part(owner.opener))
     return Session(engine, problem, opener(description.name, problem))

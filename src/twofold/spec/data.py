@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from twofold.spec.limits import shown
 from twofold.spec.section import Fraction, PositiveInt, Section
 
 ARRAYS: Final = ".npz"
@@ -19,6 +20,7 @@ TEXT_TABLES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 TABLES: Final = (*TEXT_TABLES, PARQUET)
 FILE_TYPES: Final = (*TABLES, ARRAYS)
 TEXT_OPTIONS: Final = ("separator", "decimal", "encoding", "comment")
+FILE_OPTIONS: Final = ("most_values",)
 TABLE_OPTIONS: Final = ("target", "columns", "exclude", "categorical")
 
 Missing = Literal["refuse", "drop", "mean", "median"]
@@ -38,22 +40,22 @@ def _one_name_or_more(value: Any) -> Any:
             return names
     elif value is None or (isinstance(value, str) and value):
         return value
-    raise ValueError(f"{value!r} given; allowed is the name of a column, or a list of names")
+    raise ValueError(f"{shown(value)} given; allowed is the name of a column, or a list of names")
 
 
 def _one_character(value: Any) -> Any:
     if value is None or (isinstance(value, str) and len(value) == 1 and value not in '\n\r"\0'):
         return value
     raise ValueError(
-        f"{value!r} given; allowed is one character, such as ';' or '\\t', but no quote and no end "
-        "of a line"
+        f"{shown(value)} given; allowed is one character, such as ';' or '\\t', but no quote and "
+        "no end of a line"
     )
 
 
 def _decimal_sign(value: Any) -> Any:
     if value in (None, ".", ","):
         return value
-    raise ValueError(f"{value!r} given; allowed is '.' or ','")
+    raise ValueError(f"{shown(value)} given; allowed is '.' or ','")
 
 
 def _known_encoding(value: Any) -> Any:
@@ -65,7 +67,7 @@ def _known_encoding(value: Any) -> Any:
         found = None
     if found is None or not getattr(found, "_is_text_encoding", True):
         raise ValueError(
-            f"{value!r} given; allowed is the name of an encoding that Python knows, such as "
+            f"{shown(value)} given; allowed is the name of an encoding that Python knows, such as "
             "'utf-8', 'cp1252' or 'utf-16'"
         )
     return value
@@ -95,6 +97,9 @@ class Data(Section):
     `missing` says what becomes of empty cells: `refuse`; `drop` leaves out their rows; `mean` and
     `median` fill in that of the column's training rows, in inputs only.
 
+    `most_values` is how many numbers a file may hold; by default a file that holds far more than
+    its size lets expect is refused (`twofold.problem.file_size`).
+
     `standardize` brings inputs, and for `mse` and `huber` the targets too, to zero mean and unit
     variance on the training rows; inputs of one-hot columns stay 0 and 1.
     """
@@ -109,6 +114,7 @@ class Data(Section):
     comment: Character | None = None
     missing: Missing = "refuse"
     categorical: Categorical = "refuse"
+    most_values: PositiveInt | None = None
     rows: PositiveInt | None = None
     batch_size: PositiveInt = 64
     shuffle: bool = True

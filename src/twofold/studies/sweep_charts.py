@@ -11,8 +11,8 @@ from typing import Any, Final
 from twofold.backends.installed import backend_of, backends
 from twofold.errors import FrameworkMissing
 from twofold.files import write_text
-from twofold.results.json_files import read_json
-from twofold.studies.sweep import ratios_of
+from twofold.results.stored import read_result
+from twofold.studies.sweep import SCHEMA, StoredSweep, ratios_of
 
 LEVEL: Final = "#F7F7F7"  # the colour where nobody is ahead
 CELL_WIDTH: Final = 118  # pixels: the longest name of an engine fits in
@@ -27,7 +27,7 @@ def write_charts(path: Path, folder: Path) -> list[Path]:
         raise FrameworkMissing(
             f"charts: {error.name} not installed; install with: pip install 'twofold[guide]'"
         ) from error
-    sweep = read_json(path, "twofold.sweep/1")
+    sweep = read_result(path, SCHEMA, StoredSweep)
     written = []
     pairs = pairs_in(sweep)
     charts = {"heat": heat_map(sweep, pairs[0] if pairs else None)}
