@@ -23,6 +23,7 @@ from twofold.cli.port import port
 from twofold.cli.show import show
 from twofold.cli.sweep import sweep
 from twofold.cli.time import time
+from twofold.cli.train import train
 from twofold.commands import begin_command
 from twofold.errors import TwofoldError
 
@@ -61,6 +62,7 @@ app.command()(experiments)
 app.command()(show)
 app.command()(parity)
 app.command()(time)
+app.command()(train)
 app.command()(sweep)
 app.command()(calibrate)
 app.command()(advise)
