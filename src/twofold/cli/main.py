@@ -20,6 +20,7 @@ from twofold.cli.experiments import experiments
 from twofold.cli.outcome import outcome
 from twofold.cli.parity import parity
 from twofold.cli.port import port
+from twofold.cli.predict import evaluate, predict
 from twofold.cli.show import show
 from twofold.cli.sweep import sweep
 from twofold.cli.time import time
@@ -63,6 +64,8 @@ app.command()(show)
 app.command()(parity)
 app.command()(time)
 app.command()(train)
+app.command()(predict)
+app.command()(evaluate)
 app.command()(sweep)
 app.command()(calibrate)
 app.command()(advise)

@@ -31,7 +31,7 @@ def table_of(file: TableFile, labels: bool) -> Table:
     inputs = np.empty((len(frame), len(features)))
     texts: dict[int, tuple[str, ...]] = {}
     for index, position in enumerate(features):
-        numbers = _numbers(frame.iloc[:, position])
+        numbers = numbers_of(frame.iloc[:, position])
         if numbers is None:
             numbers, texts[index] = _codes(file, frame.iloc[:, position], position)
         inputs[:, index] = numbers
@@ -93,7 +93,7 @@ def _refuse_row_numbers(file: TableFile, frame: Any, features: Sequence[int]) ->
     )
 
 
-def _numbers(column: Any) -> Array | None:
+def numbers_of(column: Any) -> Array | None:
     """A column as float64 (rows,), NaN where it is empty; None where it holds anything else."""
     pandas = library("pandas", "pandas", "")
     if column.dtype.kind in "mM":
@@ -179,7 +179,7 @@ def _target(file: TableFile, column: Any) -> Array:
     """A target column as numbers in their own type, or as texts with "" where it is empty."""
     if column.dtype.kind in "biuf" and isinstance(column.dtype, np.dtype):
         return np.asarray(column.to_numpy())
-    numbers = None if _holds_text(column) else _numbers(column)
+    numbers = None if _holds_text(column) else numbers_of(column)
     if numbers is not None:
         return numbers
     if column.dtype.kind in "mM":

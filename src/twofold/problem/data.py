@@ -235,6 +235,7 @@ def _standardized(
         scaling = Scaling(
             mean=np.where(alone, 0.0, np.ldexp(mean, exponent)),
             scale=np.where(constant | alone, 1.0, np.ldexp(deviation, exponent)),
+            constant=constant & ~alone,
         )
     return np.where(alone, values, standard), scaling
 

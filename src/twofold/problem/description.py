@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from twofold.problem.state import Array
 
@@ -14,12 +15,18 @@ from twofold.problem.state import Array
 class Scaling:
     """standard = (value - mean) / scale, column by column; both (columns,), float64.
 
-    Without standardization mean is 0 and scale 1. A column that is constant in training has scale
-    1, and its standard value is 0 in all rows.
+    Columns that are left as they are have mean 0 and scale 1. `constant` (columns,) says which are
+    constant in training: these have scale 1, and their standard value is 0 in all rows.
     """
 
     mean: Array
     scale: Array
+    constant: npt.NDArray[np.bool_]
+
+    def standard(self, values: Array) -> Array:
+        """Values (rows, columns) in original units as the training saw them, float64."""
+        with np.errstate(over="ignore"):  # what reads the result refuses what is not finite
+            return np.where(self.constant, 0.0, (values - self.mean) / self.scale)
 
     def original(self, standard: Array) -> Array:
         """Values (rows, columns) in original units, float64."""

@@ -159,25 +159,37 @@ def _from_file(data: Data, labels: bool) -> Table:
 
 
 def _from_npz(path: Path, where: str) -> Table:
+    arrays = arrays_of(path, where, ("inputs", "targets"))
+    return Table(where, arrays["inputs"], arrays["targets"])
+
+
+def arrays_of(path: Path, where: str, names: tuple[str, ...]) -> dict[str, Array]:
+    """Arrays of an `.npz` by name: `inputs` in float64, `targets` numbers or texts.
+
+    Raises DataError, and OSError for a file that cannot be opened.
+    """
     try:
         with path.open("rb") as file:  # opened here, for np.load leaves a broken archive open
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{where}: one bare array given; allowed is an .npz archive")
-            arrays = {name: archive[name] for name in ("inputs", "targets") if name in archive}
+            arrays = {name: archive[name] for name in names if name in archive}
             found = ", ".join(archive.files) or "none"
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{where}: not a readable .npz of plain arrays: {error}") from error
-    for name in ("inputs", "targets"):
+    for name in names:
         if name not in arrays:
             raise DataError(
                 f"{where}: no array {name!r}; the arrays there are: {found}; "
                 "allowed is an .npz with inputs and targets"
             )
-    texts_allowed = "U" if arrays["targets"].ndim == 1 else ""
-    _refuse_dtype(where, "inputs", arrays["inputs"], "biuf")
-    _refuse_dtype(where, "targets", arrays["targets"], "biuf" + texts_allowed)
-    return Table(where, arrays["inputs"].astype(np.float64), arrays["targets"])
+    for name, array in arrays.items():
+        texts = "U" if name == "targets" and array.ndim == 1 else ""
+        _refuse_dtype(where, name, array, "biuf" + texts)
+    return {
+        name: array.astype(np.float64) if name == "inputs" else array
+        for name, array in arrays.items()
+    }
 
 
 def _refuse_dtype(where: str, name: str, array: Array, allowed: str) -> None:

@@ -9,7 +9,7 @@ trained it, and the machine; the digest covers them as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ import numpy as np
 from twofold.engines.session import Session
 from twofold.errors import DataError, SpecError
 from twofold.problem import checkpoint
-from twofold.problem.description import Description, Filled, OneHot, Scaling
+from twofold.problem.description import Categories, Description, Filled, Scaling
 from twofold.problem.state import TrainState
 from twofold.results import environment
 from twofold.results.json_files import to_plain
@@ -88,19 +88,25 @@ def _description(given: Mapping[str, Any]) -> Description:
         target_scaling=_scaling(given["target_scaling"]),
         dropped_rows=given["dropped_rows"],
         filled=tuple(Filled(**each) for each in given["filled"]),
-        one_hot=tuple(
-            OneHot(
-                each["column"],
-                tuple(each["categories"]),
-                tuple((text, rows) for text, rows in each["unseen"]),
-            )
-            for each in given["one_hot"]
-        ),
+        one_hot=_categories(given["one_hot"]),
+        embedded=_categories(given["embedded"]),
         telling=tuple(given["telling"]),
+    )
+
+
+def _categories(given: Sequence[Mapping[str, Any]]) -> tuple[Categories, ...]:
+    return tuple(
+        Categories(
+            each["column"],
+            tuple(each["categories"]),
+            tuple((text, rows) for text, rows in each["unseen"]),
+        )
+        for each in given
     )
 
 
 def _scaling(given: Mapping[str, Any] | None) -> Scaling | None:
     if given is None:
         return None
-    return Scaling(*(np.array(given[name], np.float64) for name in ("mean", "scale")))
+    mean, scale = (np.array(given[name], np.float64) for name in ("mean", "scale"))
+    return Scaling(mean, scale, np.array(given["constant"], np.bool_))
