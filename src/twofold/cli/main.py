@@ -19,9 +19,11 @@ from twofold.cli.experiments import experiments
 from twofold.cli.outcome import outcome
 from twofold.cli.parity import parity
 from twofold.cli.port import port
+from twofold.cli.predict import evaluate, predict
 from twofold.cli.show import show
 from twofold.cli.sweep import sweep
 from twofold.cli.time import time
+from twofold.cli.train import train
 from twofold.commands import run_command
 
 app = typer.Typer(
@@ -59,6 +61,9 @@ app.command()(experiments)
 app.command()(show)
 app.command()(parity)
 app.command()(time)
+app.command()(train)
+app.command()(predict)
+app.command()(evaluate)
 app.command()(sweep)
 app.command()(calibrate)
 app.command()(advise)

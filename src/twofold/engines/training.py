@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -100,13 +100,18 @@ def train(
             on_progress(epochs[-1])
         if not np.isfinite(epochs[-1].loss):
             break
+    return scored(session, epochs)
+
+
+def scored(session: Session, epochs: Sequence[Epoch]) -> TrainingResult:
+    """What became of a training of these epochs: its outcome, and the score of the test rows."""
     diverged = not np.isfinite(epochs[-1].loss)
     start = time.perf_counter()
     test, loss = session.problem.test, session.problem.experiment.loss.kind
     note = None if test.rows == 0 else metrics.why_no_score(loss, test.targets)
-    scored = test.rows > 0 and note is None and not diverged
-    score = _score(session.problem, evaluate(session, test.inputs)) if scored else None
-    diverged = diverged or (scored and score is None)
+    to_score = test.rows > 0 and note is None and not diverged
+    score = _score(session.problem, evaluate(session, test.inputs)) if to_score else None
+    diverged = diverged or (to_score and score is None)
     return TrainingResult(
         experiment=session.problem.experiment,
         engine=session.engine,

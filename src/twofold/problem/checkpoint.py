@@ -6,7 +6,8 @@ weight file; an optimizer slot stands as `first_moment:layers.0.weight`, a buffe
 and a digest of all that a train state is read from:
 
     SHA-256 of, one after the other,
-    the JSON text [format, step] and a line feed, both values as they stand in the metadata;
+    the JSON text [format, step] and a line feed, both values as they stand in the metadata; where
+    the metadata has more, [format, step, the rest of it sorted by key] instead;
     for each tensor, in the order of their names' code points: the JSON text [name, dtype, shape]
     and a line feed, dtype as safetensors writes it; then the tensor's bytes.
 
@@ -23,6 +24,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -35,6 +37,8 @@ from twofold.problem.state import SEPARATOR, Array, TrainState
 
 FORMAT: Final = "twofold.checkpoint/2"
 WITHOUT_DIGEST: Final = "twofold.checkpoint/1"
+OWN: Final = ("format", "step", "digest")
+NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 BUFFERS: Final = "buffers"
 DTYPES: Final = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 LARGEST_STEP: Final = 2**63 - 1
@@ -44,8 +48,12 @@ _TENSOR: Final = re.compile(r"layers\.(0|[1-9][0-9]{0,5})((?:\.[a-z][a-z0-9_]*)+
 _SLOT: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 
-def save(state: TrainState, path: str | os.PathLike[str]) -> Path:
+def save(
+    state: TrainState, path: str | os.PathLike[str], about: Mapping[str, str] = NOTHING_MORE
+) -> Path:
     """Write a train state, whole or not at all; folders are made.
+
+    `about` stands in the file's metadata beside the format, the step and the digest.
 
     Raises DataError when the file cannot be written, and for a state that `load` would refuse:
     then nothing is written.
@@ -56,7 +64,8 @@ def save(state: TrainState, path: str | os.PathLike[str]) -> Path:
     named = {**state.parameters, **state.named_slots, **buffers}
     tensors = {name: np.asarray(array, order="C") for name, array in named.items()}
     step = str(int(state.step))
-    metadata = {"format": FORMAT, "step": step, "digest": _digest(FORMAT, step, tensors)}
+    digest = _digest(FORMAT, step, tensors, about)
+    metadata = {**about, "format": FORMAT, "step": step, "digest": digest}
     try:
         write_atomically(target, to_bytes(tensors, metadata))
     except OSError as error:
@@ -72,6 +81,13 @@ def load(path: str | os.PathLike[str], *, without_digest: bool = False) -> Train
     first format, `twofold.checkpoint/1`, which cannot show damage. `Session.load_state` checks that
     the state fits its problem.
     """
+    return load_with_about(path, without_digest=without_digest)[0]
+
+
+def load_with_about(
+    path: str | os.PathLike[str], *, without_digest: bool = False
+) -> tuple[TrainState, Mapping[str, str]]:
+    """As `load`, with what else stands in the metadata."""
     source = Path(path)
     metadata, tensors = _read(source)
     _check_format(source, metadata, tensors, without_digest)
@@ -84,7 +100,11 @@ def load(path: str | os.PathLike[str], *, without_digest: bool = False) -> Train
     buffers = slots.pop(BUFFERS, {})
     state = TrainState(parameters, slots, step, buffers)
     _check_state(source, state)
-    return state
+    return state, _about(metadata)
+
+
+def _about(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in metadata.items() if key not in OWN}
 
 
 def _read(source: Path) -> tuple[dict[str, str], dict[str, Array]]:
@@ -141,7 +161,9 @@ def _check_format(
             "which twofold.problem.checkpoint.save writes; of a plain file of weights make a train "
             "state with twofold.problem.state.fresh_state"
         )
-    if metadata.get("digest") != _digest(given, metadata.get("step", ""), tensors):
+    if metadata.get("digest") != _digest(
+        given, metadata.get("step", ""), tensors, _about(metadata)
+    ):
         raise DataError(
             f"{source}: damaged: its digest is not that of its tensors and step; "
             "take another copy of the file"
@@ -215,10 +237,16 @@ def _check_slot(
             )
 
 
-def _digest(form: str, step: str, tensors: Mapping[str, Array]) -> str:
+def _digest(
+    form: str,
+    step: str,
+    tensors: Mapping[str, Array],
+    about: Mapping[str, str] = NOTHING_MORE,
+) -> str:
     """SHA-256 in hexadecimal digits; see the module's own description."""
     names = {dtype: name for name, dtype in DTYPES.items()}
-    digest = hashlib.sha256(_line([form, step]))
+    rest = [dict(sorted(about.items()))] if about else []
+    digest = hashlib.sha256(_line([form, step, *rest]))
     for name, array in sorted(tensors.items()):
         digest.update(_line([name, names[array.dtype], list(array.shape)]))
         digest.update(np.asarray(array, order="C").tobytes())

@@ -59,7 +59,7 @@ def _inputs(
     if file.data.categorical != "refuse":
         _require_text_columns(file, len(others))
     for index in others:
-        numbers = _numbers(frame.iloc[:, features[index]])
+        numbers = numbers_of(frame.iloc[:, features[index]])
         if numbers is None:
             words.append(index)
             if file.data.categorical == "refuse":
@@ -146,7 +146,7 @@ def _refuse_row_numbers(file: TableFile, frame: Any, features: Sequence[int]) ->
     )
 
 
-def _numbers(column: Any) -> Array | None:
+def numbers_of(column: Any) -> Array | None:
     """A column as float64 (rows,), NaN where it is empty; None where it holds anything else."""
     pandas = library("pandas", "pandas", "")
     if column.dtype.kind in "mM":
@@ -189,7 +189,7 @@ def _refuse_cell(file: TableFile, column: Any, present: Array) -> None:
     row = int(np.argmax(wrong))
     value = column.iloc[row]
     way = (
-        "set data.categorical = 'one_hot' to take a column of texts, or leave it out"
+        "set data.categorical = 'one_hot' or 'embedding' to take a column of texts, or leave it out"
         if isinstance(value, str) and file.data.categorical == "refuse"
         else "leave the column out"
     )
@@ -234,7 +234,7 @@ def _target(file: TableFile, column: Any) -> Array:
     """A target column as numbers in their own type, or as texts with "" where it is empty."""
     if column.dtype.kind in "biuf" and isinstance(column.dtype, np.dtype):
         return np.asarray(column.to_numpy())
-    numbers = None if _holds_text(column) else _numbers(column)
+    numbers = None if _holds_text(column) else numbers_of(column)
     if numbers is not None:
         return numbers
     if column.dtype.kind in "mM":

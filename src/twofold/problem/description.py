@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from twofold.problem.state import Array
 
@@ -14,12 +15,18 @@ from twofold.problem.state import Array
 class Scaling:
     """standard = (value - mean) / scale, column by column; both (columns,), float64.
 
-    Without standardization mean is 0 and scale 1. A column that is constant in training has scale
-    1, and its standard value is 0 in all rows.
+    Columns that are left as they are have mean 0 and scale 1. `constant` (columns,) says which are
+    constant in training: these have scale 1, and their standard value is 0 in all rows.
     """
 
     mean: Array
     scale: Array
+    constant: npt.NDArray[np.bool_]
+
+    def standard(self, values: Array) -> Array:
+        """Values (rows, columns) in original units as the training saw them, float64."""
+        with np.errstate(over="ignore"):  # what reads the result refuses what is not finite
+            return np.where(self.constant, 0.0, (values - self.mean) / self.scale)
 
     def original(self, standard: Array) -> Array:
         """Values (rows, columns) in original units, float64."""
@@ -39,11 +46,11 @@ class Filled:
 
 
 @dataclass(frozen=True)
-class OneHot:
-    """A column of text that became an input for each text that the training rows have.
+class Categories:
+    """A column of text whose categories are the texts that the training rows have, sorted.
 
-    `unseen` has the texts of test rows that no training row has, with their number of rows; such a
-    row has 0 in all inputs of the column.
+    `unseen` has the texts of test rows that no training row has, with their number of rows. One-hot
+    such a row has 0 in all inputs of the column; embedded it has the column's row of other texts.
     """
 
     column: str
@@ -57,7 +64,8 @@ class Description:
 
     `inputs` and `targets` are names of columns, `classes` the names of the labels 0, 1, ...; all
     are empty where the source has none. `input_scaling` and `target_scaling` are None where the
-    values stand as they came. `telling` are the input columns that tell the target alone.
+    values stand as they came. `one_hot` and `embedded` are the columns of text, by what they
+    became. `telling` are the input columns that tell the target alone.
     """
 
     inputs: tuple[str, ...] = ()
@@ -67,7 +75,8 @@ class Description:
     target_scaling: Scaling | None = None
     dropped_rows: int = 0
     filled: tuple[Filled, ...] = ()
-    one_hot: tuple[OneHot, ...] = ()
+    one_hot: tuple[Categories, ...] = ()
+    embedded: tuple[Categories, ...] = ()
     telling: tuple[str, ...] = ()
 
 

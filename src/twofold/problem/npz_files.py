@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -27,8 +28,10 @@ _OF_PYTHON: Final = (ValueError, EOFError, KeyError, OSError, RuntimeError, Over
 _LONGEST_REASON: Final = 4 * LONGEST_SHOWN
 
 
-def read_arrays(path: Path, where: str, most: int) -> tuple[Array, Array]:
-    """Inputs and targets of a file, each of at most `most` numbers, of whatever type and shape.
+def read_arrays(
+    path: Path, where: str, most: int, names: Sequence[str] = NAMES
+) -> dict[str, Array]:
+    """Arrays of a file by name, each of at most `most` numbers, of whatever type and shape.
 
     Raises DataError, or OSError when the file cannot be opened.
     """
@@ -36,8 +39,7 @@ def read_arrays(path: Path, where: str, most: int) -> tuple[Array, Array]:
         _refuse_other(file, where)
         try:
             with zipfile.ZipFile(file) as archive:
-                inputs, targets = (_array(archive, name, where, most) for name in NAMES)
-                return inputs, targets
+                return {name: _array(archive, name, where, most) for name in names}
         except (*_OF_PYTHON, struct.error, zipfile.BadZipFile, zlib.error) as error:
             raise _unreadable(where, str(error) or type(error).__name__) from error
 

@@ -19,7 +19,15 @@ from twofold.problem.file_size import most_values, require_regular
 from twofold.problem.libraries import library
 from twofold.problem.npz_files import read_arrays
 from twofold.problem.state import Array
-from twofold.problem.synthetic import CLASSES, IN_FEATURES, ROWS, synthetic
+from twofold.problem.synthetic import (
+    CLASSES,
+    IN_FEATURES,
+    NUMBERS,
+    ROWS,
+    TEXTS,
+    synthetic,
+    synthetic_categories,
+)
 from twofold.problem.table import MOST_VALUES, Table
 from twofold.problem.table_files import TableFile
 from twofold.spec.data import (
@@ -36,11 +44,13 @@ from twofold.spec.data import (
 from twofold.spec.experiment import Experiment
 
 SYNTHETIC: Final = "synthetic"
+WITH_TEXTS: Final = "synthetic-categories"
 SKLEARN_LOADERS: Final[Mapping[str, str]] = {
     "digits": "load_digits",
     "breast-cancer": "load_breast_cancer",
     "diabetes": "load_diabetes",
 }
+BUILT_IN: Final = (SYNTHETIC, WITH_TEXTS, *SKLEARN_LOADERS)
 
 
 def load(experiment: Experiment) -> Table:
@@ -52,6 +62,14 @@ def load(experiment: Experiment) -> Table:
         _refuse_too_much(experiment)
         classes = experiment.model.out_features or CLASSES
         return Table("data.source 'synthetic'", *synthetic(experiment), classes=classes)
+    if data.source == WITH_TEXTS:
+        _refuse_too_much(experiment)
+        if data.categorical == "refuse":
+            raise DataError(
+                f"data.source {data.source!r}: columns of texts; set data.categorical = 'one_hot' "
+                "or 'embedding' to take them"
+            )
+        return synthetic_categories(experiment, f"data.source {data.source!r}")
     if data.source in SKLEARN_LOADERS:
         return _from_sklearn(data.source)
     return _from_file(data, experiment.loss.kind in ("cross_entropy", "bce_with_logits"))
@@ -64,7 +82,7 @@ def read_by_library(data: Data) -> bool:
 
 def _refuse_unknown(data: Data) -> None:
     """Refuse a source that is neither built in nor of a file type that is read."""
-    known, kind = (SYNTHETIC, *SKLEARN_LOADERS), file_type(data.source)
+    known, kind = BUILT_IN, file_type(data.source)
     if "\0" in data.source:
         raise DataError(
             f"data.source: {data.source!r} given; allowed are names without a null byte"
@@ -88,7 +106,7 @@ def _refuse_unknown(data: Data) -> None:
 
 def _refuse_options_of_others(data: Data) -> None:
     """Refuse an option that the source does not have."""
-    kind = "" if data.source in (SYNTHETIC, *SKLEARN_LOADERS) else file_type(data.source)
+    kind = "" if data.source in BUILT_IN else file_type(data.source)
     default = Data()
     allowed = (
         (TABLE_OPTIONS, TABLES, "table"),
@@ -98,26 +116,31 @@ def _refuse_options_of_others(data: Data) -> None:
     for options, kinds, what in allowed:
         for option in options:
             value = getattr(data, option)
+            if option == "categorical" and data.source == WITH_TEXTS:
+                continue
             if value != getattr(default, option) and kind not in kinds:
                 shown = list(value) if isinstance(value, tuple) else value
                 raise SpecError(
                     f"data.{option}: {shown!r} given with data.source = {data.source!r}; "
                     f"allowed with a {what} of type {', '.join(kinds)} only; leave it out"
                 )
-    if data.rows is not None and data.source != SYNTHETIC:
+    if data.rows is not None and data.source not in (SYNTHETIC, WITH_TEXTS):
         raise SpecError(
             f"data.rows: {data.rows} given with data.source = {data.source!r}; "
-            "allowed with 'synthetic' only; leave it out"
+            f"allowed with {SYNTHETIC!r} and {WITH_TEXTS!r} only; leave it out"
         )
 
 
 def _refuse_too_much(experiment: Experiment) -> None:
     model, rows = experiment.model, experiment.data.rows or ROWS
-    widest = max(model.in_features or IN_FEATURES, model.out_features or CLASSES)
+    columns = model.in_features or IN_FEATURES
+    if experiment.data.source == WITH_TEXTS:
+        columns = len(NUMBERS) + len(TEXTS)
+    widest = max(columns, model.out_features or CLASSES)
     if rows * widest > MOST_VALUES:
         raise SpecError(
             f"data.rows: {rows} rows of {widest} features given; allowed is at most "
-            f"{MOST_VALUES:,} numbers for data.source = 'synthetic'"
+            f"{MOST_VALUES:,} numbers for data.source = {experiment.data.source!r}"
         )
 
 
@@ -149,11 +172,23 @@ def _from_file(data: Data, labels: bool) -> Table:
 
 
 def _from_npz(path: Path, where: str, most: int) -> Table:
-    inputs, targets = read_arrays(path, where, most)
-    texts_allowed = "U" if targets.ndim == 1 else ""
-    _refuse_dtype(where, "inputs", inputs, "biuf")
-    _refuse_dtype(where, "targets", targets, "biuf" + texts_allowed)
-    return Table(where, inputs.astype(np.float64, copy=False), targets)
+    arrays = arrays_of(path, where, most, ("inputs", "targets"))
+    return Table(where, arrays["inputs"], arrays["targets"])
+
+
+def arrays_of(path: Path, where: str, most: int, names: tuple[str, ...]) -> dict[str, Array]:
+    """Arrays of an `.npz` by name, each of at most `most` numbers: `inputs` in float64.
+
+    Raises DataError, and OSError for a file that cannot be opened.
+    """
+    arrays = read_arrays(path, where, most, names)
+    for name, array in arrays.items():
+        texts = "U" if name == "targets" and array.ndim == 1 else ""
+        _refuse_dtype(where, name, array, "biuf" + texts)
+    return {
+        name: array.astype(np.float64, copy=False) if name == "inputs" else array
+        for name, array in arrays.items()
+    }
 
 
 def _refuse_dtype(where: str, name: str, array: Array, allowed: str) -> None:

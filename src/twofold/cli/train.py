@@ -1,0 +1,160 @@
+"""`twofold train`: train in one engine to the end, and leave a model in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from twofold.engines.session import Session
+    from twofold.engines.training import TrainingResult
+    from twofold.runs.metrics import Line
+
+
+def train(
+    spec: Annotated[
+        str, typer.Argument(help="A built-in experiment or a TOML file.", metavar="SPEC")
+    ],
+    engine: Annotated[
+        str, typer.Option(help="The engine that trains; twofold doctor lists them.", metavar="E")
+    ] = "torch:eager",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder; default runs/NAME-BACKEND-ENGINE.", metavar="DIR"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder.")
+    ] = False,
+    every_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--checkpoint-steps", help="Write a checkpoint after every N steps.", metavar="N"
+        ),
+    ] = None,
+    every_seconds: Annotated[
+        float,
+        typer.Option(
+            "--checkpoint-seconds",
+            help="And at the end of an epoch when the last one is this old.",
+            metavar="S",
+        ),
+    ] = 60.0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
+    ] = None,
+) -> None:
+    """Train to the end, score the test rows, and write the model.
+
+    The folder then has model.safetensors (for twofold predict), metrics.jsonl, result.json and
+    curves.svg. A run that was stopped, in whatever way, goes on with --resume and the same spec,
+    engine and --checkpoint-steps: it ends with the same bits as one that never stopped.
+
+    Exit codes: 0 trained, 2 bad input or a training that left the range of its numbers, 3 the
+    engine could not run, 130 interrupted.
+    """
+    from rich.console import Console
+
+    from twofold.commands import INTERRUPTED
+    from twofold.engines import registry
+    from twofold.problem.data import prepare
+    from twofold.spec.experiment import Experiment
+
+    experiment = Experiment.load(spec, tuple(changes or ()))
+    registry.require_framework(registry.find_engine(engine)[0])
+    folder = output or Path("runs") / f"{experiment.name}-{engine.replace(':', '-')}"
+    console = Console(stderr=True, highlight=False)
+    with console.status(f"{experiment.name}: preparing the data, opening {engine}"):
+        session = registry.open_session(prepare(experiment), engine)
+    try:
+        result = _trained(session, folder, resume, every_steps, every_seconds, console)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; go on with: --resume --output {folder}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _draw(folder, console)
+    for line in summary(result, folder):
+        typer.echo(line)
+    if result.outcome != "finished":
+        raise typer.Exit(2)
+
+
+def _trained(
+    session: Session,
+    folder: Path,
+    resume: bool,
+    every_steps: int | None,
+    every_seconds: float,
+    console: Console,
+) -> TrainingResult:
+    """Train with a bar of progress on the terminal, and notes above it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    from twofold.runs.run import Events, run
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("steps", total=session.problem.total_steps)
+
+        def on_line(line: Line) -> None:
+            loss = "not finite" if line.loss is None else f"{line.loss:.4g}"
+            words = f"epoch {line.epoch}, loss {loss}, step"
+            bar.update(task, completed=line.step, description=words)
+
+        return run(
+            session,
+            folder,
+            resume=resume,
+            every_steps=every_steps,
+            every_seconds=every_seconds,
+            events=Events(on_line, console.print),
+        )
+
+
+def _draw(folder: Path, console: Console) -> None:
+    """The curve of the loss as a picture, if the libraries that draw are there."""
+    import importlib.util
+
+    from twofold.files import write_text
+    from twofold.runs.folder import RunFolder
+    from twofold.runs.metrics import read
+
+    missing = [name for name in ("altair", "vl_convert") if not importlib.util.find_spec(name)]
+    if missing:
+        console.print(
+            f"no picture of the curve: {', '.join(missing)} not installed; "
+            "install with: pip install 'twofold[guide]'"
+        )
+        return
+    from twofold.report.run_chart import chart
+    from twofold.report.style import to_svg
+
+    place = RunFolder(folder)
+    write_text(
+        place.curves, to_svg(chart([(line.step, line.loss) for line in read(place.metrics)]))
+    )
+
+
+def summary(result: TrainingResult, folder: Path) -> list[str]:
+    """What became of the training, in lines for a person."""
+    length = f"{result.steps:,} steps in {result.training_seconds:.1f} s"
+    if result.score is not None:
+        score = result.score
+        first = (
+            f"test {score.name} {score.value:.4f} (ignoring the inputs: {score.baseline:.4f}) "
+            f"on {score.rows:,} rows; {length}"
+        )
+    elif result.outcome == "finished":
+        first = f"no test metric: {result.note or 'the experiment has no test rows'}; {length}"
+    else:
+        first = (
+            "the training left the range of its numbers: a loss or logit was not finite; "
+            f"{length}; lower optimizer.learning_rate, or set optimizer.clip_norm"
+        )
+    model = ["model", "result"] if result.outcome == "finished" else ["result"]
+    names = {"model": "model.safetensors", "result": "result.json"}
+    return [first, *(f"{each}: {folder / names[each]}" for each in model)]
