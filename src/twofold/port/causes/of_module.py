@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, final
 
+import numpy as np
+
 from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.causes.hypothesis import Clues
+from twofold.port.causes.relations import relation_between, relation_of_raw, with_raw
 from twofold.port.causes.sites import Site
 from twofold.port.causes.trial import Cause, first_cause
 from twofold.port.side import Answer, Array, Call, Side, Want
+from twofold.port.trees import leaves
 from twofold.port.twins import Measured, measure
 from twofold.port.where.forcing import Forcing, Local
 from twofold.port.where.operations import LOSS
@@ -21,6 +25,9 @@ PLAIN: Final = ("constant", "sum", "mean", "select", "flatten", "detach")
 
 def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | None:
     """The hypothesis with which the call of the module is the same; None where none is one."""
+    found = _cause_of_input(forcing, local)
+    if found is not None:
+        return found
     subject = forcing.forward.subject
     trial = _Trial(forcing, place, local)
     tensors = trial.tensors()
@@ -35,6 +42,32 @@ def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | Non
             return cause
         tensors = {}  # they are tried once
     return None
+
+
+def _cause_of_input(forcing: Forcing, local: Local) -> Cause | None:
+    """The cause, where the module takes what the original takes in another form."""
+    if not local.original or not forcing.input_is_wrong(local.original, local.port):
+        return None
+    original, port = forcing.inputs_of(local.original, local.port)
+    found = relation_between(original, port)
+    raw = _raw_inputs(forcing, original[0], len(original))
+    if raw and found is None:
+        found = relation_of_raw(original, port, raw)
+    if found is None:
+        return None
+    found = with_raw(found, original, port, raw)
+    hypothesis = Hypothesis(found.name, f"the {found.name}", found.own, found.other)
+    return Cause(hypothesis, found.ratio, 0)
+
+
+def _raw_inputs(forcing: Forcing, taken: Array, runs: int) -> list[Array]:
+    """The array of the batch in every run, as the port takes it, that is like a module's input."""
+    found = []
+    for twin in range(runs):
+        batch = forcing.call(1, twin).batch
+        every = [item for _, item in leaves(batch, lambda v: isinstance(v, np.ndarray))]
+        found += [v for v in every if v.dtype.kind == "f" and v.shape == taken.shape][:1]
+    return found if len(found) == runs else []
 
 
 @final
