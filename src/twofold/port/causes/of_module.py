@@ -35,7 +35,7 @@ def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | Non
         constants = place.constants[1 - changed] if any(place.constants) else ()
         side = (subject.original, subject.port)[changed]
         kinds = {module.name: module.kind for module in side.modules()}
-        clues = Clues(trial.sites[changed], constants, tensors, kinds=kinds)
+        clues = Clues(trial.sites[changed], constants, tensors, kinds=kinds, mode=forcing.mode)
         trial.changed = changed
         cause = first_cause(clues, trial, forcing.twins, changed)
         if cause is not None:

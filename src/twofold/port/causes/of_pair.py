@@ -9,6 +9,7 @@ from twofold.errors import SideFailed
 from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.causes.hypothesis import Clues
 from twofold.port.causes.kinds import KINDS, OF_GRADIENTS, OF_LEFT_OVER
+from twofold.port.causes.losses import of_loss
 from twofold.port.causes.optimizers import CLIPS, RULES
 from twofold.port.causes.rates import cause_of_rates
 from twofold.port.causes.sites import Site
@@ -29,7 +30,14 @@ def cause_of_loss(forward: Forward, constants: tuple[tuple[float, ...], ...]) ->
     changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
     own = tuple(site for site in sites if site.module == LOSS)
     clues = Clues(own, constants[1 - changed] if constants else ())
-    return first_cause(clues, _training(forward, changed, "loss"), 1, changed)
+    losses = _losses(forward, (0, 1))
+    return first_cause(
+        clues,
+        _training(forward, changed, "loss"),
+        1,
+        changed,
+        first=of_loss(clues, losses[changed], losses[1 - changed]),
+    )
 
 
 def cause_of_gradients(forward: Forward) -> Cause | None:
@@ -142,6 +150,8 @@ def _training(forward: Forward, changed: int, rung: str, tensor: str = "") -> Tr
                 return None
         rungs = like.training()
         found = next(each for each in rungs if each.rung == rung)
+        if rung == "loss":  # a number alone is no trial: the gradients must follow it
+            return _worst([found, next(each for each in rungs if each.rung == "gradients")])
         if not tensor:
             return _worst([found])
         finding = next(each for each in found.findings if each.tensor == tensor)

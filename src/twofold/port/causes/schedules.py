@@ -187,7 +187,7 @@ def _cosine(falling: list[float]) -> float | None:
     matrix = np.stack([x[1:-1], np.ones(len(x) - 2)], 1)
     sums = x[2:] + x[:-2]
     (k, d), *_ = np.linalg.lstsq(matrix, sums, rcond=None)
-    if np.abs(matrix @ (k, d) - sums).max() > 1e-6 * np.abs(x).max() or not -2 < k < 2:
+    if np.abs(matrix @ (k, d) - sums).max() > 1e-6 * np.abs(x).max() or not -2 < k < 2 - NEAR:
         return None
     return float(np.pi / np.arccos(k / 2))
 
