@@ -111,8 +111,8 @@ KINDS: Final = (
     SiteKind(
         "factor of attention scores", "the scale of the attention scores", ("constant",), _scores
     ),
-    SiteKind("turned mask", "the causal mask of the scores", ("triangle",), _turned),
     SiteKind("missing mask", "the mask of the attention scores", ("triangle", "mask"), _unmasked),
+    SiteKind("turned mask", "the causal mask of the scores", ("triangle",), _turned),
     SiteKind(
         "axes of merged heads", "the axes of the heads when they are merged", ("turn",), _merged
     ),

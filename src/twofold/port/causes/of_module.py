@@ -25,9 +25,12 @@ PLAIN: Final = ("constant", "sum", "mean", "select", "flatten", "detach")
 
 def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | None:
     """The hypothesis with which the call of the module is the same; None where none is one."""
-    found = _cause_of_input(forcing, local)
-    if found is not None:
-        return found
+    if forcing.mode == "evaluation":  # in training a missing dropout looks like a scaled input
+        return _cause_of_input(forcing, local) or _cause_by_trial(forcing, place, local)
+    return _cause_by_trial(forcing, place, local) or _cause_of_input(forcing, local)
+
+
+def _cause_by_trial(forcing: Forcing, place: Place, local: Local) -> Cause | None:
     subject = forcing.forward.subject
     trial = _Trial(forcing, place, local)
     tensors = trial.tensors()

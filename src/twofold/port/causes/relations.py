@@ -154,9 +154,10 @@ def _integers(a: Array, b: Array) -> Iterator[Relation]:
     first, second = a.astype(np.int64), b.astype(np.int64)
     apart = np.unique(second - first)
     if len(apart) == 1:
-        yield Relation(
-            "offset of numbers", lambda v: v + apart[0], "without an offset", _offset(apart[0])
-        )
+        counted = first.ndim and (np.diff(first, axis=-1) == 1).all()
+        name = "start of the positions" if counted else "offset of numbers"
+        told = _offset(apart[0])
+        yield Relation(name, lambda v: v + apart[0], "without an offset", told)
     elif len(apart) == 2 and apart[0] < 0 < apart[1]:
         count = int(apart[1] - apart[0])
         step = int(apart[1]) if apart[1] < -apart[0] else int(apart[0])

@@ -82,9 +82,10 @@ def _taken(site: Site, _clues: Clues) -> Iterator[Alternative]:
     if "axis" not in site.settings:
         return
     own = str(site.settings["takes"])
+    what = "the index that is taken along an axis" if own in ("first", "last") else ""
     for other in ("mean", "sum", "first", "last", "max"):
         if other != own:
-            yield Alternative({"take": other}, f"the {own}", f"the {other}")
+            yield Alternative({"take": other}, f"the {own}", f"the {other}", what)
 
 
 def _constant(site: Site, clues: Clues) -> Iterator[Alternative]:

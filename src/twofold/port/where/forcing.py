@@ -162,7 +162,10 @@ class Forcing:
     def input_is_wrong(self, place: str, other: str) -> bool:
         """Whether already what a call of a module takes is another than in the original."""
         mine, theirs = self.inputs_of(place, other)
-        return bool(mine) and Local("", "", measure(mine, theirs)).wrong
+        if not mine:
+            both = self.original[0].module_inputs, self.port[0].module_inputs
+            return place in both[0] and other in both[1] and _unlike(both[0][place], both[1][other])
+        return Local("", "", measure(mine, theirs)).wrong
 
     def inputs_of(self, place: str, other: str) -> tuple[list[Array], list[Array]]:
         """What a call of a module takes in every run of both sides, in the port's layout.
@@ -207,6 +210,11 @@ class Forcing:
     def _forget(self) -> None:
         for name in ("places", "turns", "port", "found"):
             self.__dict__.pop(name, None)
+
+
+def _unlike(original: Array, port: Array) -> bool:
+    """Whether two inputs cannot have the same numbers."""
+    return original.size != port.size
 
 
 def _sizes(outputs: Mapping[str, Array], side: Side) -> dict[str, int]:
