@@ -9,7 +9,7 @@ import numpy as np
 
 from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.causes.hypothesis import Clues
-from twofold.port.causes.relations import relation_between, relation_of_raw, with_raw
+from twofold.port.causes.relations import SCALED, relation_between, relation_of_raw, with_raw
 from twofold.port.causes.sites import Site
 from twofold.port.causes.trial import Cause, first_cause
 from twofold.port.side import Answer, Array, Call, Side, Want
@@ -25,9 +25,11 @@ PLAIN: Final = ("constant", "sum", "mean", "select", "flatten", "detach")
 
 def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | None:
     """The hypothesis with which the call of the module is the same; None where none is one."""
-    if forcing.mode == "evaluation":  # in training a missing dropout looks like a scaled input
-        return _cause_of_input(forcing, local) or _cause_by_trial(forcing, place, local)
-    return _cause_by_trial(forcing, place, local) or _cause_of_input(forcing, local)
+    found = _cause_of_input(forcing, local)
+    if found is not None and found.hypothesis.kind not in SCALED:
+        return found
+    # A missing dropout or another variance scales what comes behind it: what does so is the cause.
+    return _cause_by_trial(forcing, place, local) or found
 
 
 def _cause_by_trial(forcing: Forcing, place: Place, local: Local) -> Cause | None:
@@ -52,6 +54,8 @@ def _cause_of_input(forcing: Forcing, local: Local) -> Cause | None:
     if not local.original or not forcing.input_is_wrong(local.original, local.port):
         return None
     original, port = forcing.inputs_of(local.original, local.port)
+    if not original:
+        return None
     found = relation_between(original, port)
     raw = _raw_inputs(forcing, original[0], len(original))
     if raw and found is None:

@@ -19,6 +19,8 @@ from twofold.port.twins import SAME, measure
 
 NEAR: Final = 1e-9
 """Share of the largest number by which two numbers of a first look may be off."""
+SCALED: Final = ("scale of the input", "mean of the input", "deviation of the input")
+"""Relations that much may make; the others are as special as a cause can be."""
 LONGEST: Final = 512
 """Entries of an axis up to which another order of them is looked for."""
 
