@@ -90,7 +90,7 @@ FORWARD = {
     "split of heads": (attend(), attend(heads=False), "last, behind the numbers of each"),
     "factor of attention scores": (attend(), attend(scale=0.25), "0.5 in the original, 0.25 in"),
     "padding": (padded(1, 1, 1, 1), padded(0, 1, 0, 1), "0 before and 1 behind"),
-    "start of the positions": (places(0), places(1), "shifted by +1 in the port"),
+    "offset of positions": (places(0), places(1), "shifted by +1 in the port"),
     "pooling": (step(-1), step(0), "the last in the original, the first in the port"),
     "scale of a branch": (
         rows(lambda m, x: x + 0.1 * m.b(m.a(x))),

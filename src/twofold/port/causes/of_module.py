@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, final
 
 import numpy as np
 
 from twofold.port.causes.hypotheses import Hypothesis
-from twofold.port.causes.hypothesis import Clues
+from twofold.port.causes.hypothesis import Clues, Kind
+from twofold.port.causes.kinds import KINDS
 from twofold.port.causes.relations import SCALED, relation_between, relation_of_raw, with_raw
 from twofold.port.causes.sites import Site
 from twofold.port.causes.trial import Cause, first_cause
@@ -21,28 +23,34 @@ from twofold.port.where.place import Place
 
 PLAIN: Final = ("constant", "sum", "mean", "select", "flatten", "detach")
 """Kinds of operations of which much is made by hand."""
+OF_ORDER: Final = ("order of a join", "offset of positions", "order of flattening")
+"""Kinds of causes that give the numbers behind them another order."""
 
 
 def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | None:
     """The hypothesis with which the call of the module is the same; None where none is one."""
     found = _cause_of_input(forcing, local)
     if found is not None and found.hypothesis.kind not in SCALED:
-        return found
+        makers = [kind for kind in KINDS if kind.name in OF_ORDER]
+        return _cause_by_trial(forcing, place, local, makers) or found
     # A missing dropout or another variance scales what comes behind it: what does so is the cause.
     return _cause_by_trial(forcing, place, local) or found
 
 
-def _cause_by_trial(forcing: Forcing, place: Place, local: Local) -> Cause | None:
+def _cause_by_trial(
+    forcing: Forcing, place: Place, local: Local, kinds: Sequence[Kind] = KINDS
+) -> Cause | None:
+    """The first hypothesis on operations or weights with which the call is the same."""
     subject = forcing.forward.subject
     trial = _Trial(forcing, place, local)
     tensors = trial.tensors()
     for changed in trial.order():
         constants = place.constants[1 - changed] if any(place.constants) else ()
         side = (subject.original, subject.port)[changed]
-        kinds = {module.name: module.kind for module in side.modules()}
-        clues = Clues(trial.sites[changed], constants, tensors, kinds=kinds, mode=forcing.mode)
+        owners = {module.name: module.kind for module in side.modules()}
+        clues = Clues(trial.sites[changed], constants, tensors, kinds=owners, mode=forcing.mode)
         trial.changed = changed
-        cause = first_cause(clues, trial, forcing.twins, changed)
+        cause = first_cause(clues, trial, forcing.twins, changed, kinds)
         if cause is not None:
             return cause
         tensors = {}  # they are tried once

@@ -157,7 +157,7 @@ def _integers(a: Array, b: Array) -> Iterator[Relation]:
     apart = np.unique(second - first)
     if len(apart) == 1:
         counted = first.ndim and (np.diff(first, axis=-1) == 1).all()
-        name = "start of the positions" if counted else "offset of numbers"
+        name = "offset of positions" if counted else "offset of numbers"
         told = _offset(apart[0])
         yield Relation(name, lambda v: v + apart[0], "without an offset", told)
     elif len(apart) == 2 and apart[0] < 0 < apart[1]:
