@@ -170,6 +170,7 @@ def _loss(asked: Asked) -> dict[str, object]:
     if asked.name in ("cross_entropy", "nll_loss") and not target.is_floating_point():
         ignored = asked.get("ignore_index", -100)
         found |= {"ignored": int((target == ignored).sum()), "count": target.numel()}
+        found["ignored number"] = float(ignored)
     if asked.name == "cross_entropy":
         found["smoothing"] = asked.get("label_smoothing", 0.0)
     return found
@@ -208,14 +209,92 @@ def _sum(asked: Asked) -> dict[str, object] | None:
 
 
 def _select(asked: Asked) -> dict[str, object] | None:
-    """One index along one axis, with all of the others."""
+    """One index along one axis, with all of the others; or what is left out at one end."""
     index = asked.get("index")
     entries = index if isinstance(index, tuple) else (index,)
+    cut = _cut(entries)
+    if cut:
+        return {"cut": cut}
     axes = [axis for axis, entry in enumerate(entries) if type(entry) is int]
     rest = [entry for entry in entries if type(entry) is not int]
     if len(axes) != 1 or any(entry != slice(None) for entry in rest):
         return None
     return {"axis": axes[0], "takes": {0: "first", -1: "last"}.get(entries[axes[0]], "other")}
+
+
+def _cut(entries: tuple[Any, ...]) -> int:
+    """How many entries a slice leaves out at one end of one axis; 0 where it is another index."""
+    plain = [e for e in entries if e is not Ellipsis and e != slice(None)]
+    if len(plain) != 1 or not isinstance(plain[0], slice) or plain[0].step is not None:
+        return 0
+    start, stop = plain[0].start, plain[0].stop
+    if isinstance(start, int) and start > 0 and stop is None:
+        return start
+    return -stop if isinstance(stop, int) and stop < 0 and start is None else 0
+
+
+def _changed_cut(asked: Asked, new: dict[str, Any]) -> Any:
+    """The slice with another number of entries left out, at the same end."""
+    index, count = asked["index"], new["leave out"]
+    entries = index if isinstance(index, tuple) else (index,)
+
+    def exchanged(entry: Any) -> Any:
+        if not isinstance(entry, slice) or entry == slice(None):
+            return entry
+        return slice(count, None) if entry.stop is None else slice(None, -count or None)
+
+    return asked.run(index=tuple(map(exchanged, entries)))
+
+
+def _split(asked: Asked) -> dict[str, object] | None:
+    """Tensors packed along one axis; only parts of one shape can change places."""
+    parts = asked.run()
+    alike = 1 < len(parts) < 5 and len({part.shape for part in parts}) == 1
+    return {"count": len(parts)} if alike else None
+
+
+def _pad(asked: Asked) -> dict[str, object] | None:
+    pad, mode = asked["pad"], asked.get("mode", "constant")
+    if not isinstance(pad, tuple | list) or len(pad) % 2:
+        return None
+    return {"pad": tuple(pad), "mode": mode}
+
+
+def _table(asked: Asked) -> dict[str, object] | None:
+    """A short list of numbers that becomes a tensor."""
+    made = asked.run()
+    if made.ndim != 1 or not made.is_floating_point() or not 1 < made.numel() <= 64:
+        return None
+    return {"values": tuple(made.tolist())}
+
+
+def _compared(asked: Asked) -> dict[str, object] | None:
+    number = asked._number()
+    found: dict[str, object] | None = None if number is None else {"number": number}
+    if found is not None and asked.name in ("ne", "eq"):
+        return {**found, "ignored number": number}
+    return found
+
+
+def _power(asked: Asked) -> dict[str, object] | None:
+    number = asked.get("exponent")
+    return {"exponent": float(number)} if isinstance(number, int | float) else None
+
+
+def _headed(asked: Asked) -> dict[str, object] | None:
+    """A reshape; `heads` says that one axis of three becomes two."""
+    found = _flatten(asked)
+    if found is None or found["rank"] != 3 or asked.name == "flatten":
+        return found
+    made = asked.run()
+    return {**found, "heads": True} if made.ndim == 4 else found
+
+
+def _changed_headed(asked: Asked, new: dict[str, Any]) -> Any:
+    if not new.get("heads last"):
+        return _changed_flatten(asked, new)
+    batch, time, heads, size = asked.run().shape
+    return asked["input"].reshape(batch, time, size, heads).transpose(2, 3)
 
 
 def _reduced(asked: Asked) -> dict[str, object] | None:
@@ -265,8 +344,19 @@ READERS: Final[Mapping[str, Callable[[Asked], dict[str, object] | None]]] = {
     "tril": _triangle,
     "triu": _triangle,
     "arange": _positions,
-    **dict.fromkeys(("flatten", "reshape", "view"), _flatten),
+    **dict.fromkeys(("flatten", "reshape", "view"), _headed),
     "add": _sum,
+    **dict.fromkeys(("chunk", "split", "unbind"), _split),
+    "pad": _pad,
+    **dict.fromkeys(("new_tensor", "tensor", "as_tensor"), _table),
+    **dict.fromkeys(("ne", "eq", "lt", "le", "gt", "ge"), _compared),
+    "pow": _power,
+    "softplus": lambda asked: {"beta": float(asked.get("beta", asked.get("slope", 1.0)))},
+    "elu": lambda asked: {"alpha": float(asked.get("alpha", asked.get("slope", 1.0)))},
+    **dict.fromkeys(
+        ("transpose", "permute", "swapaxes", "movedim"),
+        lambda asked: {"rank": asked["input"].ndim},
+    ),
     "__getitem__": _select,
     **dict.fromkeys(("mean", "sum"), _reduced),
     **dict.fromkeys(("sub", "mul", "div"), _constant),
@@ -283,6 +373,11 @@ def changed(asked: Asked, new: Mapping[str, object]) -> Any:
         return asked.run().detach()
     if "before" in new:
         return asked.run(input=ACTIVATIONS[str(new["before"])](asked["input"]))
+    if "leave out" in new:
+        return _changed_cut(asked, dict(new))
+    if "scale numbers" in new:
+        factor = float(str(new["scale numbers"]))
+        return _changed_constant(asked, {"number": (asked._number() or 0.0) * factor})
     if "take" in new:
         return _taken(asked, str(new["take"]))
     if "activation" in new:
@@ -379,6 +474,8 @@ def _changed_loss(asked: Asked, new: dict[str, Any]) -> Any:
     if new.get("counts ignored"):
         total = asked.run(reduction="sum")
         return total / asked["target"].numel()
+    if "ignored" in new:
+        return asked.run(ignore_index=new["ignored"])
     if new.get("ignored zero"):
         return asked.run(ignore_index=0)
     own = {"reduction": "reduction", "smoothing": "label_smoothing"}
@@ -450,17 +547,40 @@ CHANGERS: Final[Mapping[str, Callable[[Asked, dict[str, Any]], Any]]] = {
     **{name: _changed_loss for name, reader in READERS.items() if reader is _loss},
     "var": lambda asked, new: _var(asked, new["correction"]),
     "std": lambda asked, new: _var(asked, new["correction"]),
-    "tril": lambda asked, new: asked.run(diagonal=new["diagonal"]),
-    "triu": lambda asked, new: asked.run(diagonal=new["diagonal"]),
+    "tril": lambda asked, new: _changed_triangle(asked, new, torch.triu),
+    "triu": lambda asked, new: _changed_triangle(asked, new, torch.tril),
     "arange": _changed_positions,
-    **dict.fromkeys(("flatten", "reshape", "view"), _changed_flatten),
+    **dict.fromkeys(("flatten", "reshape", "view"), _changed_headed),
+    **dict.fromkeys(
+        ("chunk", "split", "unbind"), lambda asked, new: [asked.run()[i] for i in new["parts"]]
+    ),
+    "pad": lambda asked, new: asked.run(**new),
+    **dict.fromkeys(
+        ("new_tensor", "tensor", "as_tensor"),
+        lambda asked, new: torch.as_tensor(new["values"], dtype=asked.run().dtype),
+    ),
+    **{
+        name: lambda asked, new: _changed_constant(asked, {"number": new["ignored"]})
+        for name in ("ne", "eq")
+    },
+    "pow": lambda asked, _: asked["input"].abs(),
+    "softplus": lambda asked, new: F.softplus(asked["input"], beta=new["beta"]),
+    "elu": lambda asked, new: F.elu(asked["input"], alpha=new["alpha"]),
     "add": _changed_sum,
     **dict.fromkeys(("sub", "mul", "div"), _changed_constant),
-    "masked_fill": lambda asked, _: asked.run(mask=~asked["mask"]),
+    "masked_fill": lambda asked, new: (
+        asked.run(value=new["fill"]) if "fill" in new else asked.run(mask=~asked["mask"])
+    ),
     "cat": lambda asked, _: asked.run(tensors=list(reversed(asked["tensors"]))),
     "mean": lambda asked, _: asked["input"].sum(*asked.args[1:], **asked.named),
     "sum": lambda asked, _: asked["input"].mean(*asked.args[1:], **asked.named),
 }
+
+
+def _changed_triangle(asked: Asked, new: dict[str, Any], other: Any) -> Any:
+    if new.get("turned"):
+        return other(asked["input"], -asked.get("diagonal", 0))
+    return asked.run(diagonal=new["diagonal"])
 
 
 def _var(asked: Asked, correction: int) -> Any:

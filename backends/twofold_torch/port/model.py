@@ -20,7 +20,7 @@ from twofold_torch.port.describe import is_compiled, modules_of, plain_name, ten
 from twofold_torch.port.live import DTYPES, lent, tensors_from
 from twofold_torch.port.operations import Operations
 from twofold_torch.port.places import Places
-from twofold_torch.port.sites import Sites
+from twofold_torch.port.sites import Sites, changed_loss
 from twofold_torch.port.uses import uses_of
 from twofold_torch.port.wide import Watch
 
@@ -183,7 +183,7 @@ class Torch(Side):
                 if not isinstance(value, torch.Tensor) or value.numel() != 1:
                     given = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
                     raise BadInput(f"{self.label}: loss: {given} returned; allowed is a scalar")
-                return value.reshape(())
+                return changed_loss(value.reshape(()), call.changes)
             total = torch.zeros((), dtype=DTYPES[call.precision])
             for path, weights in (call.projection or {}).items():
                 output = flat[path]

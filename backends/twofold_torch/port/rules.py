@@ -68,6 +68,19 @@ def apply(optimizer: torch.optim.Optimizer, new: Mapping[str, Any]) -> None:
         _inside(optimizer)
 
 
+@contextmanager
+def at_rate(optimizer: torch.optim.Optimizer, rate: float) -> Iterator[None]:
+    """One learning rate for every group, whatever its schedule says."""
+    before = [group["lr"] for group in optimizer.param_groups]
+    try:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        yield
+    finally:
+        for group, own in zip(optimizer.param_groups, before, strict=True):
+            group["lr"] = own
+
+
 def _decay_biases(optimizer: torch.optim.Optimizer, *, decays: bool) -> None:
     groups = []
     largest = max(float(group["weight_decay"]) for group in optimizer.param_groups)

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from twofold.port.calling import own_line
-from twofold.port.causes.sites import Change, Site
+from twofold.port.causes.sites import WHOLE_LOSS, Change, Site
 from twofold_torch.port.changed import Asked, changed
+from twofold_torch.port.origins import Origins
 from twofold_torch.port.places import Places
 
 _NORM: Final = ("input", "shape", "weight", "bias", "eps")
@@ -90,6 +91,12 @@ KINDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "mean": ("mean", ("input", "dim")),
     "sum": ("mean", ("input", "dim")),
     "detach": ("detach", ("input",)),
+    **dict.fromkeys(("chunk", "split", "unbind"), ("split", ("input",))),
+    **dict.fromkeys(("transpose", "permute", "swapaxes", "movedim"), ("turn", ("input",))),
+    "pad": ("pad", ("input", "pad", "mode", "value")),
+    **dict.fromkeys(("new_tensor", "tensor", "as_tensor"), ("table", ())),
+    **dict.fromkeys(("ne", "eq", "lt", "le", "gt", "ge"), ("compare", ("input", "other"))),
+    "pow": ("power", ("input", "exponent")),
 }
 SAME_NAME: Final = {
     "__add__": "add",
@@ -106,6 +113,8 @@ SAME_NAME: Final = {
     "div_": "div",
     "relu_": "relu",
     "masked_fill_": "masked_fill",
+    "__pow__": "pow",
+    **{f"__{name}__": name for name in ("ne", "eq", "lt", "le", "gt", "ge")},
     "concat": "cat",
     "concatenate": "cat",
 }
@@ -123,6 +132,7 @@ class Sites(TorchFunctionMode):
         self._places = places
         self._changes = {change.site: change.settings for change in changes}
         self._norms: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._origins = Origins(self.found)
 
     def __torch_function__(
         self,
@@ -136,13 +146,15 @@ class Sites(TorchFunctionMode):
         if name in COMPOSED:
             with _opened(), self:
                 return func(*args, **named)
-        if name not in KINDS or (self._places is not None and self._places.busy):
+        if self._places is not None and self._places.busy:
             return func(*args, **named)
+        if name not in KINDS:
+            return self._origins.kept(name, args, func(*args, **named))
         kind, parameters = KINDS[name]
         asked = Asked(name, func, parameters, args, named, self._norms)
         settings = asked.settings()
         if settings is None:
-            return func(*args, **named)
+            return self._origins.kept(name, args, func(*args, **named))
         place = "" if self._places is None else self._places.current
         number = len(self.found)
         self.found.append(Site(number, asked.kind(kind), settings, own_line(), place))
@@ -150,7 +162,16 @@ class Sites(TorchFunctionMode):
         result = func(*args, **named) if change is None else changed(asked, change)
         if "norm" in kind and torch.is_tensor(result):
             self._norms[id(asked["input"])] = (asked["input"], result)
+        self._origins.ran(self.found[number], args, result)
         return result
+
+
+def changed_loss(loss: torch.Tensor, changes: Sequence[Change]) -> torch.Tensor:
+    """The whole loss times a number, or its root, where that is asked."""
+    new = next((change.settings for change in changes if change.site == WHOLE_LOSS), {})
+    if new.get("root"):
+        return loss.sqrt()
+    return loss * float(str(new["times"])) if "times" in new else loss
 
 
 @contextmanager

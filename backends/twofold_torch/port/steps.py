@@ -19,6 +19,7 @@ from twofold_torch.port.describe import plain_name
 from twofold_torch.port.rules import (
     apply,
     asked_of,
+    at_rate,
     clip_without_epsilon,
     shift_schedule,
     site_of,
@@ -70,7 +71,8 @@ class TorchStepper(Stepper):
         goes_on = self._scheduler is not None
         if goes_on and "schedule" in new:
             goes_on = shift_schedule(self._scheduler, new["schedule"], self._steps)
-        self._optimizer.step()
+        with at_rate(self._optimizer, new["every rate"]) if "every rate" in new else nullcontext():
+            self._optimizer.step()
         if goes_on:
             self._scheduler.step()
         self._steps += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from twofold.port.causes.hypothesis import Alternative, Clues, SiteKind, number, others, shown
@@ -29,6 +29,17 @@ def _slope(site: Site, clues: Clues) -> Iterator[Alternative]:
         yield Alternative({"slope": value}, shown(own), shown(value))
 
 
+def _number_of(name: str) -> Callable[[Site, Clues], Iterator[Alternative]]:
+    def alternatives(site: Site, clues: Clues) -> Iterator[Alternative]:
+        own = site.settings.get(name)
+        if isinstance(own, float):
+            what = f"the {name} of the {site.settings['name']}"
+            for value in others((1.0, 0.5, 2.0), clues, own, 100.0):
+                yield Alternative({name: value}, shown(own), shown(value), what)
+
+    return alternatives
+
+
 def _missing(site: Site, _clues: Clues) -> Iterator[Alternative]:
     yield Alternative({"skip": True}, str(site.settings["name"]), "none")
 
@@ -49,6 +60,8 @@ _KINDS: Final = ("activation", "gelu")
 KINDS: Final = (
     SiteKind("flavour of gelu", "the GELU", ("gelu",), _flavour, "gelu-tanh-default"),
     SiteKind("slope of an activation", "the slope below zero", ("activation",), _slope),
+    SiteKind("beta of an activation", "the beta", ("activation",), _number_of("beta")),
+    SiteKind("alpha of an activation", "the alpha", ("activation",), _number_of("alpha")),
     SiteKind("missing activation", "the activation", _KINDS, _missing),
     SiteKind("added activation", "the activation", ("linear", "convolution"), _added),
     SiteKind("other activation", "the activation", _KINDS, _other),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 from twofold.port.causes.hypothesis import Alternative, Clues, Exchange, Kind, SiteKind
 from twofold.port.causes.kinds import KINDS
@@ -19,7 +19,8 @@ class Hypothesis:
     """One thing to try: changes of operations of the changed side, or other tensors.
 
     `own` is how the changed side does it, `other` how the other side is thought to do it. `side` is
-    that whose tensors are exchanged, None where operations are changed.
+    that whose tensors are exchanged, None where operations are changed. `batch` changes what is
+    given to the changed side.
     """
 
     kind: str
@@ -31,9 +32,12 @@ class Hypothesis:
     exchange: Exchange | None = None
     side: int | None = None
     line: str = ""
+    batch: Callable[[Any], Any] | None = None
 
     def of(self, call: Call) -> Call:
         """The call of the changed side with the hypothesis."""
+        if self.batch is not None:
+            return replace(call, batch=self.batch(call.batch))
         if self.exchange is None:
             return replace(call, changes=self.changes)
         every = dict(call.tensors.items())
@@ -71,7 +75,7 @@ def _hypothesis(kind: SiteKind, several: list[tuple[Site, Alternative]]) -> Hypo
     site, first = several[0]
     return Hypothesis(
         kind.name,
-        kind.what,
+        first.what or kind.what,
         first.own,
         first.other,
         kind.trap,

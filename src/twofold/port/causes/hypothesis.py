@@ -16,11 +16,15 @@ Exchange: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 @final
 @dataclass(frozen=True)
 class Alternative:
-    """Another way to run one site: `own` is how the changed side runs it, `other` the new way."""
+    """Another way to run one site: `own` is how the changed side runs it, `other` the new way.
+
+    `what` is the subject of the sentence, "" for that of the kind.
+    """
 
     settings: Mapping[str, object]
     own: str
     other: str
+    what: str = ""
 
 
 @final
@@ -31,7 +35,8 @@ class Clues:
     `sites` are the operations of the place, of the side that can be changed; `constants` are the
     plain numbers in the other side's code there. `tensors` are those of the original that the
     place holds, by name; `left_over` has those of both sides without a partner. `kinds` are the
-    kinds of the changed side's modules by path.
+    kinds of the changed side's modules by path. `mode` is "evaluation" or "training" if one is
+    judged.
     """
 
     sites: tuple[Site, ...]
@@ -39,6 +44,11 @@ class Clues:
     tensors: Mapping[str, Array] = field(default_factory=dict)
     left_over: tuple[Mapping[str, Array], Mapping[str, Array]] = ({}, {})
     kinds: Mapping[str, str] = field(default_factory=dict)
+    mode: str = ""
+
+    def has(self, *kinds: str) -> bool:
+        """Whether the place has an operation of one of these kinds."""
+        return any(site.kind in kinds for site in self.sites)
 
     def kind_of(self, site: Site) -> str:
         """The kind of the module that runs a site, such as "flax.nnx.LayerNorm"."""

@@ -19,6 +19,30 @@ def _padding(site: Site, _clues: Clues) -> Iterator[Alternative]:
             yield Alternative({"padding": value}, shown(own), shown(value))
 
 
+def _pad(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    """Another padding before a convolution or pool: the pairs are those of each axis."""
+    own, mode = site.settings["pad"], site.settings["mode"]
+    if not isinstance(own, tuple):
+        return
+    pairs = [own[i : i + 2] for i in range(0, len(own), 2)]
+    used = {pair for pair in pairs if any(pair)}
+    if len(used) == 1:
+        before, after = next(iter(used))
+        for a, b in ((before - 1, after), (before + 1, after), (before, after - 1)):
+            if min(a, b) >= 0:
+                new = tuple(v for pair in pairs for v in ((a, b) if any(pair) else pair))
+                told = [_pad_told(*pair) for pair in ((before, after), (a, b))]
+                yield Alternative({"pad": new}, told[0], told[1])
+    for other in ("constant", "reflect", "replicate", "circular"):
+        if other != mode:
+            yield Alternative({"mode": other}, str(mode), other, "the mode of the padding")
+
+
+def _pad_told(before: int, after: int) -> str:
+    how = "explicit" if before == after else "uneven, as SAME pads"
+    return f"{before} before and {after} behind ({how})"
+
+
 def _stride(site: Site, _clues: Clues) -> Iterator[Alternative]:
     own = site.settings["stride"]
     for value in (1, 2):
@@ -93,6 +117,7 @@ KINDS: Final = (
         _padding,
         "conv-same-stride",
     ),
+    SiteKind("padding", "the padding", ("pad",), _pad, "conv-same-stride"),
     SiteKind("stride of a convolution", "the stride of the convolution", _CONVOLUTION, _stride),
     SiteKind("dilation", "the dilation of the convolution", _CONVOLUTION, _dilation),
     SiteKind(

@@ -66,11 +66,12 @@ def _groups(site: Site, _clues: Clues) -> Iterator[Alternative]:
             yield Alternative({"groups": value}, shown(own), shown(value))
 
 
-def _statistics(site: Site, _clues: Clues) -> Iterator[Alternative]:
+def _statistics(site: Site, clues: Clues) -> Iterator[Alternative]:
     own = str(site.settings["statistics"])
     other = "of the batch" if own == "running" else "running"
     if site.settings["running"]:
-        yield Alternative({"statistics": other}, own, other)
+        what = f"the statistics of the batch norm in {clues.mode}" if clues.mode else ""
+        yield Alternative({"statistics": other}, own, other, what)
 
 
 def _momentum(site: Site, clues: Clues) -> Iterator[Alternative]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, final
 
+import numpy as np
+
 from twofold.port.causes.hypotheses import Hypothesis
-from twofold.port.causes.hypothesis import Clues
+from twofold.port.causes.hypothesis import Clues, Kind
+from twofold.port.causes.kinds import KINDS
+from twofold.port.causes.relations import SCALED, relation_between, relation_of_raw, with_raw
 from twofold.port.causes.sites import Site
 from twofold.port.causes.trial import Cause, first_cause
 from twofold.port.side import Answer, Array, Call, Side, Want
+from twofold.port.trees import leaves
 from twofold.port.twins import Measured, measure
 from twofold.port.where.forcing import Forcing, Local
 from twofold.port.where.operations import LOSS
@@ -17,24 +23,66 @@ from twofold.port.where.place import Place
 
 PLAIN: Final = ("constant", "sum", "mean", "select", "flatten", "detach")
 """Kinds of operations of which much is made by hand."""
+OF_ORDER: Final = ("order of a join", "offset of positions", "order of flattening")
+"""Kinds of causes that give the numbers behind them another order."""
 
 
 def cause_of_module(forcing: Forcing, place: Place, local: Local) -> Cause | None:
     """The hypothesis with which the call of the module is the same; None where none is one."""
+    found = _cause_of_input(forcing, local)
+    if found is not None and found.hypothesis.kind not in SCALED:
+        makers = [kind for kind in KINDS if kind.name in OF_ORDER]
+        return _cause_by_trial(forcing, place, local, makers) or found
+    # A missing dropout or another variance scales what comes behind it: what does so is the cause.
+    return _cause_by_trial(forcing, place, local) or found
+
+
+def _cause_by_trial(
+    forcing: Forcing, place: Place, local: Local, kinds: Sequence[Kind] = KINDS
+) -> Cause | None:
+    """The first hypothesis on operations or weights with which the call is the same."""
     subject = forcing.forward.subject
     trial = _Trial(forcing, place, local)
     tensors = trial.tensors()
     for changed in trial.order():
         constants = place.constants[1 - changed] if any(place.constants) else ()
         side = (subject.original, subject.port)[changed]
-        kinds = {module.name: module.kind for module in side.modules()}
-        clues = Clues(trial.sites[changed], constants, tensors, kinds=kinds)
+        owners = {module.name: module.kind for module in side.modules()}
+        clues = Clues(trial.sites[changed], constants, tensors, kinds=owners, mode=forcing.mode)
         trial.changed = changed
-        cause = first_cause(clues, trial, forcing.twins, changed)
+        cause = first_cause(clues, trial, forcing.twins, changed, kinds)
         if cause is not None:
             return cause
         tensors = {}  # they are tried once
     return None
+
+
+def _cause_of_input(forcing: Forcing, local: Local) -> Cause | None:
+    """The cause, where the module takes what the original takes in another form."""
+    if not local.original or not forcing.input_is_wrong(local.original, local.port):
+        return None
+    original, port = forcing.inputs_of(local.original, local.port)
+    if not original:
+        return None
+    found = relation_between(original, port)
+    raw = _raw_inputs(forcing, original[0], len(original))
+    if raw and found is None:
+        found = relation_of_raw(original, port, raw)
+    if found is None:
+        return None
+    found = with_raw(found, original, port, raw)
+    hypothesis = Hypothesis(found.name, f"the {found.name}", found.own, found.other)
+    return Cause(hypothesis, found.ratio, 0)
+
+
+def _raw_inputs(forcing: Forcing, taken: Array, runs: int) -> list[Array]:
+    """The array of the batch in every run, as the port takes it, that is like a module's input."""
+    found = []
+    for twin in range(runs):
+        batch = forcing.call(1, twin).batch
+        every = [item for _, item in leaves(batch, lambda v: isinstance(v, np.ndarray))]
+        found += [v for v in every if v.dtype.kind == "f" and v.shape == taken.shape][:1]
+    return found if len(found) == runs else []
 
 
 @final

@@ -9,6 +9,9 @@ from twofold.errors import SideFailed
 from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.causes.hypothesis import Clues
 from twofold.port.causes.kinds import KINDS, OF_GRADIENTS, OF_LEFT_OVER
+from twofold.port.causes.losses import of_loss
+from twofold.port.causes.optimizers import CLIPS, RULES
+from twofold.port.causes.rates import cause_of_rates
 from twofold.port.causes.sites import Site
 from twofold.port.causes.trial import Cause, Trial, first_cause
 from twofold.port.judge.forward_rungs import Forward
@@ -18,6 +21,8 @@ from twofold.port.side import Array, Want
 from twofold.port.where.operations import LOSS
 
 FINE: Final = ("same", "explained", "not exercised")
+FAR: Final = 1e-8
+"""Share of a loss by which another one is plainly not the same."""
 
 
 def cause_of_loss(forward: Forward, constants: tuple[tuple[float, ...], ...]) -> Cause | None:
@@ -25,7 +30,14 @@ def cause_of_loss(forward: Forward, constants: tuple[tuple[float, ...], ...]) ->
     changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
     own = tuple(site for site in sites if site.module == LOSS)
     clues = Clues(own, constants[1 - changed] if constants else ())
-    return first_cause(clues, _training(forward, changed, "loss"), 1, changed)
+    losses = _losses(forward, (0, 1))
+    return first_cause(
+        clues,
+        _training(forward, changed, "loss"),
+        1,
+        changed,
+        first=of_loss(clues, losses[changed], losses[1 - changed]),
+    )
 
 
 def cause_of_gradients(forward: Forward) -> Cause | None:
@@ -85,7 +97,15 @@ def cause_of_step(forward: Forward, number: int) -> Cause | None:
         rungs = Steps(_like(forward, hypothesis, changed), number).rungs()
         return _worst(rungs) if rungs else None
 
-    return first_cause(Clues(sites, constants[1 - changed]), trial, 1, changed)
+    clues = Clues(sites, constants[1 - changed])
+    for kinds in (CLIPS, None, RULES):
+        if kinds is None:
+            cause = cause_of_rates(forward, changed) if sites else None
+        else:
+            cause = first_cause(clues, trial, 1, changed, kinds)
+        if cause is not None:
+            return cause
+    return None
 
 
 def _like(forward: Forward, hypothesis: Hypothesis, changed: int) -> Forward:
@@ -115,17 +135,38 @@ def _sites(forward: Forward, want: set[Want]) -> tuple[int, tuple[Site, ...]]:
 
 
 def _training(forward: Forward, changed: int, rung: str, tensor: str = "") -> Trial:
-    """The ratio of a rung in training mode, or of one tensor of it."""
+    """The ratio of a rung in training mode, or of one tensor of it.
+
+    A loss that is far from the other side's needs no second look.
+    """
+    point = _losses(forward, (0, 1)) if rung == "loss" else []
 
     def trial(hypothesis: Hypothesis, _runs: int) -> float | None:
-        rungs = _like(forward, hypothesis, changed).training()
+        like = _like(forward, hypothesis, changed)
+        if point:
+            loss = _losses(like, (changed,))[0]
+            other = point[1 - changed]
+            if not abs(loss - other) <= FAR * max(abs(loss), abs(other)):
+                return None
+        rungs = like.training()
         found = next(each for each in rungs if each.rung == rung)
+        if rung == "loss":  # a number alone is no trial: the gradients must follow it
+            return _worst([found, next(each for each in rungs if each.rung == "gradients")])
         if not tensor:
             return _worst([found])
         finding = next(each for each in found.findings if each.tensor == tensor)
         return (finding.ratio or 0.0) if finding.verdict in FINE else None
 
     return trial
+
+
+def _losses(forward: Forward, sides: Iterable[int]) -> list[float]:
+    """The losses of some sides at the point."""
+    subject = forward.subject
+    both = subject.original, subject.port
+    calls = forward.ask(0)
+    answers = [both[side].answer(calls[side]) for side in sides]
+    return [float("nan") if a.loss is None else float(a.loss) for a in answers]
 
 
 def _worst(rungs: Iterable[PortRung]) -> float | None:

@@ -147,3 +147,6 @@ KINDS: Final = (
         "accumulation-sum-or-mean",
     ),
 )
+CLIPS: Final = tuple(kind for kind in KINDS if "clip" in kind.name)
+"""Tried before learning rates are measured: what scales every gradient may look like a rate."""
+RULES: Final = tuple(kind for kind in KINDS if kind not in CLIPS)

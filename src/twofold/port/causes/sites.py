@@ -8,6 +8,8 @@ from typing import Final, final
 
 OPTIMIZER: Final = -1
 """The number under which the optimizer of a step is changed."""
+WHOLE_LOSS: Final = -2
+"""The number under which the value of the loss is changed."""
 
 
 @final

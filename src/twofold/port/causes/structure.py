@@ -48,7 +48,25 @@ def _factor(site: Site, clues: Clues) -> Iterator[Alternative]:
 
 def _start(_site: Site, _clues: Clues) -> Iterator[Alternative]:
     for shift in (1, -1, 2):
-        yield Alternative({"shift": shift}, "as they are", f"moved by {shift:+d}")
+        yield Alternative({"shift": shift}, "as they are", f"shifted by {shift:+d}")
+
+
+def _branch(site: Site, clues: Clues) -> Iterator[Alternative]:
+    if site.settings.get("branch"):
+        own = number(site, "number")
+        constants = [c for value in clues.constants if value for c in (value, 1 / value)]
+        for value in dict.fromkeys([1.0, *constants]):
+            if value != own:
+                yield Alternative({"number": value}, shown(own), shown(value))
+
+
+def _left_out(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    """Tokens that a slice leaves out at one end, as the class token before a mean."""
+    own = site.settings.get("cut")
+    if isinstance(own, int):
+        for value in (0, own + 1):
+            told = f"without {own} of them", f"without {value} of them" if value else "of all"
+            yield Alternative({"leave out": value}, *told)
 
 
 def _join(_site: Site, _clues: Clues) -> Iterator[Alternative]:
@@ -64,9 +82,10 @@ def _taken(site: Site, _clues: Clues) -> Iterator[Alternative]:
     if "axis" not in site.settings:
         return
     own = str(site.settings["takes"])
+    what = "the index that is taken along an axis" if own in ("first", "last") else ""
     for other in ("mean", "sum", "first", "last", "max"):
         if other != own:
-            yield Alternative({"take": other}, f"the {own}", f"the {other}")
+            yield Alternative({"take": other}, f"the {own}", f"the {other}", what)
 
 
 def _constant(site: Site, clues: Clues) -> Iterator[Alternative]:
@@ -87,6 +106,8 @@ KINDS: Final = (
     SiteKind("scale of an embedding", "the factor of the embedding", ("embedding",), _factor),
     SiteKind("factor of a part", "the factor of a part of a sum", ("sum",), _part),
     SiteKind("offset of positions", "the positions", ("positions",), _start),
+    SiteKind("scale of a branch", "the scale of a residual branch", ("constant",), _branch),
+    SiteKind("tokens left out", "the tokens that are taken (pooled)", ("select",), _left_out),
     SiteKind("order of a join", "the order of what is joined", ("join",), _join),
     SiteKind("mean or sum", "what is taken over an axis", ("mean",), _mean),
     SiteKind("pooling", "what is taken of an axis", ("select", "mean"), _taken),

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 from typing import Final
 
 from twofold.port.causes.hypothesis import Alternative, Clues, SiteKind, number, others, shown
 from twofold.port.causes.sites import Site
+from twofold.port.where.operations import LOSS
 
 
-def _dropout(site: Site, _clues: Clues) -> Iterator[Alternative]:
+def _dropout(site: Site, clues: Clues) -> Iterator[Alternative]:
     own = bool(site.settings["on"])
     told = {True: "on", False: "off"}
     if number(site, "rate") > 0:
-        yield Alternative({"on": not own}, told[own], told[not own])
+        what = f"the dropout in {clues.mode} mode" if clues.mode else ""
+        yield Alternative({"on": not own}, told[own], told[not own], what)
 
 
 def _rate(site: Site, clues: Clues) -> Iterator[Alternative]:
     own = number(site, "rate")
     constants = [1 - c for c in clues.constants if 0 < c < 1]
-    for value in dict.fromkeys([*others((0.1, 0.2, 0.3, 0.5), clues, own, 1.0), *constants]):
-        if value != own and 0 <= value < 1 and site.settings["on"]:
+    for value in dict.fromkeys([*others((0.0, 0.1, 0.2, 0.3, 0.5), clues, own, 1.0), *constants]):
+        if value == 0 and own > 0 and site.settings["on"]:
+            yield Alternative({"rate": 0.0}, shown(own), "missing", "the dropout")
+        elif value != own and 0 <= value < 1 and site.settings["on"]:
             yield Alternative({"rate": value}, shown(own), shown(value))
 
 
@@ -38,6 +43,70 @@ def _ignored(site: Site, _clues: Clues) -> Iterator[Alternative]:
         yield Alternative({"counts ignored": True}, "left out of the count", "counted")
     elif "ignored" in site.settings:
         yield Alternative({"ignored zero": True}, "counted", "left out where they are 0")
+
+
+def _ignored_number(site: Site, clues: Clues) -> Iterator[Alternative]:
+    """Another number for the label that does not count, wherever the loss asks for it."""
+    own = site.settings.get("ignored number")
+    known = {s.settings.get("ignored number") for s in clues.sites if s.kind == "loss"}
+    if isinstance(own, float) and own in known:
+        for value in (-100, -1, 0, 1):
+            if value != own:
+                yield Alternative({"ignored": value}, f"{own:.0f}", str(value))
+
+
+def _weights(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    own = site.settings["values"]
+    if site.module != LOSS or not isinstance(own, tuple):
+        return
+    told = ", ".join(map(shown, own[:8]))
+    yield Alternative({"values": (1.0,) * len(own)}, told, "all 1 (no weights)")
+    period = next(n for n in range(1, len(own) + 1) if _repeats(own, n))
+    tables = permutations(own[:period]) if period <= 4 else [own[period - 1 :: -1]]
+    for table in tables:
+        new = (table * len(own))[: len(own)]
+        if new != own:
+            yield Alternative({"values": new}, told, ", ".join(map(shown, new[:8])))
+
+
+def _repeats(values: tuple[float, ...], period: int) -> bool:
+    return all(value == values[i % period] for i, value in enumerate(values))
+
+
+def _delta(site: Site, clues: Clues) -> Iterator[Alternative]:
+    """Another delta of a loss that is square below it: it stands in several places of the loss."""
+    own = site.settings.get("number")
+    if site.module != LOSS or not isinstance(own, float) or not own:
+        return
+    limits = [s.settings["number"] for s in clues.sites if s.kind == "compare"]
+    for limit in (v for v in limits if isinstance(v, float) and v and own in (v, v / 2)):
+        if limit == 1 and own == 0.5:
+            continue  # the half of the square
+        for value in dict.fromkeys(c for c in clues.constants if c > 0 and c != limit):
+            new = {"scale numbers": value / limit, "of": limit}
+            yield Alternative(new, shown(limit), shown(value))
+
+
+def _power(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    if site.module == LOSS and site.settings["exponent"] == 2:
+        yield Alternative({"absolute": True}, "the squared error (L2)", "the absolute error (L1)")
+
+
+def _shifted(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    own = site.settings.get("cut")
+    if site.module == LOSS and isinstance(own, int):
+        for value in (0, 1, 2, 3):
+            if value != own:
+                yield Alternative({"leave out": value, "of": own}, f"by {own}", f"by {value}")
+
+
+def _positives(site: Site, clues: Clues) -> Iterator[Alternative]:
+    """p - 1 times the targets: the weight p of the positive ones."""
+    own = number(site, "number")
+    if site.module == LOSS and site.settings.get("targets"):
+        for value in dict.fromkeys([0.0, *clues.constants]):
+            if value != own:
+                yield Alternative({"number": value}, shown(own + 1), shown(value + 1))
 
 
 def _smoothing(site: Site, clues: Clues) -> Iterator[Alternative]:
@@ -78,6 +147,26 @@ def _uncut(_site: Site, _clues: Clues) -> Iterator[Alternative]:
 
 _LOSS: Final = ("loss",)
 KINDS: Final = (
+    SiteKind(
+        "number of ignored labels",
+        "the number of the labels that the loss ignores",
+        ("loss", "compare"),
+        _ignored_number,
+        "ce-ignore-index",
+    ),
+    SiteKind("class weights", "the class weights of the loss", ("table",), _weights),
+    SiteKind("shift of labels", "the shift of the labels (targets)", ("select",), _shifted),
+    SiteKind("power of an error", "the kind of loss", ("power",), _power),
+    SiteKind(
+        "delta of a loss",
+        "the delta of the Huber (smooth L1) loss",
+        ("compare", "constant"),
+        _delta,
+        "smooth-l1-or-huber",
+    ),
+    SiteKind(
+        "weight of positives", "the weight of the positive targets", ("constant",), _positives
+    ),
     SiteKind("dropout on or off", "the dropout", ("dropout",), _dropout, "dropout-functional-eval"),
     SiteKind("rate of dropout", "the rate of the dropout", ("dropout",), _rate),
     SiteKind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, TypeAlias, final
 
 from twofold.errors import TwofoldError
@@ -56,13 +57,19 @@ class Cause:
 
 
 def first_cause(
-    clues: Clues, trial: Trial, runs: int, changed: int, kinds: Iterable[Kind] = KINDS
+    clues: Clues,
+    trial: Trial,
+    runs: int,
+    changed: int,
+    kinds: Iterable[Kind] = KINDS,
+    first: Iterable[Hypothesis] = (),
 ) -> Cause | None:
     """The first hypothesis with which nothing differs any more; None where none is one.
 
-    Each is tried at the point alone first, and confirmed with all runs.
+    Each is tried at the point alone first, and confirmed with all runs. Those of `first`
+    come before those of the kinds.
     """
-    for count, hypothesis in enumerate(hypotheses(clues, kinds)):
+    for count, hypothesis in enumerate(chain(first, hypotheses(clues, kinds))):
         if count >= MOST:
             return None
         try:

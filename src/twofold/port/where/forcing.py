@@ -161,16 +161,23 @@ class Forcing:
 
     def input_is_wrong(self, place: str, other: str) -> bool:
         """Whether already what a call of a module takes is another than in the original."""
+        mine, theirs = self.inputs_of(place, other)
+        if not mine:
+            both = self.original[0].module_inputs, self.port[0].module_inputs
+            return place in both[0] and other in both[1] and _unlike(both[0][place], both[1][other])
+        return Local("", "", measure(mine, theirs)).wrong
+
+    def inputs_of(self, place: str, other: str) -> tuple[list[Array], list[Array]]:
+        """What a call of a module takes in every run of both sides, in the port's layout.
+
+        Two empty lists where a side does not tell it, or where the counts are unlike.
+        """
         runs = [answer.module_inputs.get(place) for answer in self.original]
         others = [answer.module_inputs.get(other) for answer in self.port]
         mine = [value for value in runs if value is not None]
         theirs = [value for value in others if value is not None]
-        if not mine or not theirs:
-            return False
-        turn = turn_between(mine[0], theirs[0])
-        if turn is None:
-            return False
-        return Local("", "", measure([turn(value) for value in mine], theirs)).wrong
+        turn = turn_between(mine[0], theirs[0]) if mine and theirs else None
+        return ([], []) if turn is None else ([turn(value) for value in mine], theirs)
 
     def _forget_doubtful(self) -> None:
         """Leave out pairs whose borders lie elsewhere: without them nothing around is wrong."""
@@ -203,6 +210,11 @@ class Forcing:
     def _forget(self) -> None:
         for name in ("places", "turns", "port", "found"):
             self.__dict__.pop(name, None)
+
+
+def _unlike(original: Array, port: Array) -> bool:
+    """Whether two inputs cannot have the same numbers."""
+    return original.size != port.size
 
 
 def _sizes(outputs: Mapping[str, Array], side: Side) -> dict[str, int]:
