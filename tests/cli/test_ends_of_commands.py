@@ -93,7 +93,7 @@ def test_what_nobody_foresaw_is_never_told_as_a_divergence() -> None:
     assert memory.stderr.startswith("error: not enough memory")
 
 
-OPEN = "from twofold_flax.device import choose_device, probe\nfrom twofold import Experiment\n"
+OPEN = "from twofold_jax.device import choose_device, probe\nfrom twofold import Experiment\n"
 
 
 def test_platforms_that_are_not_here_are_unavailable() -> None:

@@ -19,7 +19,7 @@ from twofold.report.guide import compose
 from twofold.results.json_files import read_json
 from twofold.studies.sweep import SCHEMA as SWEEP
 from twofold.studies.sweep import Sweep
-from twofold.studies.sweep_charts import heat_map, scaling_curves
+from twofold.studies.sweep_charts import heat_map, pairs_in, scaling_curves
 
 
 def attack(seed: int, number: int, folder: Path) -> str:
@@ -35,7 +35,8 @@ def attack(seed: int, number: int, folder: Path) -> str:
         header = read_json(source, SWEEP)
         sweep = Sweep.at(target, header)
         assert sweep.done is not None
-        heat_map(sweep.to_json())
+        pairs = pairs_in(sweep.to_json())
+        heat_map(sweep.to_json(), pairs[0] if pairs else None)
         scaling_curves(sweep.to_json())
         return "accepted: a sweep to go on with"
     evidence = load(folder)
