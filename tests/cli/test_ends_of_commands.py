@@ -98,7 +98,7 @@ OPEN = "from twofold_jax.device import choose_device, probe\nfrom twofold import
 
 def test_platforms_that_are_not_here_are_unavailable() -> None:
     said = command(
-        f"{OPEN}assert probe()['default_device'] == 'none'\nchoose_device(Experiment())",
+        f"{OPEN}assert probe('flax')['default_device'] == 'none'\nchoose_device(Experiment())",
         JAX_PLATFORMS="tpu",
         XLA_FLAGS="",
     )
