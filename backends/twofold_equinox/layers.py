@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from twofold_jax.model import Draws
 
-from twofold.spec.layers import activation, dropout, layer_norm, linear, residual
+from twofold.spec.layers import activation, dropout, embedding, layer_norm, linear, residual
 from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.sequence import Placed
@@ -68,6 +68,21 @@ class LayerNorm(eqx.Module):
         """(features,) to (features,)."""
         del draws
         return self.norm(hidden)
+
+
+@final
+class Embedding(eqx.Module):
+    """Columns of numbers as they are, then the row of the table that each column of texts names."""
+
+    table: eqx.nn.Embedding
+    numbers: int = eqx.field(static=True)
+    dtype: jnp.dtype[Any] = eqx.field(static=True)
+
+    def __call__(self, inputs: Array, draws: Draws) -> Array:
+        """(in_features,) to (numbers + features times columns of texts,)."""
+        del draws
+        rows = jax.vmap(self.table)(inputs[self.numbers :].astype(jnp.int32))
+        return jnp.concatenate([inputs[: self.numbers], rows.astype(self.dtype).reshape(-1)])
 
 
 @final
@@ -146,6 +161,19 @@ def _linear(placed: Placed, making: Making) -> eqx.Module:
     return Linear(own, making.dtype)
 
 
+def _embedding(placed: Placed, making: Making) -> eqx.Module:
+    layer = placed.layer
+    assert isinstance(layer, embedding.Embedding)
+    assert placed.number is not None
+    table = eqx.nn.Embedding(
+        layer.first_rows[-1],
+        layer.features,
+        dtype=making.param_dtype,
+        key=jax.random.fold_in(making.key, placed.number),
+    )
+    return Embedding(table, layer.numbers(placed.width), making.dtype)
+
+
 def _activation(placed: Placed, _: Making) -> eqx.Module:
     assert isinstance(placed.layer, activation.Activation)
     return Activation(ACTIVATIONS[placed.layer.function])
@@ -176,6 +204,7 @@ def _residual(placed: Placed, making: Making) -> eqx.Module:
 
 LAYERS: Final[Mapping[type[LayerKind], Callable[[Placed, Making], eqx.Module]]] = {
     linear.Linear: _linear,
+    embedding.Embedding: _embedding,
     activation.Activation: _activation,
     dropout.Dropout: _dropout,
     layer_norm.LayerNorm: _layer_norm,
