@@ -12,14 +12,14 @@ import flax.linen as nn
 import jax
 from flax import traverse_util
 from flax.core import meta, unfreeze
+from twofold_jax.port.captured import Places, exchanging
+from twofold_jax.port.model import Applied, JaxSide, Values, numpy_value
+from twofold_jax.port.naming import kind, plain_attributes
+from twofold_jax.port.wide import Watch
 
 from twofold.errors import BadInput
 from twofold.port.calling import arguments, mode_keywords, parameter_names
 from twofold.port.side import Call, Module, Tensor
-from twofold_flax.port.captured import Places, exchanging
-from twofold_flax.port.model import Applied, JaxSide, Values, numpy_value
-from twofold_flax.port.naming import kind, plain_attributes
-from twofold_flax.port.wide import Watch
 
 Path = tuple[str, ...]
 _FLATTEN: Any = traverse_util.flatten_dict

@@ -9,13 +9,13 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from twofold_jax.port.captured import Places, intercepted
+from twofold_jax.port.model import Applied, JaxSide, Values, is_array, numpy_value
+from twofold_jax.port.naming import kind, plain_attributes
 
 from twofold.errors import BadInput
 from twofold.port.calling import arguments, mode_keywords, parameter_names
 from twofold.port.side import Call, Module, Tensor
-from twofold_flax.port.captured import Places, intercepted
-from twofold_flax.port.model import Applied, JaxSide, Values, is_array, numpy_value
-from twofold_flax.port.naming import kind, plain_attributes
 
 
 @final

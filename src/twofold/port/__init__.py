@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from twofold.port.sides import step as Step
 
     # The classes of backends, which the core does not name.
+    Equinox: Any
     Function: Any
     Linen: Any
     Nnx: Any
     Torch: Any
 
 __all__ = [
+    "Equinox",
     "Function",
     "Linen",
     "Nnx",

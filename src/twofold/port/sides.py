@@ -13,13 +13,19 @@ HOMES: Final[Mapping[str, str]] = {
     "Torch": "twofold_torch.port.model:Torch",
     "Nnx": "twofold_flax.port.nnx:Nnx",
     "Linen": "twofold_flax.port.linen:Linen",
-    "Function": "twofold_flax.port.function:Function",
+    "Equinox": "twofold_equinox.port.equinox_module:Equinox",
+    "Function": "twofold_jax.port.function:Function",
 }
 STEPS: Final[Mapping[str, str]] = {
     "torch": "twofold_torch.port.blackbox:TorchStep",
-    "jax": "twofold_flax.port.blackbox:JaxStep",
+    "jax": "twofold_jax.port.blackbox:JaxStep",
 }
-EXTRAS: Final[Mapping[str, str]] = {"twofold_torch": "torch", "twofold_flax": "flax"}
+EXTRAS: Final[Mapping[str, str]] = {
+    "twofold_torch": "torch",
+    "twofold_flax": "flax",
+    "twofold_jax": "flax",
+    "twofold_equinox": "equinox",
+}
 
 
 def load(target: str) -> Any:
@@ -56,14 +62,14 @@ def side_of(value: Any, place: str) -> Side:
         if kind == "Linen" or callable(value[0]):
             side: Side = load(HOMES[kind])(*value)
             return side
-    for base, kind in (("torch.nn", "Torch"), ("flax.nnx", "Nnx")):
+    for base, kind in (("torch.nn", "Torch"), ("flax.nnx", "Nnx"), ("equinox", "Equinox")):
         if any(name.startswith(base) for name in _bases(value)):
             found: Side = load(HOMES[kind])(value)
             return found
     raise BadInput(
         f"{place}: {type(value).__name__} given; allowed are an nn.Module of PyTorch, an "
-        "nnx.Module, (linen module, variables), (function, parameters), or a side such as "
-        "port.Torch(module, loss=...)"
+        "nnx.Module, an eqx.Module, (linen module, variables), (function, parameters), or a side "
+        "such as port.Torch(module, loss=...)"
     )
 
 

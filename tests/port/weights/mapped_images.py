@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from flax import nnx
 from mapping_checks import Case
 from torch import nn as tnn
-from twofold_flax.port.function import Function
 from twofold_flax.port.linen import Linen
 from twofold_flax.port.nnx import Nnx
+from twofold_jax.port.function import Function
 from twofold_torch.port.model import Torch
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from twofold.port.trees import leaves, mapped
-from twofold_flax.port.operations import Operations
-from twofold_flax.port.wide import current_trace
+from twofold_jax.port.operations import Operations
+from twofold_jax.port.wide import current_trace
 
 
 @final
@@ -37,7 +37,7 @@ class Places:
     @contextmanager
     def running(self, name: str, inputs: Any) -> Iterator[str]:
         """While a module runs with these arguments; gives the place of this call."""
-        from twofold_flax.port.model import is_array
+        from twofold_jax.port.model import is_array
 
         self._counts[name] += 1
         count = self._counts[name]
@@ -54,7 +54,7 @@ class Places:
 
     def exchanged(self, place: str, output: Any) -> Any:
         """The output to go on with: the module's own, or the given one in its place."""
-        from twofold_flax.port.model import is_array
+        from twofold_jax.port.model import is_array
 
         position = iter(range(len(list(leaves(output, is_array)))))
         outside = current_trace() is self._outside

@@ -13,7 +13,7 @@ def kind(module: Any, library: ModuleType, prefix: str) -> str:
     """Such as "flax.nnx.Linear", also for subclasses of it; a person's own class by its name."""
     for base in type(module).__mro__:
         public = getattr(library, base.__name__, None)
-        if public is base and base is not library.Module:
+        if public is base and base is not getattr(library, "Module", None):
             return f"{prefix}.{base.__name__}"
     return f"{type(module).__module__}.{type(module).__qualname__}"
 

@@ -11,9 +11,9 @@ import optax
 from twofold.errors import BadInput
 from twofold.port.side import Call, StepAnswer, Stepper
 from twofold.port.trees import leaves
-from twofold_flax.port.model import JaxSide, is_array, number
-from twofold_flax.port.operations import constants_of
-from twofold_flax.port.wide import Watch
+from twofold_jax.port.model import JaxSide, is_array, number
+from twofold_jax.port.operations import constants_of
+from twofold_jax.port.wide import Watch
 
 
 @final

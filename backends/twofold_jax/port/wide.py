@@ -27,8 +27,8 @@ from jax.extend import core
 
 from twofold.port.calling import own_line
 from twofold.port.side import Cast, Mask, MasksDoNotFit
-from twofold_flax.port.operations import Operations
-from twofold_flax.port.sites import Sites
+from twofold_jax.port.operations import Operations
+from twofold_jax.port.sites import Sites
 
 NARROW: Final = (jnp.dtype("float32"), jnp.dtype("bfloat16"), jnp.dtype("float16"))
 TYPE_PARAMETERS: Final = ("new_dtype", "dtype", "preferred_element_type")

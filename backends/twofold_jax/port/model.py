@@ -22,10 +22,10 @@ from twofold.port.trees import leaves as tree_leaves
 from twofold.port.trees import mapped
 from twofold.port.weights.use import Use
 from twofold.port.where.operations import LOSS
-from twofold_flax.port.operations import Operations
-from twofold_flax.port.sites import Sites
-from twofold_flax.port.uses import uses_of
-from twofold_flax.port.wide import Watch, recorded
+from twofold_jax.port.operations import Operations
+from twofold_jax.port.sites import Sites
+from twofold_jax.port.uses import uses_of
+from twofold_jax.port.wide import Watch, recorded
 
 DTYPES: Final[Mapping[Precision, Any]] = {
     "float64": jnp.float64,
@@ -281,7 +281,7 @@ class JaxSide(Side):
 
     def stepper(self) -> Stepper:
         """A fresh optimizer of the model. Raises BadInput."""
-        from twofold_flax.port.steps import JaxStepper
+        from twofold_jax.port.steps import JaxStepper
 
         if self.optimizer is None:
             raise BadInput(f"{self.label}: no optimizer given")

@@ -1,0 +1,1 @@
+"""Equinox models as a side of a pair."""

@@ -1,0 +1,1 @@
+"""What the sides of JAX share in the judge of ports: tracing, float64, uses, operations, steps."""
