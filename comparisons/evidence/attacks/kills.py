@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,8 @@ import psutil
 from pydantic import Field
 
 from comparisons.evidence.attacks.tally import path_of
+from twofold.errors import DataError
+from twofold.problem import checkpoint
 from twofold.results import environment
 from twofold.results.json_files import write_json
 from twofold.results.stored import Count, Measurement, Name, Stored, Text, read_result
@@ -27,7 +31,7 @@ from twofold.temporary import temporary_folder
 KILLS_SCHEMA: Final = "twofold.attacks-by-kills/1"
 SIGNALS: Final = ("SIGKILL", "SIGTERM", "SIGINT")
 MARK: Final = "TWOFOLD_ATTACKED"
-FINISHING_S: Final = 300.0
+FINISHING_S: Final = 600.0
 ENDING_S: Final = 60.0
 LEAVING_S: Final = 10.0
 """A worker sees that its parent is gone, and ends, within this time."""
@@ -92,7 +96,7 @@ def _points(folder: Path) -> int:
 
 
 def _search(folder: Path) -> list[str]:
-    options = ["--seeds", "0:12", "--engines", "torch:eager", "--out", str(folder)]
+    options = ["--seeds", "1:6", "--engines", "torch:eager", "--out", str(folder)]
     return ["-m", "comparisons.false_alarms", *options, "--whole", "1000"]
 
 
@@ -101,9 +105,57 @@ def _seeds(folder: Path) -> int:
     return sum(found)
 
 
+def _train(engine: str) -> Callable[[Path], list[str]]:
+    def words(folder: Path) -> list[str]:
+        resume = ["--resume"] if (folder / "run" / "run.json").exists() else []
+        options = ["--engine", engine, "--output", str(folder / "run"), *resume]
+        return ["-m", "twofold", "train", "lesson", *options, "--checkpoint-steps", "50"]
+
+    return words
+
+
+def _steps(engine: str) -> Callable[[Path], int]:
+    def done(folder: Path) -> int:
+        """Steps of the newest checkpoint, when all can be read; 0 without one.
+
+        Raises ValueError for one that cannot, and for a model with other bits than that of a run
+        that was never stopped.
+        """
+        run = folder / "run"
+        model = run / "model.safetensors"
+        try:
+            steps = [checkpoint.load(path).step for path in (run / "checkpoints").glob("*")]
+            if model.exists() and _tensors(model) != _never_stopped(engine):
+                raise ValueError("the model has other bits than that of a run without a stop")
+        except DataError as error:
+            raise ValueError(str(error)) from error
+        return max(steps, default=0)
+
+    return done
+
+
+@cache
+def _never_stopped(engine: str) -> dict[str, bytes]:
+    with temporary_folder() as folder:
+        subprocess.run([sys.executable, *_train(engine)(folder)], cwd=ROOT, check=True)
+        return _tensors(folder / "run" / "model.safetensors")
+
+
+def _tensors(path: Path) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in checkpoint.load(path).tensors.items()}
+
+
+LESSON_STEPS: Final = 1570
+
 COMMANDS: Final = (
     Resumable("twofold sweep", _sweep, _points, 10, 8.0),
-    Resumable("comparisons.false_alarms", _search, _seeds, 12, 8.0),
+    Resumable("comparisons.false_alarms", _search, _seeds, 5, 12.0),
+    *(
+        Resumable(
+            f"twofold train --engine {engine}", _train(engine), _steps(engine), LESSON_STEPS, 10.0
+        )
+        for engine in ("torch:eager", "flax:scan")
+    ),
 )
 
 
@@ -123,11 +175,12 @@ def kill(command: Resumable, seed: int, times: int) -> Killed:
                 continue
             _once(command, rng, results, temporary, killed)
         results.mkdir(exist_ok=True)
-        with _started(command, results, temporary) as process:
+        code = None
+        with _started(command, results, temporary) as process, suppress(subprocess.TimeoutExpired):
             code = process.wait(FINISHING_S)
         killed.finished = code == 0 and command.done(results) == command.whole
         killed.left_behind = len(list(temporary.iterdir()))
-        killed.left_behind += sum(path.name.endswith(".tmp") for path in results.iterdir())
+        killed.left_behind += sum(path.name.endswith(".tmp") for path in results.rglob("*"))
     return killed
 
 
@@ -214,7 +267,10 @@ def _processes(results: Path) -> list[psutil.Process]:
 
 def _remove(folder: Path) -> None:
     for path in folder.iterdir():
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def stored(folder: Path) -> dict[str, Killed]:
