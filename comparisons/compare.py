@@ -18,6 +18,7 @@ from typing import Any, Final
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
 from twofold import Experiment, open_session, prepare
+from twofold.backends import installed
 from twofold.commands import run_command
 from twofold.engines import registry
 from twofold.engines.training import Epoch, TrainingResult, train
@@ -27,7 +28,7 @@ from twofold.parity.certify import PRECISIONS
 from twofold.parity.judging.verdict import EXIT_CODES, ParityReport, Rung, conclusion
 from twofold.parity.ladder.rungs import LADDER
 from twofold.report import advice, guide
-from twofold.report.contenders import BEST_SOMEWHERE
+from twofold.report.contenders import best_somewhere
 from twofold.report.evidence import file_name, load
 from twofold.report.wording import duration, interval
 from twofold.results.json_files import write_json
@@ -73,8 +74,8 @@ class Plan:
             return self.engines
         wanted = {*USUAL, *QUICK} | ({ONE_LINE} if experiment == ONE_LINE_ON else set())
         if self.best:
-            wanted |= {name for names in BEST_SOMEWHERE.values() for name in names}
-        return tuple(name for name in registry.engine_names() if name in wanted)
+            wanted |= {name for names in best_somewhere().values() for name in names}
+        return tuple(name for name in installed.engine_names() if name in wanted)
 
     def precisions_on(self, experiment: str, engine: str) -> tuple[Precision, ...]:
         """What an engine is certified in: float32, in which it is timed.

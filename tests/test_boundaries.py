@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from twofold.backends import installed
+
 PROJECT = Path(__file__).parents[1]
 CORE = PROJECT / "src" / "twofold"
 REPORT = CORE / "report"
-TORCH = PROJECT / "backends" / "twofold_torch"
-FLAX = PROJECT / "backends" / "twofold_flax"
+HOME = PROJECT / "backends"
 
-TORCH_LIBRARIES = {"torch"}
-FLAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax"}
-FRAMEWORKS = TORCH_LIBRARIES | FLAX_LIBRARIES
-BACKENDS = {"twofold_torch", "twofold_flax"}
+BACKENDS = {
+    target.partition(":")[0]: owner
+    for owner, target in zip(installed.backends(), installed.targets().values(), strict=True)
+}
+LIBRARIES = {package: set(owner.packages) for package, owner in BACKENDS.items()}
+"""The modules of its framework that a package in `backends` may load."""
+FRAMEWORKS = set().union(*LIBRARIES.values())
 HEAVY = {"pandas", "pyarrow", "altair", "vl_convert", "sklearn", "scipy"}
 OUTSIDE = {"comparisons", "tests"}
 
@@ -29,7 +34,7 @@ def files(*folders):
 
 
 def module_name(path):
-    base = CORE.parent if path.is_relative_to(CORE.parent) else TORCH.parent
+    base = CORE.parent if path.is_relative_to(CORE.parent) else HOME
     parts = path.relative_to(base).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -98,51 +103,98 @@ def test_the_reader_of_imports_reads_them():
 def test_there_is_something_to_check():
     assert len(files(CORE)) > 20
     assert files(REPORT)
-    assert files(TORCH)
-    assert files(FLAX)
+    assert {path.name for path in HOME.iterdir() if path.name.startswith("twofold_")} == set(
+        LIBRARIES
+    )
+    assert all(files(HOME / package) for package in LIBRARIES)
+    assert {"torch", "jax", "jaxlib", "flax", "optax"} <= FRAMEWORKS
 
 
 def test_import_twofold_loads_no_more_than_it_needs():
     assert not loaded_by("twofold") & (
-        FRAMEWORKS | BACKENDS | HEAVY | {"numpy", "pydantic", "rich"}
+        FRAMEWORKS | LIBRARIES.keys() | HEAVY | {"numpy", "pydantic", "rich"}
     )
 
 
 def test_every_core_module_but_the_report_loads_no_framework_and_nothing_heavy():
     modules = [module_name(path) for path in files(CORE) if REPORT not in path.parents]
-    assert not loaded_by(*modules) & (FRAMEWORKS | BACKENDS | HEAVY)
+    assert not loaded_by(*modules) & (FRAMEWORKS | LIBRARIES.keys() | HEAVY)
 
 
 def test_the_report_loads_no_framework_and_no_backend():
     modules = [module_name(path) for path in files(REPORT)]
-    assert not loaded_by(*modules) & (FRAMEWORKS | BACKENDS)
+    assert not loaded_by(*modules) & (FRAMEWORKS | LIBRARIES.keys())
 
 
 @pytest.mark.parametrize("backend", sorted(BACKENDS))
 def test_a_backend_describes_itself_without_a_framework(backend):
     loaded = loaded_by(backend)
     assert not loaded & (FRAMEWORKS | HEAVY)
-    assert loaded & BACKENDS == {backend}
+    assert loaded & LIBRARIES.keys() == {backend}
 
 
-@pytest.mark.parametrize(
-    ("folder", "own", "sibling"),
-    [(TORCH, TORCH_LIBRARIES, FLAX_LIBRARIES), (FLAX, FLAX_LIBRARIES, TORCH_LIBRARIES)],
-    ids=["torch", "flax"],
-)
-def test_a_backend_with_all_its_modules_does_not_load_its_sibling(folder, own, sibling):
-    modules = [module_name(path) for path in files(folder)]
-    loaded = loaded_by(*modules)
-    assert loaded >= own - {"jaxlib"}
-    assert not loaded & sibling
-    assert loaded & BACKENDS == {folder.name}
+@pytest.mark.parametrize("package", LIBRARIES)
+def test_a_backend_with_all_its_modules_does_not_load_its_sibling(package):
+    loaded = loaded_by(*(module_name(path) for path in files(HOME / package)))
+    assert loaded & FRAMEWORKS == LIBRARIES[package]
+    assert loaded & LIBRARIES.keys() == {package}
 
 
 @pytest.mark.parametrize("path", files(CORE), ids=module_name)
 def test_core_source_names_no_framework(path):
-    assert not anywhere(path) & (FRAMEWORKS | BACKENDS | OUTSIDE)
+    assert not anywhere(path) & (FRAMEWORKS | LIBRARIES.keys() | OUTSIDE)
     if REPORT not in path.parents:
         assert not at_import(path) & HEAVY
+
+
+def texts(path):
+    """Every text in the code of a module; what stands alone is a docstring."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone
+    }
+
+
+MAY_NAME_A_BACKEND = {
+    "twofold.timing.measure": {"torch:eager"},  # the default reference
+    "twofold.studies.outcome": {"torch:eager", "flax:jit"},  # the defaults of a study
+    "twofold.cli.outcome": {"Engines, comma-separated; default torch:eager,flax:jit."},
+    "twofold.cli.time": {" given; allowed is all, or a list such as torch:eager,flax:jit"},
+    "twofold.cli.doctor": {" given; allowed is a list such as torch:eager"},
+}
+"""Defaults, and examples in messages. The judge of ports, which is of two frameworks, is apart."""
+
+
+def test_core_source_names_no_backend():
+    """What core knows of a backend, the backend says: its engines, packages, variables, colours."""
+    names = "|".join((*installed.backend_names(), *LIBRARIES))
+    named = re.compile(rf"\b(?:{names}):|^(?:{names})$|JAX_|TORCH|XLA_")
+    found = {
+        module_name(path): {text for text in texts(path) if named.search(text)}
+        for path in files(CORE)
+        if CORE / "port" not in path.parents
+    }
+    assert {module: text for module, text in found.items() if text} == MAY_NAME_A_BACKEND
+
+
+def test_what_the_report_asks_of_backends_loads_no_framework():
+    """Their titles, colours and best engines are in descriptions, which need no framework."""
+    code = (
+        "import sys\n"
+        "from twofold.report import speed_advice, style\n"
+        "print(style.colour('torch:eager', ('torch:eager',)), speed_advice.known_contenders())\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    said, loaded = result.stdout.splitlines()
+    assert "#D55E00" in said
+    assert "flax:jit" in said
+    assert not set(loaded.split()) & FRAMEWORKS
 
 
 def test_the_report_reads_results_and_computes_nothing():
@@ -206,13 +258,13 @@ def test_no_rooms_of_the_core_import_each_other_in_a_circle():
     assert circle_in(graph) == []
 
 
-@pytest.mark.parametrize("path", files(TORCH, FLAX), ids=module_name)
+@pytest.mark.parametrize("path", files(*map(HOME.joinpath, LIBRARIES)), ids=module_name)
 def test_backend_source_names_core_and_its_own_framework(path):
-    own = TORCH_LIBRARIES if path.is_relative_to(TORCH) else FLAX_LIBRARIES
-    foreign = (FRAMEWORKS - own) | (BACKENDS - {path.relative_to(TORCH.parent).parts[0]})
+    package = path.relative_to(HOME).parts[0]
+    foreign = (FRAMEWORKS - LIBRARIES[package]) | (LIBRARIES.keys() - {package})
     assert not anywhere(path) & (foreign | HEAVY | OUTSIDE)
 
 
 def test_the_command_line_loads_light_libraries_only():
-    heavy = FRAMEWORKS | BACKENDS | HEAVY | {"numpy", "pydantic", "rich", "psutil"}
+    heavy = FRAMEWORKS | LIBRARIES.keys() | HEAVY | {"numpy", "pydantic", "rich", "psutil"}
     assert not loaded_by("twofold.cli.main") & heavy

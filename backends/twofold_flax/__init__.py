@@ -1,11 +1,19 @@
 """The Flax/Optax backend: describes itself here without importing jax."""
 
-from twofold.engines.registry import Backend, EngineDescription, KnownDifference, NativeInit
+from twofold.backends.departures import (
+    BiasedRunningVariance,
+    KnownDifference,
+    RoundedCorrections,
+)
+from twofold.backends.description import Backend, CacheVariables, EngineDescription, NativeInit
 
 BACKEND = Backend(
     name="flax",
+    title="Flax",
     extra="flax",
     frameworks=("jax", "flax", "optax"),
+    packages=("jax", "jaxlib", "flax", "optax"),
+    place=1,
     engines=(
         EngineDescription("op-by-op", "no jit: every operation is dispatched on its own"),
         EngineDescription("nnx-jit", "as Flax teaches: nnx.Optimizer under nnx.jit"),
@@ -17,9 +25,20 @@ BACKEND = Backend(
     prober="twofold_flax.device:probe",
     native_init=NativeInit("lecun_normal", "zeros"),
     seeds="twofold_flax.seeds:FlaxSeeds",
+    cache_variables=CacheVariables(
+        "JAX_COMPILATION_CACHE_DIR",  # unset there is no cache on disk (JAX 0.10)
+        below="jax",
+        keep=(
+            ("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0"),
+            ("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1"),
+        ),
+    ),
+    quick_engines=(("jit",), ("scan",)),
+    best_engines=("jit", "scan"),
+    palette=("#0072B2", "#56B4E9", "#009E73", "#332288"),
     known_differences=(
         KnownDifference(
-            model="bias correction in the engine's precision",
+            departure=RoundedCorrections(),
             cause=(
                 "Optax evaluates Adam's bias correction, 1 - beta^t, in the precision of the "
                 "parameters; PyTorch evaluates it in float64"
@@ -31,7 +50,7 @@ BACKEND = Backend(
             ),
         ),
         KnownDifference(
-            model="running variance of the biased variance",
+            departure=BiasedRunningVariance(),
             cause=(
                 "Flax's batch norm averages the biased variance of the batches for evaluation, "
                 "sum / n; PyTorch and the formula here average the unbiased one, sum / (n - 1)"

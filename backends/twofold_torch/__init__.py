@@ -1,11 +1,15 @@
 """The PyTorch backend: describes itself here without importing torch."""
 
-from twofold.engines.registry import Backend, EngineDescription, KnownDifference, NativeInit
+from twofold.backends.departures import KnownDifference, LongerNorm
+from twofold.backends.description import Backend, CacheVariables, EngineDescription, NativeInit
 
 BACKEND = Backend(
     name="torch",
+    title="PyTorch",
     extra="torch",
     frameworks=("torch",),
+    packages=("torch",),
+    place=0,
     engines=(
         EngineDescription("eager", "PyTorch as it runs by default: one kernel for each operation"),
         EngineDescription("lesson", "the lesson's loop: a DataLoader over a TensorDataset, eager"),
@@ -21,9 +25,17 @@ BACKEND = Backend(
     prober="twofold_torch.device:probe",
     native_init=NativeInit("pytorch", "pytorch"),
     seeds="twofold_torch.seeds:TorchSeeds",
+    cache_variables=CacheVariables(
+        "TORCHINDUCTOR_CACHE_DIR",
+        by_default=True,
+        elsewhere=("TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE",),
+    ),
+    quick_engines=(("eager-fused", "eager"), ("compile-step", "compile")),
+    best_engines=("compile-step", "compile-epoch"),
+    palette=("#D55E00", "#E69F00", "#A6761D", "#8C2D04"),
     known_differences=(
         KnownDifference(
-            model="clipping by the norm plus 1e-6",
+            departure=LongerNorm(1e-6),
             cause=(
                 "PyTorch clips gradients by clip_norm / (norm + 1e-6), Optax and the formula by "
                 "clip_norm / norm"

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 import torch
 
-from twofold.engines.registry import EngineDescription
+from twofold.backends.description import EngineDescription
 from twofold.errors import DeviceUnavailable
 from twofold.spec.experiment import Device, Experiment
 

@@ -12,7 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from twofold.engines.registry import engine_names, open_session
+    from twofold.backends.installed import engine_names
+    from twofold.engines.registry import open_session
     from twofold.engines.session import Session
     from twofold.parity.assertions import assert_parity
     from twofold.parity.certify import certify

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from twofold.report.contenders import BEST_SOMEWHERE
+from twofold.report.contenders import best_somewhere
 
 ENGINE: Final = re.compile(r"\b(?:torch|flax):[a-z]+(?:-[a-z]+)*")
 SUPERLATIVE: Final = re.compile(
@@ -73,4 +73,4 @@ def fault(sentence: str, measured: Mapping[str, set[str]]) -> str | None:
 
 def lacking(engines: set[str]) -> set[str]:
     """The engines that have been a framework's fastest somewhere and are not among these."""
-    return {name for own in BEST_SOMEWHERE.values() for name in own} - engines
+    return {name for own in best_somewhere().values() for name in own} - engines

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.report import advice, guide, speed_advice, wording
-from twofold.report.contenders import BEST_SOMEWHERE
+from twofold.report.contenders import best_somewhere
 from twofold.report.environments import describe_environments
 from twofold.report.evidence import Evidence
 from twofold.report.parity_findings import Tally, find_parity
@@ -266,7 +266,7 @@ def test_a_withheld_comparison_puts_nobody_ahead() -> None:
 
 
 def test_another_device_is_never_at_its_best() -> None:
-    names = [name for own in BEST_SOMEWHERE.values() for name in own]
+    names = [name for own in best_somewhere().values() for name in own]
     engines = [measured(name, 1, 1, 1, 1) for name in names]
     assert find_timing(timing_result("x", engines, [])).at_best
     on_gpu = [one | {"framework": {"default_device": "cuda:0"}} for one in engines]

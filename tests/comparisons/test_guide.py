@@ -158,8 +158,11 @@ def test_the_guide_can_be_written_again_without_any_framework(results_folder: Pa
         f"sys.argv = ['report', {str(results_folder)!r}]\n"
         "try:\n    runpy.run_module('twofold.report', run_name='__main__')\n"
         "except SystemExit as end:\n    assert end.code == 0, end.code\n"
-        "loaded = {'torch', 'jax', 'flax', 'optax', 'twofold_torch', 'twofold_flax'}\n"
+        "from twofold.backends.installed import packages\n"
+        "loaded = {'torch', 'jax', 'flax', 'optax', *packages()} - {'twofold', 'numpy'}\n"
         "assert not loaded & set(sys.modules), loaded & set(sys.modules)\n"
+        "parts = [name for name in sys.modules if name.startswith('twofold_') and '.' in name]\n"
+        "assert not parts, f'more of a backend than its description: {parts}'\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from superiority import measured_in, unfounded
 from comparisons.machines.__main__ import write_page
 from comparisons.pages import SHOWN, excerpt
 from twofold.report import advice, guide
-from twofold.report.contenders import BEST_SOMEWHERE, contenders_of
+from twofold.report.contenders import best_somewhere, contenders_of
 from twofold.report.evidence import Evidence, load
 from twofold.report.timing_findings import find_timing
 from twofold.results.json_files import write_json
@@ -175,13 +175,13 @@ def runs(folder: Path) -> Iterator[dict[str, float]]:
 
 def test_the_contenders_are_those_of_the_stored_runs() -> None:
     """Each has been the fastest of its framework; nothing else ever was, where one took part."""
-    ahead: dict[str, set[str]] = {backend: set() for backend in BEST_SOMEWHERE}
+    ahead: dict[str, set[str]] = {backend: set() for backend in best_somewhere()}
     number = 0
     for steps in runs(ROOT / "comparisons" / "results"):
-        for backend in BEST_SOMEWHERE:
+        for backend in best_somewhere():
             own = {name: step for name, step in steps.items() if name.startswith(f"{backend}:")}
             if len(own) > 1 and set(own) & set(contenders_of(backend)) - {"flax:jit"}:
                 ahead[backend].add(min(own, key=lambda name: own[name]))
                 number += 1
     assert number > 100
-    assert ahead == {backend: set(names) for backend, names in BEST_SOMEWHERE.items()}
+    assert ahead == {backend: set(names) for backend, names in best_somewhere().items()}

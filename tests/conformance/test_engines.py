@@ -9,7 +9,8 @@ import plain_numpy
 import pytest
 from problems import make_problem, random_batch, random_state
 
-from twofold.engines.registry import default_engines, engine_names, find_engine, open_session
+from twofold.backends.installed import engine_names
+from twofold.engines.registry import default_engines, find_engine, open_session
 from twofold.engines.session import Session
 from twofold.errors import DataError, DeviceUnavailable, TwofoldError
 from twofold.problem.problem import Batch, batch_at, dropout_masks, initial_state

@@ -19,7 +19,8 @@ from test_engines import (
     marked,
 )
 
-from twofold.engines.registry import engine_names, open_session
+from twofold.backends.installed import engine_names
+from twofold.engines.registry import open_session
 from twofold.engines.seeds import open_seeds
 from twofold.engines.session import Session
 from twofold.errors import DataError, SpecError

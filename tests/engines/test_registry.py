@@ -7,20 +7,21 @@ from importlib import metadata
 
 import pytest
 
+from twofold.backends import installed
 from twofold.engines import registry
 from twofold.errors import BadInput, FrameworkMissing, UnknownEngine
 
 
 def test_engines_are_named_by_backend_and_pytorch_comes_first():
-    names = registry.engine_names()
+    names = installed.engine_names()
     assert {"torch:eager", "torch:compile", "flax:op-by-op", "flax:jit"} <= set(names)
     assert names[0] == "torch:eager"
     assert len(set(names)) == len(names)
 
 
 def test_both_backends_describe_every_engine_in_a_line():
-    for name in registry.backend_names():
-        owner = registry.backend(name)
+    for name in installed.backend_names():
+        owner = installed.backend(name)
         assert owner.name == name
         for engine in owner.engines:
             assert engine.summary
@@ -43,11 +44,11 @@ def test_an_unknown_engine_is_named_with_the_nearest(engine, says):
 
 def test_an_unknown_backend():
     with pytest.raises(UnknownEngine, match="'mxnet' given; allowed is torch, flax"):
-        registry.backend("mxnet")
+        installed.backend("mxnet")
 
 
 def test_a_missing_framework_gives_the_command_that_installs_it():
-    absent = dataclasses.replace(registry.backend("flax"), frameworks=("no_such_module",))
+    absent = dataclasses.replace(installed.backend("flax"), frameworks=("no_such_module",))
     assert absent.missing_frameworks() == ("no_such_module",)
     for ask in (registry.require_framework, registry.probe):
         with pytest.raises(FrameworkMissing, match=r"pip install 'twofold\[flax\]'"):
@@ -57,7 +58,7 @@ def test_a_missing_framework_gives_the_command_that_installs_it():
 def entry(name, value, distribution):
     """An entry point as an installed package would have it."""
     dist = type("Distribution", (), {"name": distribution})()
-    return metadata.EntryPoint(name, value, registry.ENTRY_POINTS)._for(dist)
+    return metadata.EntryPoint(name, value, installed.ENTRY_POINTS)._for(dist)
 
 
 @pytest.fixture
@@ -65,12 +66,12 @@ def packages(monkeypatch):
     """Pretend that packages with these entry points are installed, and no others."""
 
     def install(*points):
-        table = {registry.ENTRY_POINTS: points}
-        monkeypatch.setattr(registry.metadata, "entry_points", lambda group: table[group])
-        registry.installed.cache_clear()
+        table = {installed.ENTRY_POINTS: points}
+        monkeypatch.setattr(installed.metadata, "entry_points", lambda group: table[group])
+        installed.targets.cache_clear()
 
     yield install
-    registry.installed.cache_clear()
+    installed.targets.cache_clear()
 
 
 def test_a_package_of_somebody_else_adds_a_backend_after_our_own(packages):
@@ -79,7 +80,7 @@ def test_a_package_of_somebody_else_adds_a_backend_after_our_own(packages):
         entry("flax", "twofold_flax:BACKEND", "twofold"),
         entry("torch", "twofold_torch:BACKEND", "twofold"),
     )
-    assert registry.backend_names() == ("torch", "flax", "abacus")
+    assert installed.backend_names() == ("torch", "flax", "abacus")
 
 
 def test_two_packages_with_one_name_are_refused(packages):
@@ -88,10 +89,10 @@ def test_two_packages_with_one_name_are_refused(packages):
         entry("torch", "other:BACKEND", "other"),
     )
     with pytest.raises(BadInput, match="torch: both twofold_torch:BACKEND and other:BACKEND"):
-        registry.backend_names()
+        installed.backend_names()
 
 
 def test_without_an_installed_package_the_way_to_install_it_is_said(packages):
     packages()
     with pytest.raises(BadInput, match="pip install --editable"):
-        registry.backend_names()
+        installed.backend_names()

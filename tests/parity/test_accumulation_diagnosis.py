@@ -17,7 +17,7 @@ from comparisons.evidence.mutants import bases
 from comparisons.evidence.mutants.accumulation_bugs import BASE, MUTANTS, cut, shares
 from comparisons.evidence.mutants.hosts import HOSTS, Host
 from twofold import Experiment, open_session
-from twofold.engines.registry import backend
+from twofold.backends.installed import backend
 from twofold.parity.certify import climb_subject
 from twofold.parity.diagnosis.catalogue import causes_of
 from twofold.parity.diagnosis.causes_of_accumulation import (

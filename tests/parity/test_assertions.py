@@ -10,7 +10,8 @@ import pytest
 
 import twofold
 from comparisons.evidence.mutants import bases
-from twofold.engines.registry import find_engine, load_part, open_session
+from twofold.backends.installed import load_part
+from twofold.engines.registry import find_engine, open_session
 from twofold.engines.session import Executor
 from twofold.errors import ParityDiverges, SpecError, UnknownEngine
 from twofold.parity.assertions import story

@@ -9,7 +9,7 @@ import pytest
 
 import twofold
 from twofold import Experiment, open_session, prepare
-from twofold.engines.registry import backend
+from twofold.backends.installed import backend
 from twofold.errors import NothingShown
 from twofold.parity.judging.comparison import compare, error_ratios
 from twofold.parity.judging.subject import Subject

@@ -9,7 +9,7 @@ from comparisons.evidence.mutants.catalogue import find
 from comparisons.evidence.mutants.hosts import HOSTS
 from comparisons.evidence.mutants.trial import given_problem, planted
 from twofold import Experiment, open_session
-from twofold.engines.registry import backend
+from twofold.backends.installed import backend
 from twofold.parity.diagnosis.catalogue import causes_of
 from twofold.parity.diagnosis.diagnose import command, diagnose
 from twofold.parity.judging.subject import Subject

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from twofold import Experiment, certify
-from twofold.engines.registry import backend, open_session
+from twofold.backends.installed import backend
+from twofold.engines.registry import open_session
 from twofold.errors import FrameworkMissing, SpecError, UnknownEngine
 from twofold.parity.certify import climb
 from twofold.parity.judging.comparison import Comparison
@@ -241,7 +242,9 @@ def test_bad_requests_are_refused() -> None:
 
 
 def test_a_missing_framework_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twofold.engines.registry.Backend.missing_frameworks", lambda _: ("torch",))
+    monkeypatch.setattr(
+        "twofold.backends.description.Backend.missing_frameworks", lambda _: ("torch",)
+    )
     with pytest.raises(FrameworkMissing, match="pip install"):
         certify(Experiment.load("digits"), engines=["torch:eager"])
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from twofold import Experiment
-from twofold.engines.registry import backend, open_session
+from twofold.backends.installed import backend
+from twofold.engines.registry import open_session
 from twofold.parity.certify import climb_subject
 from twofold.parity.diagnosis.diagnose import diagnose
 from twofold.parity.judging.subject import Subject

@@ -12,7 +12,9 @@ from plain import Plain
 from plain_engine import Inner, Outcome, PlainExecutor
 
 from twofold import Experiment
-from twofold.engines.registry import Backend, backend, open_session
+from twofold.backends.description import Backend
+from twofold.backends.installed import backend
+from twofold.engines.registry import open_session
 from twofold.engines.session import Session
 from twofold.parity.diagnosis.diagnose import diagnose
 from twofold.parity.judging.comparison import Comparison

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from twofold import Experiment, certify
-from twofold.engines.registry import backend, open_session
+from twofold.backends.installed import backend
+from twofold.engines.registry import open_session
 from twofold.errors import SpecError
 from twofold.parity.ladder.reference import build_reference
 from twofold.parity.ladder.rungs import LADDER, Subject

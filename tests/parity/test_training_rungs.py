@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold import Experiment, certify
-from twofold.engines.registry import backend, open_session
+from twofold.backends.installed import backend
+from twofold.engines.registry import open_session
 from twofold.errors import SpecError
 from twofold.parity.judging.subject import Subject, steps_in
 from twofold.parity.ladder.evaluation import (
@@ -251,7 +252,7 @@ def test_without_the_other_framework_a_fresh_session_imports(
     reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "twofold.engines.registry.Backend.missing_frameworks",
+        "twofold.backends.description.Backend.missing_frameworks",
         lambda self: ("jax",) if self.name == "flax" else (),
     )
     subject = subject_of(reference)

@@ -222,7 +222,7 @@ def test_a_layer_that_is_dead_is_named() -> None:
     seen = moment("fresh", problem, state, reference.arithmetic)
     given = replace(reference, fresh=seen, warm=replace(seen, label="warm"))
     session = open_session(problem, "torch:eager")
-    from twofold.engines.registry import backend
+    from twofold.backends.installed import backend
 
     rung = gradients_rung(Subject(session, backend("torch"), given))
     assert rung.verdict == "certified"

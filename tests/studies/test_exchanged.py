@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from twofold.engines import registry
+from twofold.backends import installed
 from twofold.engines.registry import open_session
 from twofold.problem.data import prepare
 from twofold.problem.problem import Problem
@@ -25,7 +25,7 @@ WIDE = Experiment().with_values(model__hidden=[300], data__rows=40, rng="native"
 @pytest.mark.parametrize("engine", ["torch:eager", "flax:op-by-op"])
 def test_backends_say_truly_how_their_linear_layers_start(engine: str) -> None:
     """The frameworks' own draws have the limits and the spread of the named distribution."""
-    native = registry.backend(engine.partition(":")[0]).native_init
+    native = installed.backend(engine.partition(":")[0]).native_init
     assert native is not None
     parameters = open_session(prepare(WIDE), engine).state().parameters
     for layer, fan_in in (("layers.0", 20), ("layers.1", 300)):

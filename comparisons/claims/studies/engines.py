@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from comparisons.claims.claim import Findings
 from twofold import Experiment
-from twofold.engines.registry import engine_names
+from twofold.backends.installed import engine_names
 from twofold.timing.conditions import Conditions
 from twofold.timing.measure import measure
 

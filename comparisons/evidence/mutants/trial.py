@@ -12,7 +12,7 @@ from comparisons.evidence.mutants.hosts import Host
 from comparisons.evidence.mutants.mutant import Mutant
 from comparisons.evidence.mutants.peers import PEERS, Tensors, caught, quantities
 from twofold import open_session
-from twofold.engines.registry import backend
+from twofold.backends.installed import backend
 from twofold.parity.certify import PRECISIONS
 from twofold.parity.judging.subject import Subject
 from twofold.parity.judging.verdict import Rung

@@ -13,7 +13,7 @@ import typer
 from twofold.errors import BadInput
 
 if TYPE_CHECKING:
-    from twofold.engines.registry import Backend
+    from twofold.backends.description import Backend
 
 Rows = list[tuple[str, str]]
 GIB: Final = 2**30
@@ -57,15 +57,15 @@ def doctor(
     gradients and update are compared with the oracle. Exit codes: 0 every engine that can run here
     holds, 1 one diverges, 2 none can run, 3 one broke.
     """
-    from twofold.engines import registry
+    from twofold.backends import installed
 
     if check:
         raise typer.Exit(_check(engines, device or "auto", LIMIT_S if limit is None else limit))
     if (engines, device, limit) != (None, None, None):
         raise BadInput("--engines, --device and --limit: allowed with --check only; add --check")
     _print_section("Machine", machine())
-    for name in registry.backend_names():
-        _print_section(f"Backend {name}", backend_rows(registry.backend(name)))
+    for owner in installed.backends():
+        _print_section(f"Backend {owner.name}", backend_rows(owner))
     _print_section("Tools", [("compiler", compiler()), *extras()])
 
 
@@ -73,13 +73,14 @@ def _check(listing: str | None, device: str, limit_s: float) -> int:
     """Check engines, print each as soon as it is known, and return the exit code."""
     from rich.console import Console
 
+    from twofold.backends import installed
     from twofold.cli import doctor_check
     from twofold.cli.calibrate import checked_device
     from twofold.cli.options import listed
     from twofold.engines import registry
 
     place = checked_device(device)
-    names = registry.engine_names() if listing is None else listed(listing) or ()
+    names = installed.engine_names() if listing is None else listed(listing) or ()
     for name in names:
         registry.find_engine(name)
     if not names:

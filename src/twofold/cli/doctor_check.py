@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from twofold.backends.installed import backend_of
 from twofold.engines import registry
 from twofold.errors import BadInput, EngineFailed
 from twofold.parity.assertions import rung_story
@@ -172,7 +173,7 @@ def _versions(found: Sequence[Checked]) -> dict[str, str]:
         if each.report is not None:
             versions = _said(each.report)["versions"]
             words = ", ".join(f"{package} {version}" for package, version in versions.items())
-            known[registry.backend_of(each.engine)] = words
+            known[backend_of(each.engine)] = words
     return known
 
 

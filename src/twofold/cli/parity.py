@@ -53,11 +53,14 @@ def parity(
     from twofold.files import require_writable
     from twofold.spec.experiment import Experiment
 
-    names = asked_engines(engines) or registry.default_engines()
     precisions = _precisions(precision)
     experiments = [Experiment.load(spec, tuple(changes or ())) for spec in specs]
+    asked = [asked_engines(engines, each) for each in experiments]
     require_writable("--json", json)
-    reports = [_certify(experiment, names, precisions, steps) for experiment in experiments]
+    reports = [
+        _certify(each, names or registry.default_engines(each), precisions, steps)
+        for each, names in zip(experiments, asked, strict=True)
+    ]
     if json is not None:
         _write(json, reports)
     raise typer.Exit(_exit_code(reports))

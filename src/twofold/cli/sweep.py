@@ -128,18 +128,24 @@ def _require_parity(experiment: Experiment, engines: list[str], cpus: tuple[int,
 
 
 def _say(where: str, entry: dict[str, Any]) -> None:
-    """One line for a point: who is ahead."""
-    ratio = entry["ratio"]
-    if ratio is None:
+    """A line for each ratio of a point: who is ahead."""
+    from twofold.studies.sweep import ratios_of
+
+    ratios = ratios_of(entry)
+    if not ratios:
         steps = [each for each in entry["engines"] if each["step_s"]]
         best = min(steps, key=lambda each: each["step_s"]["median"], default=None)
         typer.echo(f"{where}: {best['engine'] if best else 'nothing could be measured'}")
-    elif ratio["median"] is None:
-        typer.echo(f"{where}: {ratio['outcome']}: {ratio['reason']}")
-    else:
-        typer.echo(
-            f"{where}: {ratio['engine']} {ratio['outcome']} than {ratio['reference']}, "
+    for ratio in ratios:
+        typer.echo(f"{where}: {_ahead(ratio)}")
+
+
+def _ahead(ratio: dict[str, Any]) -> str:
+    if ratio["median"] is None:
+        return f"{ratio['outcome']}: {ratio['reason']}"
+    if ratio["outcome"] in ("faster", "slower"):
+        return (
+            f"{ratio['engine']} {ratio['outcome']} than {ratio['reference']}, "
             f"ratio {ratio['median']:.2f}"
-            if ratio["outcome"] in ("faster", "slower")
-            else f"{where}: {ratio['engine']} and {ratio['reference']}: {ratio['outcome']}"
         )
+    return f"{ratio['engine']} and {ratio['reference']}: {ratio['outcome']}"

@@ -81,8 +81,8 @@ def time(
     from twofold.spec.experiment import Experiment
     from twofold.timing.conditions import Conditions
 
-    names = asked_engines(engines)
     experiment = Experiment.load(spec, tuple(changes or ()))
+    names = asked_engines(engines, experiment)
     require_writable("--json", json)
     conditions = Conditions(
         threads=threads,
@@ -116,8 +116,10 @@ def exit_code(result: TimingResult) -> int:
     return NOTHING_SHOWN if statuses & {"out of range", "vacuous"} else 0
 
 
-def asked_engines(text: str | None) -> tuple[str, ...] | None:
-    """The engines named, all known and with their frameworks; "all" for all, None for the default.
+def asked_engines(text: str | None, *experiments: Experiment) -> tuple[str, ...] | None:
+    """The engines named, all known and with their frameworks; None for the default.
+
+    "all" is for all that can express the experiments.
 
     Raises BadInput.
     """
@@ -127,14 +129,13 @@ def asked_engines(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     if text.strip() == "all":
-        return tuple(registry.default_engines())
+        return registry.default_engines(*experiments)
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
         raise BadInput(
             f"--engines: {text!r} given; allowed is all, or a list such as torch:eager,flax:jit"
         )
-    for name in names:
-        registry.require_framework(registry.find_engine(name)[0])
+    registry.require_engines(names, *experiments)
     return names
 
 

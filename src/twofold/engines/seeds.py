@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
+from twofold.backends import installed
 from twofold.engines import registry
 from twofold.errors import SpecError
 from twofold.problem.problem import Problem
@@ -37,9 +38,10 @@ def open_seeds(problem: Problem, seeds: Sequence[int], backend: str) -> SeedsTog
     so: see `require_together`.
     """
     require_together(problem.experiment)
-    owner = registry.backend(backend)
+    owner = installed.backend(backend)
     registry.require_framework(owner)
-    opened: SeedsTogether = registry.load_part(owner.seeds)(with_seeds(problem, seeds))
+    registry.require_expressible(owner, problem.experiment)
+    opened: SeedsTogether = installed.load_part(owner.seeds)(with_seeds(problem, seeds))
     return opened
 
 

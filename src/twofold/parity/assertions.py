@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twofold.backends.installed import backend, backend_of
 from twofold.engines import registry
 from twofold.engines.session import Session
 from twofold.errors import EngineFailed, NothingShown, ParityDiverges, SpecError, TwofoldError
@@ -85,7 +86,7 @@ def _of_problem(
             f"so allowed is {own}; give the experiment to have both"
         )
     reference = build_reference(problem)
-    names = engines if engines is not None else registry.engine_names()
+    names = engines if engines is not None else registry.default_engines(problem.experiment)
     rungs = [rung for name in names for rung in climb(name, reference, steps=steps)]
     return _report(reference, rungs, steps)
 
@@ -99,7 +100,7 @@ def _of_session(
     """Every rung but `init`, which asks for a session that has not trained yet."""
     if engines is not None or precisions is not None:
         raise SpecError("engines, precisions: given with a session, which has its own; leave out")
-    owner = registry.backend(registry.backend_of(session.engine))
+    owner = backend(backend_of(session.engine))
     reference = build_reference(session.problem)
     judged = Subject(session, owner, reference, steps)
     before = session.state()

@@ -46,11 +46,10 @@ def certify(
     BadInput for an unknown engine, a missing framework, data that does not fit, or an experiment
     whose draws cannot be compared (rng = "native").
     """
-    names = tuple(engines) if engines is not None else registry.default_engines()
+    names = tuple(engines) if engines is not None else registry.default_engines(experiment)
     if not names:
         raise SpecError("engines: none given; allowed is one or more")
-    for name in names:
-        registry.require_framework(registry.find_engine(name)[0])
+    registry.require_engines(names, experiment)
     if steps < 1:
         raise SpecError(f"steps: {steps} given; allowed is 1 or more")
     _require_shared_draws(experiment)

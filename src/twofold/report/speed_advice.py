@@ -8,7 +8,9 @@ A time to a result is always one of the engines measured: other engines may star
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 
+from twofold.backends.installed import backend_of, backends
 from twofold.report import wording
 from twofold.report.contenders import contenders_of
 from twofold.report.time_to_result import CLOSE, BreakEven, Cache, Lines, MeasuredEngine
@@ -105,21 +107,21 @@ def sentences(timing: Timing) -> Iterator[str]:
 
 
 def _on_backends(timing: Timing) -> Iterator[str]:
-    """The fastest engine of each framework against the other's, experiment by experiment."""
+    """The fastest engines of every two frameworks, experiment by experiment."""
     for item in timing:
-        torch, flax = item.fastest_of("torch"), item.fastest_of("flax")
-        if torch is None or flax is None:
-            continue
-        among = AT_BEST if item.at_best else "the fastest engine measured of each framework"
-        yield (
-            f"**{item.experiment}, step time, {among}{_unchecked(item)}:** "
-            f"{_lead(item, torch, flax)}.{_what_is_missing(item)}"
-        )
+        for one, other in combinations(item.fastest_of_each(), 2):
+            known = all(contenders_of(backend_of(each.engine)) for each in (one, other))
+            at_best = item.at_best and known
+            among = AT_BEST if at_best else "the fastest engine measured of each framework"
+            yield (
+                f"**{item.experiment}, step time, {among}{_unchecked(item)}:** "
+                f"{_lead(item, one, other)}.{_what_is_missing(item)}"
+            )
 
 
-def _lead(item: ExperimentTiming, torch: MeasuredEngine, flax: MeasuredEngine) -> str:
+def _lead(item: ExperimentTiming, one: MeasuredEngine, other: MeasuredEngine) -> str:
     """Which of the two is ahead, if the stored comparison shows it."""
-    shorter, longer = sorted((torch, flax), key=lambda engine: engine.step)
+    shorter, longer = sorted((one, other), key=lambda engine: engine.step)
     if item.ahead(longer, shorter):  # in pairs of blocks, which is sounder than the medians
         shorter, longer = longer, shorter
     first = f"{shorter.engine} ({wording.duration(shorter.step)} a step)"
@@ -228,8 +230,9 @@ def _names(item: ExperimentTiming) -> set[str]:
 
 
 def known_contenders() -> str:
-    """What "at its best" rests on: `torch:compile-step and ... for PyTorch; ... for Flax`."""
-    names = {"torch": "PyTorch", "flax": "Flax"}
+    """What "at its best" rests on: `compile-step and ... for PyTorch; ... for Flax`."""
     return "; ".join(
-        f"{wording.listing(contenders_of(backend))} for {name}" for backend, name in names.items()
+        f"{wording.listing(contenders_of(owner.name))} for {owner.title}"
+        for owner in backends()
+        if owner.best_engines
     )

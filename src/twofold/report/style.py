@@ -13,15 +13,14 @@ from typing import Any, Final
 import altair as alt
 import vl_convert
 
+from twofold.backends.installed import backend_of, backends
+
 Chart = dict[str, Any]
 
 INK: Final = "#222222"
 MUTED: Final = "#5f6368"
-PALETTE: Final = {
-    "torch": ("#D55E00", "#E69F00", "#A6761D", "#8C2D04"),
-    "flax": ("#0072B2", "#56B4E9", "#009E73", "#332288"),
-}
 OTHER: Final = ("#CC79A7", "#000000", "#999999")
+"""For a backend that is not installed here, or brings no palette."""
 SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 
@@ -54,10 +53,15 @@ class EngineStyle:
 
 def colour(engine: str, engines: tuple[str, ...]) -> str:
     """The colour of an engine among those of its backend."""
-    backend = engine.partition(":")[0]
-    own = [name for name in engines if name.partition(":")[0] == backend]
-    palette = PALETTE.get(backend, OTHER)
+    backend = backend_of(engine)
+    own = [name for name in engines if backend_of(name) == backend]
+    palette = palette_of(backend)
     return palette[own.index(engine) % len(palette)]
+
+
+def palette_of(backend: str) -> tuple[str, ...]:
+    """The colours of a backend's engines."""
+    return next((owner.palette for owner in backends() if owner.name == backend), ()) or OTHER
 
 
 def finish(chart: Any) -> Chart:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from twofold.backends.installed import backend_of
 from twofold.report.contenders import lacking
 from twofold.report.evidence import Result, experiment_name
 from twofold.report.time_to_result import BreakEven, Cache, Lines, MeasuredEngine, Start, lines_with
@@ -152,10 +153,12 @@ class ExperimentTiming:
             None,
         )
 
-    def fastest_of(self, backend: str) -> MeasuredEngine | None:
-        """The backend's engine with the shortest step."""
-        own = [item for item in self.measured if item.engine.startswith(f"{backend}:")]
-        return min(own, key=lambda engine: engine.step, default=None)
+    def fastest_of_each(self) -> list[MeasuredEngine]:
+        """The engine with the shortest step of each backend that was measured, as they come."""
+        own: dict[str, list[MeasuredEngine]] = {}
+        for item in self.measured:
+            own.setdefault(backend_of(item.engine), []).append(item)
+        return [min(items, key=lambda engine: engine.step) for items in own.values()]
 
 
 def find_timing(result: Result) -> ExperimentTiming:

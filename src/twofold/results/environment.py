@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import psutil
 
-PACKAGES: Final = ("twofold", "numpy", "torch", "jax", "jaxlib", "flax", "optax")
+from twofold.backends.installed import packages
+
+ALWAYS: Final = ("twofold", "numpy")
 GOVERNOR: Final = "/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"
 
 
@@ -34,7 +36,7 @@ def describe() -> dict[str, Any]:
         "memory_bytes": memory_bytes(),
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "versions": package_versions(PACKAGES),
+        "versions": package_versions((*ALWAYS, *packages())),
         "governor": governor(cpus[0]),
         "load_average": load_average(),
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),

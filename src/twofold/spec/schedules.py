@@ -42,7 +42,7 @@ class StepDecay(Section):
     Before step t the factor is decay_rate^(t // transition_steps):
     `torch.optim.lr_scheduler.StepLR(step_size, gamma)` (PyTorch 2.13; its gamma is 0.1 by default)
     and `optax.exponential_decay(..., staircase=True)` (Optax 0.2.8). Optax divides and rounds down
-    in floating point; see `twofold_flax.optimizer` for what XLA makes of that.
+    in floating point; see `twofold_jax.optimizer` for what XLA makes of that.
     """
 
     kind: Literal["step"] = "step"

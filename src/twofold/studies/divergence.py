@@ -90,7 +90,7 @@ def measure(
     the noise floor is made `floor_runs` times for the first named engine of each backend. Raises
     BadInput for engines or experiments that cannot be compared.
     """
-    names = tuple(engines) if engines is not None else registry.default_engines()
+    names = tuple(engines) if engines is not None else registry.default_engines(experiment)
     _require_comparable(experiment, names, steps)
     say = on_progress or (lambda _: None)
     problem = prepare(experiment)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from twofold.engines.registry import NativeInit, backend
+from twofold.backends.description import NativeInit
+from twofold.backends.installed import backend
 from twofold.problem.problem import Problem
 from twofold.spec.model import with_initial_values
 from twofold.studies.equivalence import Verdict

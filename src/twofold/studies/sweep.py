@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
+from twofold.backends import installed
 from twofold.errors import BadInput
 from twofold.results.json_files import read_json, write_json
 from twofold.spec.experiment import Experiment
@@ -17,13 +19,6 @@ from twofold.timing.result import EngineTiming, Ratio
 from twofold.timing.summary import engine_timing, ratio_of
 
 SCHEMA: Final = "twofold.sweep/1"
-PREFERRED: Final = (
-    ("torch:eager-fused", "torch:eager"),
-    ("torch:compile-step", "torch:compile"),
-    ("flax:jit",),
-    ("flax:scan",),
-)
-"""Engines of a quick sweep: of each group the first that exists."""
 
 
 @dataclass(frozen=True, order=True)
@@ -102,8 +97,13 @@ class Sweep:
 
 
 def quick_engines(known: Sequence[str]) -> list[str]:
-    """The engines of a quick sweep among those that exist."""
-    found = [next((name for name in group if name in known), None) for group in PREFERRED]
+    """The engines of a quick sweep among those that exist: of each group of a backend the first."""
+    groups = (
+        [owner.full_name(engine) for engine in group]
+        for owner in installed.backends()
+        for group in owner.quick_engines
+    )
+    found = [next((name for name in group if name in known), None) for group in groups]
     return [name for name in found if name is not None]
 
 
@@ -142,10 +142,10 @@ def run_sweep(
 
 
 def entry_of(rounds: Rounds, seed: int = 0) -> dict[str, Any]:
-    """A point's figures: every engine, and the ratio between the best of each framework."""
+    """A point's figures: every engine, and the ratios between the best of each backend."""
     timings = [engine_timing(run, seed, rounds.quiet) for run in rounds.runs]
-    ratio = best_ratio(timings, rounds.quiet, seed)
-    withheld = ratio is not None and ratio.median is None
+    ratios = best_ratios(timings, rounds.quiet, seed)
+    stored = [asdict(ratio) for ratio in ratios]
     return {
         "engines": [
             {
@@ -157,22 +157,29 @@ def entry_of(rounds: Rounds, seed: int = 0) -> dict[str, Any]:
             }
             for timing in timings
         ],
-        "ratio": asdict(ratio) if ratio else None,
-        "reliable": not withheld,
+        "ratio": stored[0] if stored else None,
+        "further_ratios": stored[1:],
+        "reliable": all(ratio.median is not None for ratio in ratios),
         "other_cores": rounds.other_cores,
     }
 
 
-def best_ratio(timings: Sequence[EngineTiming], quiet: Sequence[bool], seed: int) -> Ratio | None:
-    """The best Flax engine's step time over the best PyTorch engine's; None without one of them."""
+def best_ratios(timings: Sequence[EngineTiming], quiet: Sequence[bool], seed: int) -> list[Ratio]:
+    """The step time of each backend's best engine over that of the first backend's best.
+
+    Of the backends measured, in the order in which they are listed; empty for a single one.
+    """
     best: dict[str, EngineTiming] = {}
-    for timing in timings:
-        framework = timing.engine.partition(":")[0]
-        if timing.step_s is None:
-            continue
-        rival = best.get(framework)
-        if rival is None or rival.step_s is None or timing.step_s.median < rival.step_s.median:
-            best[framework] = timing
-    if not {"torch", "flax"} <= set(best):
-        return None
-    return ratio_of(best["flax"], best["torch"], seed, quiet)
+    for timing in sorted((each for each in timings if each.step_s), key=_median):
+        best.setdefault(installed.backend_of(timing.engine), timing)
+    found = [best[name] for name in installed.backend_names() if name in best]
+    return [ratio_of(other, found[0], seed, quiet) for other in found[1:]]
+
+
+def ratios_of(point: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The ratios stored with a point; older sweeps have one at most."""
+    return [each for each in (point["ratio"], *point.get("further_ratios", ())) if each]
+
+
+def _median(timing: EngineTiming) -> float:
+    return timing.step_s.median if timing.step_s else inf

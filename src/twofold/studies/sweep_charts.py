@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from typing import Any, Final
 
+from twofold.backends.installed import backend_of, backends
 from twofold.errors import FrameworkMissing
 from twofold.files import write_text
 from twofold.results.json_files import read_json
+from twofold.studies.sweep import ratios_of
 
-COLOURS: Final = ("#0072B2", "#F7F7F7", "#D55E00")  # Flax ahead, level, PyTorch ahead
+LEVEL: Final = "#F7F7F7"  # the colour where nobody is ahead
 CELL_WIDTH: Final = 118  # pixels: the longest name of an engine fits in
 CELL_HEIGHT: Final = 56
 
@@ -25,27 +29,56 @@ def write_charts(path: Path, folder: Path) -> list[Path]:
         ) from error
     sweep = read_json(path, "twofold.sweep/1")
     written = []
-    for name, chart in (("heat", heat_map(sweep)), ("scaling", scaling_curves(sweep))):
+    pairs = pairs_in(sweep)
+    charts = {"heat": heat_map(sweep, pairs[0] if pairs else None)}
+    charts |= {f"heat-{pair.backend}": heat_map(sweep, pair) for pair in pairs[1:]}
+    charts["scaling"] = scaling_curves(sweep)
+    for name, chart in charts.items():
         target = folder / f"{path.stem}-{name}.svg"
         write_text(target, to_svg(chart))
         written.append(target)
     return written
 
 
-def heat_map(sweep: Mapping[str, Any]) -> dict[str, Any]:
-    """Ratio between the best engines of the two frameworks, batch by width, one panel a depth.
+@dataclass(frozen=True)
+class Pair:
+    """A backend, and the one that its best engine is compared with."""
 
-    Grey: the ratio could not be measured. The text says who is ahead, "=" where nobody is.
+    backend: str
+    reference: str
+
+
+def pairs_in(sweep: Mapping[str, Any]) -> list[Pair]:
+    """The backends compared anywhere in a sweep, each pair once."""
+    ratios = [ratio for point in sweep["points"] for ratio in ratios_of(point)]
+    return list(dict.fromkeys(map(_pair, ratios)))
+
+
+def _pair(ratio: Mapping[str, Any]) -> Pair:
+    return Pair(backend_of(ratio["engine"]), backend_of(ratio["reference"]))
+
+
+def heat_map(sweep: Mapping[str, Any], pair: Pair | None) -> dict[str, Any]:
+    """Ratio between the best engines of two backends, batch by width, one panel a depth.
+
+    Grey: the ratio could not be measured. The text says who is ahead, "=" where nobody is. Without
+    a pair nothing was compared, and all is grey.
     """
     import altair as alt
 
-    rows = [_cell(point) for point in sweep["points"]]
+    from twofold.report.style import MUTED, palette_of
+
+    rows = [_cell(point, pair) for point in sweep["points"]]
+    titles = {owner.name: owner.title for owner in backends()}
+    sides = (pair.backend, pair.reference) if pair else ()
+    words = " / ".join(titles.get(name, name) for name in sides) or "nothing compared"
+    ahead, behind = (palette_of(name)[0] for name in sides) if pair else (MUTED, MUTED)
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("batch:O", title="batch size", sort="ascending"),
         y=alt.Y("width:O", title="units of a hidden layer", sort="descending"),
     )
-    scale = alt.Scale(domain=[-2, 0, 2], range=list(COLOURS), clamp=True)
-    legend = alt.Legend(title="log2 of the step time, Flax / PyTorch", titleLimit=0)
+    scale = alt.Scale(domain=[-2, 0, 2], range=[ahead, LEVEL, behind], clamp=True)
+    legend = alt.Legend(title=f"log2 of the step time, {words}", titleLimit=0)
     panel = alt.layer(
         base.mark_rect(color="#bbbbbb"),
         base.mark_rect().encode(color=alt.Color("log2:Q", scale=scale, legend=legend)),
@@ -92,12 +125,10 @@ def scaling_curves(sweep: Mapping[str, Any]) -> dict[str, Any]:
     return _finished(chart.properties(title="Step time over width"))
 
 
-def _cell(point: Mapping[str, Any]) -> dict[str, Any]:
-    """One cell of the heat map."""
-    from math import log2
-
+def _cell(point: Mapping[str, Any], pair: Pair | None) -> dict[str, Any]:
+    """One cell of the heat map of a pair."""
     cell = {name: point[name] for name in ("batch", "width", "depth")}
-    ratio = point["ratio"]
+    ratio = next((each for each in ratios_of(point) if _pair(each) == pair), None)
     if ratio is None or ratio["median"] is None:
         return {**cell, "log2": None, "label": "?"}
     ahead = {"faster": ratio["engine"], "slower": ratio["reference"]}.get(ratio["outcome"])

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twofold.engines.registry import backend_of
+from twofold.backends.installed import backend_of
 
 
 @dataclass(frozen=True)

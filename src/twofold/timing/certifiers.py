@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, final
 
-from twofold.engines.registry import backend_of
+from twofold.backends.installed import backend_of
 from twofold.errors import EngineFailed
 from twofold.parity.judging.verdict import ParityReport
 from twofold.timing.protocol import Certification

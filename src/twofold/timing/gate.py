@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from twofold.engines.registry import backend_of
+from twofold.backends.installed import backend_of
 from twofold.errors import BadInput, EngineFailed
 from twofold.parity.judging.verdict import Outcome, ParityReport, conclusion
 from twofold.timing.harness import Status

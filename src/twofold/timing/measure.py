@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, final
 
+from twofold.backends.installed import backend_of
 from twofold.engines import registry
 from twofold.errors import BadInput, EngineFailed, SpecError
 from twofold.problem import sources
@@ -96,7 +97,9 @@ def measure(
     are. An engine that breaks has its reason in the result, and the others go on. Raises BadInput
     before anything is started.
     """
-    names = checked_engines(engines)
+    names = checked_engines(registry.default_engines(experiment) if engines is None else engines)
+    for owner, _ in map(registry.find_engine, names):
+        registry.require_expressible(owner, experiment)
     cpus = checked_cpus(conditions.threads, conditions.cpus)
     read = sources.load(experiment)
     problem = _checked_problem(experiment, read, certification)
@@ -249,7 +252,7 @@ def certified_engines(
         copies = (caches or CompileCaches(folder)).copies(engines)
 
         def start(engine: str) -> ProcessWorker:
-            cache = str(copies[registry.backend_of(engine)])
+            cache = str(copies[backend_of(engine)])
             return ProcessWorker(engine, spec, cpus, cache=cache, table=table)
 
         processes = Processes(start)

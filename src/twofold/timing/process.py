@@ -17,6 +17,7 @@ from typing import Any, Final, final
 
 import psutil
 
+from twofold.backends.installed import backends
 from twofold.engines.build_time import BuildTime
 from twofold.errors import BadInput, DeviceUnavailable, EngineFailed, FrameworkMissing
 from twofold.parity.judging.verdict import ParityReport, report_from_json
@@ -39,26 +40,21 @@ THREAD_VARIABLES: Final = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-COMPILE_CACHES: Final = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE")
-KEEP_EVERY_PROGRAM: Final = {
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-}
 
 
 def worker_environment(cpus: Sequence[int], cache: str, *, keep: bool = False) -> dict[str, str]:
     """The environment variables of a worker: its threads, its processors, its own compile cache.
 
-    How idle threads wait is left as the libraries have it (see `subject.settle`). With `keep`, JAX
-    fills the cache, too: it has none on disk by default, where PyTorch has one (JAX 0.10,
-    `jax_compilation_cache_dir`).
+    How idle threads wait is left as the libraries have it (see `subject.settle`). With `keep` the
+    frameworks that have no cache on disk by default fill it, too.
     """
-    variables = {name: value for name, value in os.environ.items() if name not in COMPILE_CACHES}
+    caches = [owner.cache_variables for owner in backends() if owner.cache_variables]
+    unwanted = {name for each in caches for name in each.inherited}
+    variables = {name: value for name, value in os.environ.items() if name not in unwanted}
     variables.update(dict.fromkeys(THREAD_VARIABLES, str(len(cpus))))
     variables[CPUS_VARIABLE] = ",".join(str(cpu) for cpu in cpus)
-    variables["TORCHINDUCTOR_CACHE_DIR"] = cache
-    if keep:
-        variables |= {"JAX_COMPILATION_CACHE_DIR": os.path.join(cache, "jax"), **KEEP_EVERY_PROGRAM}
+    for each in caches:
+        variables |= each.given(cache, keep=keep)
     variables["TF_CPP_MIN_LOG_LEVEL"] = variables.get("TF_CPP_MIN_LOG_LEVEL", "2")
     return variables
 

@@ -14,7 +14,7 @@ from twofold.results.json_files import read_json
 from twofold.spec.experiment import Experiment
 from twofold.studies.advice.probing import EngineProcesses
 from twofold.studies.sweep import Axes, Place, Sweep, experiment_at, quick_engines, run_sweep
-from twofold.studies.sweep_charts import heat_map, scaling_curves, write_charts
+from twofold.studies.sweep_charts import Pair, heat_map, scaling_curves, write_charts
 
 ENGINES = ["torch:eager", "flax:jit"]
 SPEC = Experiment.load("lesson").with_values(model__in_features=20, model__out_features=3)
@@ -132,7 +132,7 @@ def test_the_charts_say_who_is_ahead(tmp_path: Path) -> None:
     swept(path)
     stored = read_json(path, "twofold.sweep/1")
     stored["points"][0]["ratio"] = None
-    labels = [cell["label"] for cell in values_of(heat_map(stored))]
+    labels = [cell["label"] for cell in values_of(heat_map(stored, Pair("flax", "torch")))]
     assert labels.count("?") == 1
     assert sum(label.startswith("flax:jit\n") for label in labels) == 3
     assert len(values_of(scaling_curves(stored))) == 2 * 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from twofold.engines.registry import Backend
+from twofold.backends.description import Backend
 from twofold.engines.session import Session
 from twofold.parity.judging.comparison import Comparison
 from twofold.parity.judging.verdict import Explanation, Rung, Verdict

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from twofold.backends import installed
 from twofold.engines import registry
 from twofold.parity.judging.comparison import Comparison, compare, compare_exactly, not_finite
 from twofold.parity.judging.subject import Subject
@@ -96,11 +97,15 @@ def compare_logits(transfer: Transfer, allowed: Bounded, arithmetic: Arithmetic)
 
 
 def partner_of(subject: Subject) -> str:
-    """The first engine of the first other backend whose framework is here, else this engine."""
-    for name in registry.backend_names():
-        other = registry.backend(name)
-        if name != subject.backend.name and not other.missing_frameworks():
-            return f"{name}:{other.engines[0].name}"
+    """The first engine of the first other backend that can run the experiment here.
+
+    This engine itself where there is none.
+    """
+    experiment = subject.reference.problem.experiment
+    for other in installed.backends():
+        unable = other.missing_frameworks() or other.refusals(experiment)
+        if other.name != subject.backend.name and not unable:
+            return other.full_name(other.engines[0].name)
     return subject.session.engine
 
 

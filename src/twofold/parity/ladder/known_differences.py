@@ -10,11 +10,17 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 import numpy as np
 
-from twofold.engines.registry import KnownDifference
+from twofold.backends.departures import (
+    BiasedRunningVariance,
+    Departure,
+    KnownDifference,
+    LongerNorm,
+    RoundedCorrections,
+)
 from twofold.parity.judging.comparison import Comparison, compare
 from twofold.parity.judging.verdict import Explanation
 from twofold.parity.ladder.reference import Moment, TrainingStep
@@ -32,10 +38,6 @@ from twofold.spec.model import has
 # A float32 power may be this many units in the last place off; each candidate is tried as the one
 # number that the whole state must fit.
 POWER_ULPS: Final = 3
-
-
-# `torch.nn.utils.clip_grad_norm_` divides by the norm plus this (PyTorch 2.13, clip_grad.py).
-CLIP_EPS: Final = 1e-6
 
 Seen = Moment | TrainingStep
 Part = Literal["slots", "buffers", "parameters"]
@@ -95,7 +97,7 @@ def first_that_explains(
 ) -> Explained | None:
     """The first known difference under which a part of the state after a step holds, if any."""
     for difference in known:
-        for modelled in MODELS[difference.model](problem, seen, arithmetic):
+        for modelled in _modelled(difference.departure, problem, seen, arithmetic):
             allowed = _after(modelled.variant, problem, seen, part, arithmetic)
             comparison = compare(computed, allowed, arithmetic, seen.state.tensors)
             if comparison.within:
@@ -141,11 +143,11 @@ def modelled_steps(
 def _modelled_steps(
     difference: KnownDifference, problem: Problem, steps: range, arithmetic: Arithmetic
 ) -> Iterator[ModelledSteps]:
-    if difference.model in CONSTANT:
-        for modelled in CONSTANT[difference.model](problem):
+    departure, optimizer = difference.departure, problem.experiment.optimizer
+    if not isinstance(departure, RoundedCorrections):
+        for modelled in _at_every_step(departure, problem):
             yield ModelledSteps(difference, partial(_always, modelled.variant), modelled.size)
         return
-    optimizer = problem.experiment.optimizer
     if isinstance(optimizer, Sgd):
         return
     choices: tuple[Choice, ...] = (_likeliest_corrections, _all_corrections)
@@ -188,15 +190,37 @@ def _all_corrections(optimizer: Adam | AdamW, step: int, arithmetic: Arithmetic)
     )
 
 
-def _clipping(problem: Problem) -> Iterator[Modelled]:
-    """Clipping by clip_norm / (norm + 1e-6)."""
+def _modelled(
+    departure: Departure, problem: Problem, seen: Seen, arithmetic: Arithmetic
+) -> Iterator[Modelled]:
+    """The oracle's variants of one step; none where the experiment has no such thing."""
+    if isinstance(departure, RoundedCorrections):
+        return _rounded_corrections(problem, seen, arithmetic)
+    return _at_every_step(departure, problem)
+
+
+def _at_every_step(
+    departure: LongerNorm | BiasedRunningVariance, problem: Problem
+) -> Iterator[Modelled]:
+    """The oracle's variant where it is the same at every step."""
+    match departure:
+        case LongerNorm(eps):
+            return _clipping(problem, eps)
+        case BiasedRunningVariance():
+            return _biased_variance(problem)
+        case _:
+            assert_never(departure)
+
+
+def _clipping(problem: Problem, eps: float) -> Iterator[Modelled]:
+    """Clipping by clip_norm / (norm + eps)."""
     clip_norm = problem.experiment.optimizer.clip_norm
     if clip_norm is not None:
         size = (
-            f"clipped gradients are off by {CLIP_EPS / (clip_norm + CLIP_EPS):.1e} relative or "
+            f"clipped gradients are off by {eps / (clip_norm + eps):.1e} relative or "
             f"less, for a norm of clip_norm = {clip_norm:g} or more"
         )
-        yield Modelled(Variant(clip_eps=CLIP_EPS), size)
+        yield Modelled(Variant(clip_eps=eps), size)
 
 
 def _biased_variance(problem: Problem) -> Iterator[Modelled]:
@@ -207,7 +231,7 @@ def _biased_variance(problem: Problem) -> Iterator[Modelled]:
         yield Modelled(Variant(biased_running_variance=True), size)
 
 
-def _correction_variants(
+def _rounded_corrections(
     problem: Problem, moment: Seen, arithmetic: Arithmetic
 ) -> Iterator[Modelled]:
     """Adam's bias corrections evaluated in the engine's precision."""
@@ -263,21 +287,3 @@ def _size_of(
         f"at step {step}, 1 - beta2^t is off by {abs(second):.1e} relative, "
         f"1 - beta1^t by {abs(first):.1e}, the update by {update_off:.1e}"
     )
-
-
-def _at_any_step(
-    model: Callable[[Problem], Iterator[Modelled]], problem: Problem, _: Seen, __: Arithmetic
-) -> Iterator[Modelled]:
-    return model(problem)
-
-
-Model = Callable[[Problem, Seen, Arithmetic], Iterator[Modelled]]
-CONSTANT: Final[Mapping[str, Callable[[Problem], Iterator[Modelled]]]] = {
-    "clipping by the norm plus 1e-6": _clipping,
-    "running variance of the biased variance": _biased_variance,
-}
-"""Models that are the same at every step."""
-MODELS: Final[Mapping[str, Model]] = {
-    "bias correction in the engine's precision": _correction_variants,
-    **{name: partial(_at_any_step, model) for name, model in CONSTANT.items()},
-}

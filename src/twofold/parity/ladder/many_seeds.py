@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from twofold.engines import registry
+from twofold.backends import installed
 from twofold.engines.seeds import SeedsTogether, open_seeds, with_seeds
 from twofold.errors import ParityDiverges
 from twofold.parity.ladder.steplocked import JudgedStep, Standard, TakenStep, judge_step
@@ -96,7 +96,7 @@ def certify_together(
 def standards_of(problem: Problem, seeds: Sequence[int], backend: str) -> list[Standard]:
     """What each seed's steps are judged by."""
     arithmetic = arithmetic_for(problem.experiment.precision)
-    known = registry.backend(backend).known_differences
+    known = installed.backend(backend).known_differences
     return [Standard(each, arithmetic, known) for each in with_seeds(problem, seeds)]
 
 

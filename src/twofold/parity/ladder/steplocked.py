@@ -12,7 +12,7 @@ from functools import reduce
 
 import numpy as np
 
-from twofold.engines.registry import KnownDifference
+from twofold.backends.departures import KnownDifference
 from twofold.parity.judging.comparison import Comparison, compare
 from twofold.parity.judging.subject import Subject
 from twofold.parity.judging.verdict import Explanation, Rung

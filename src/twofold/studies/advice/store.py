@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from twofold.backends.installed import packages
 from twofold.errors import ResultError
 from twofold.results.json_files import write_json
 from twofold.results.stored import (
@@ -28,7 +29,6 @@ from twofold.studies.advice.calibrate import SCHEMA, Calibration
 from twofold.studies.advice.fit import ENOUGH
 
 MUST_AGREE = ("processor", "threads")
-SHOULD_AGREE = ("torch", "jax", "flax", "optax")
 
 
 class StoredWorkload(Stored):
@@ -107,8 +107,8 @@ def doubts(calibration: Calibration, here: dict[str, Any]) -> list[str]:
     then, now = there.get("versions") or {}, here.get("versions") or {}
     found += [
         f"calibrated with {name} {then.get(name)}, here it is {now.get(name)}"
-        for name in SHOULD_AGREE
-        if then.get(name) != now.get(name)
+        for name in packages()
+        if then.get(name) not in (None, now.get(name))
     ]
     measured = len(calibration.workloads)
     if calibration.points and measured < ENOUGH:

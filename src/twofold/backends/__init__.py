@@ -1,0 +1,1 @@
+"""The installed backends as they describe themselves; no framework is loaded for that."""
