@@ -1,18 +1,16 @@
 """The Flax/Optax backend: describes itself here without importing jax."""
 
-from twofold.backends.departures import (
-    BiasedRunningVariance,
-    KnownDifference,
-    RoundedCorrections,
-)
-from twofold.backends.description import Backend, CacheVariables, EngineDescription, NativeInit
+from twofold_jax import COMPILE_CACHE, OPTAX_BIAS_CORRECTION, PACKAGES
+
+from twofold.backends.departures import BiasedRunningVariance, KnownDifference
+from twofold.backends.description import Backend, EngineDescription, NativeInit
 
 BACKEND = Backend(
     name="flax",
     title="Flax",
     extra="flax",
     frameworks=("jax", "flax", "optax"),
-    packages=("jax", "jaxlib", "flax", "optax"),
+    packages=(*PACKAGES, "flax"),
     place=1,
     engines=(
         EngineDescription("op-by-op", "no jit: every operation is dispatched on its own"),
@@ -22,33 +20,15 @@ BACKEND = Backend(
         EngineDescription("scan", "an epoch on the device: the loop over batches is compiled"),
     ),
     opener="twofold_flax.engines:open_executor",
-    prober="twofold_flax.device:probe",
+    prober="twofold_flax.engines:probe",
     native_init=NativeInit("lecun_normal", "zeros"),
-    seeds="twofold_flax.seeds:FlaxSeeds",
-    cache_variables=CacheVariables(
-        "JAX_COMPILATION_CACHE_DIR",  # unset there is no cache on disk (JAX 0.10)
-        below="jax",
-        keep=(
-            ("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0"),
-            ("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1"),
-        ),
-    ),
+    seeds="twofold_flax.engines:open_seeds",
+    cache_variables=COMPILE_CACHE,
     quick_engines=(("jit",), ("scan",)),
     best_engines=("jit", "scan"),
     palette=("#0072B2", "#56B4E9", "#009E73", "#332288"),
     known_differences=(
-        KnownDifference(
-            departure=RoundedCorrections(),
-            cause=(
-                "Optax evaluates Adam's bias correction, 1 - beta^t, in the precision of the "
-                "parameters; PyTorch evaluates it in float64"
-            ),
-            source="optax 0.2.8, optax/tree_utils/_tree_math.py: tree_bias_correction",
-            consequence=(
-                "largest at the first step, gone as beta^t goes to zero; far below what another "
-                "seed changes, but larger than rounding"
-            ),
-        ),
+        OPTAX_BIAS_CORRECTION,
         KnownDifference(
             departure=BiasedRunningVariance(),
             cause=(

@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from twofold_jax.model import Masks
 
 from twofold.spec.layers import activation, batch_norm, dropout, layer_norm, linear, residual
 from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.sequence import Placed
-
-Masks = tuple[Array, ...]
 
 
 def identity(hidden: Array) -> Array:

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import jax
 from flax import nnx
 from jax import Array
+from twofold_jax.accumulation import MicroBatch, accumulated
+from twofold_jax.counting import CountingJit
+from twofold_jax.execution import Execution, python_loop
+from twofold_jax.feed import take
+from twofold_jax.program import Program
+from twofold_jax.state import Params, State
 
-from twofold_flax.accumulation import MicroBatch, accumulated
-from twofold_flax.counting import CountingJit
-from twofold_flax.feed import take
-from twofold_flax.model import Network
-from twofold_flax.program import Execution, Program, python_loop
-from twofold_flax.state import Params, State
+from twofold_flax.model import Merged, Network
 
 
 class Held(NamedTuple):
@@ -38,7 +39,7 @@ def nnx_jit(program: Program) -> Execution:
 
     def gradients_of(model: Network, part: MicroBatch) -> tuple[Array, Params]:
         def loss_of(model: Network) -> Array:
-            logits = model(part.inputs, part.key, part.masks, training=True)
+            logits = model(part.inputs, part.draws, training=True)
             return part.weighted(program.loss(logits, part.targets))  # ()
 
         return nnx.value_and_grad(loss_of)(model)  # type: ignore[no-any-return]
@@ -46,8 +47,7 @@ def nnx_jit(program: Program) -> Execution:
     def loss_and_gradients(
         model: Network, optimizer: nnx.Optimizer[Network], inputs: Array, targets: Array
     ) -> tuple[Array, Params]:
-        key = program.key(optimizer.step[...])
-        parts = program.cut(model, inputs, targets, key)
+        parts = program.cut(inputs, targets, optimizer.step[...])
         return accumulated([gradients_of(model, part) for part in parts])
 
     def train_step(
@@ -71,7 +71,8 @@ def nnx_jit(program: Program) -> Execution:
 
     @compiled
     def training_logits(model: Network, optimizer: nnx.Optimizer[Network], inputs: Array) -> Array:
-        return nnx.clone(model)(inputs, program.key(optimizer.step[...]), training=True)
+        draws = program.draws(optimizer.step[...], inputs.shape[0])
+        return nnx.clone(model)(inputs, draws, training=True)
 
     @compiled
     def evaluate(model: Network, inputs: Array, targets: Array) -> Array:
@@ -97,7 +98,9 @@ def nnx_jit(program: Program) -> Execution:
 
 def hold(program: Program, state: State) -> Held:
     """Objects with the values of a state."""
-    model = nnx.merge(program.graph, state.params, state.buffers)
+    merged = program.model.apply
+    assert isinstance(merged, Merged)
+    model = nnx.merge(merged.graph, state.params, state.buffers)
     # Of shapes alone: to compute its zeros, JAX would compile a program for every shape.
     optimizer = nnx.eval_shape(
         lambda model: nnx.Optimizer(model, program.optimizer, wrt=nnx.Param), model

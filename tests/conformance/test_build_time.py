@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 import torch
 from problems import make_problem
-from twofold_flax.building import COMPILING, TRACING, BuildClock
+from twofold_jax.building import COMPILING, TRACING, BuildClock
 from twofold_torch.building import DynamoClock
 
 from twofold.engines.build_time import BuildTime

@@ -60,7 +60,7 @@ STEP_IN_ANOTHER_PROGRAM = frozenset(
         "torch:cuda-graph",
         "torch:reduce-overhead",
         "torch:max-autotune",
-        "flax:scan",
+        *(name for name in engine_names() if name.endswith(":scan")),
     }
 )
 """Engines whose loss of a step may differ in its last bits from that of `loss_and_gradients`."""

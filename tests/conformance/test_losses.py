@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax
-from twofold_flax.loss import build_loss as flax_loss
+from twofold_jax.loss import build_loss as flax_loss
 from twofold_torch.loss import build_loss as torch_loss
 
 from twofold.spec.losses import BceWithLogits, CrossEntropy, Huber, Loss

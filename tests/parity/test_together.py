@@ -50,7 +50,9 @@ def problem_of(name: str, **values: Any) -> Problem:
 
 
 def seeds_module(backend: str) -> Any:
-    return importlib.import_module(f"twofold_{backend}.seeds")
+    return importlib.import_module(
+        {"torch": "twofold_torch.seeds", "flax": "twofold_jax.seeds"}[backend]
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -91,7 +93,7 @@ def batches_of_first_seed(backend: str) -> AbstractContextManager[Any]:
 def masks_of_first_seed(backend: str) -> AbstractContextManager[Any]:
     where, name = {
         "torch": ("twofold_torch.seeds", "dropout_keys"),
-        "flax": ("twofold_flax.program", "dropout_key"),
+        "flax": ("twofold_jax.program", "dropout_key"),
     }[backend]
     module = importlib.import_module(where)
     original = getattr(module, name)

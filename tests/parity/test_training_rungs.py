@@ -253,7 +253,7 @@ def test_without_the_other_framework_a_fresh_session_imports(
 ) -> None:
     monkeypatch.setattr(
         "twofold.backends.description.Backend.missing_frameworks",
-        lambda self: ("jax",) if self.name == "flax" else (),
+        lambda self: ("jax",) if self.name != "torch" else (),
     )
     subject = subject_of(reference)
     assert partner_of(subject) == "torch:eager"

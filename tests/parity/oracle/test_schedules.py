@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 import torch
-from twofold_flax.optimizer import learning_rate as flax_rate
+from twofold_jax.optimizer import learning_rate as flax_rate
 from twofold_torch.optimizer import build_optimizer, build_schedule, seek
 
 from twofold.parity.oracle.arithmetic import arithmetic_for

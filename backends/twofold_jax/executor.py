@@ -1,8 +1,8 @@
-"""One problem alive in one engine of Flax: NumPy in, NumPy out."""
+"""One problem alive in one engine of JAX: NumPy in, NumPy out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
 
@@ -15,17 +15,19 @@ from twofold.errors import SpecError
 from twofold.problem.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
 from twofold.problem.state import Array, Parameters, TrainState, fresh_state
 from twofold.spec.model import dropouts
-from twofold_flax import convert
-from twofold_flax.building import BuildClock
-from twofold_flax.device import arithmetic
-from twofold_flax.feed import Feed
-from twofold_flax.masks import SharedMasks
-from twofold_flax.program import Execution, Program
-from twofold_flax.state import State, Variables
+from twofold_jax import convert
+from twofold_jax.building import BuildClock
+from twofold_jax.device import arithmetic, choose_device
+from twofold_jax.execution import Execution
+from twofold_jax.feed import Feed
+from twofold_jax.masks import SharedMasks
+from twofold_jax.model import BuildModel
+from twofold_jax.program import Program, build_program
+from twofold_jax.state import State
 
 
 @final
-class FlaxExecutor(Executor):
+class JaxExecutor(Executor):
     """Keeps a state on a device and moves it on through an engine's functions."""
 
     def __init__(
@@ -33,7 +35,6 @@ class FlaxExecutor(Executor):
         problem: Problem,
         where: jax.Device,
         program: Program,
-        variables: Variables,
         execution: Execution,
         clock: BuildClock,
     ) -> None:
@@ -41,7 +42,6 @@ class FlaxExecutor(Executor):
         self._problem = problem
         self._device = where
         self._program = program
-        self._like = variables
         self._execution = execution
         self._clock = clock
         self._slots = slot_names(problem.experiment)
@@ -74,7 +74,7 @@ class FlaxExecutor(Executor):
         with self._arithmetic():
             arrays = self._on_device(batch)
             loss, gradients = self._execution.loss_and_gradients(self._state, *arrays)
-            return float(loss), convert.parameters_to_numpy(gradients)
+            return float(loss), self._program.model.layout.to_numpy(gradients)
 
     def step(self, batch: Batch) -> float:
         """Take one training step on a batch; returns the loss before the update."""
@@ -111,7 +111,8 @@ class FlaxExecutor(Executor):
         experiment = self._problem.experiment
         if experiment.rng == "native" and dropouts(experiment.model):
             raise SpecError(
-                'rng: "native" given; masks inside nnx.Dropout cannot be read; use rng = "shared"'
+                'rng: "native" given; masks that dropout layers draw for themselves cannot be '
+                'read; use rng = "shared"'
             )
         with self._arithmetic():
             key = self._program.key(self._released().step)
@@ -122,13 +123,15 @@ class FlaxExecutor(Executor):
     def state(self) -> TrainState:
         """A copy of the train state."""
         with self._unheard():
-            return convert.state_to_numpy(self._released(), self._slots)
+            return convert.state_to_numpy(self._program.model.layout, self._released(), self._slots)
 
     def load_state(self, state: TrainState) -> None:
         """Replace the train state."""
         with self._unheard():
             self._state = self._execution.hold(
-                convert.state_to_flax(self._like, self._program.optimizer, state, self._device)
+                convert.state_to_jax(
+                    self._program.model, self._program.optimizer, state, self._device
+                )
             )
         self._step = state.step
 
@@ -151,7 +154,8 @@ class FlaxExecutor(Executor):
         if self._problem.experiment.rng == "shared":
             return initial_parameters(self._problem)
         with self._arithmetic():
-            return convert.parameters_to_numpy(self._like.params)
+            model = self._program.model
+            return model.layout.to_numpy(model.variables.params)
 
     def _on_device(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
         inputs = convert.to_device(batch.inputs, self._device)
@@ -165,3 +169,14 @@ class FlaxExecutor(Executor):
     def _unheard(self) -> AbstractContextManager[None]:
         """For what compiles nothing: Optax's state is traced for its shapes, in microseconds."""
         return arithmetic(self._problem.experiment.precision, self._device)
+
+
+def open_executor(
+    problem: Problem, build_model: BuildModel, engine: Callable[[Program], Execution]
+) -> JaxExecutor:
+    """Open a problem, its model built by a library, in an engine. Raises DeviceUnavailable."""
+    device = choose_device(problem.experiment)
+    clock = BuildClock()
+    with clock.listening(), arithmetic(problem.experiment.precision, device):
+        program = build_program(problem, build_model)
+        return JaxExecutor(problem, device, program, engine(program), clock)

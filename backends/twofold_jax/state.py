@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from flax import nnx
 from jax import Array
 
-Params = nnx.State[Any, Any]
+Params = Any
+"""A tree of arrays, in whatever containers the model's library has for it."""
 
 
 class Variables(NamedTuple):

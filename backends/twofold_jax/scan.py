@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from twofold_flax.feed import Steps, take
-from twofold_flax.program import Losses, Program, Take, TrainStep, TrainSteps
-from twofold_flax.state import State
+from twofold_jax.execution import Losses, Take, TrainStep, TrainSteps
+from twofold_jax.feed import Steps, take
+from twofold_jax.program import Program
+from twofold_jax.state import State
 
 Order = np.ndarray[Any, np.dtype[np.int32]]
 Bound = Array | np.int32

@@ -17,23 +17,20 @@ import jax
 from jax import Array
 
 from twofold.problem.micro_batches import parts_of
-from twofold_flax.layers import Masks
-from twofold_flax.model import Network
-from twofold_flax.state import Params
+from twofold_jax.model import Draws, Masks
+from twofold_jax.state import Params
 
 
 @dataclass(frozen=True)
 class MicroBatch:
     """Some rows of a batch, and which `share` of its rows, or of their weight, they are.
 
-    `masks` are the rows' own of the masks of the whole batch; where they are None the model draws
-    for itself from `key`, or, without dropout, from nothing.
+    The masks in `draws` are the rows' own of the masks of the whole batch.
     """
 
     inputs: Array
     targets: Array
-    key: Array | None
-    masks: Masks | None
+    draws: Draws
     share: float | Array
 
     def weighted(self, loss: Array) -> Array:
@@ -43,10 +40,9 @@ class MicroBatch:
 
 
 def cut(
-    model: Network,
     inputs: Array,
     targets: Array,
-    key: Array | None,
+    draws: Draws,
     micro_batches: int,
     weights: Array | None = None,
 ) -> list[MicroBatch]:
@@ -54,22 +50,24 @@ def cut(
 
     Where the loss is a weighted mean, `weights` (batch,) are those of the rows, and a part's share
     is that of its weight.
-    With `rng = "native"` each part has a key of its own, for `nnx.Dropout` draws one mask after
-    the other: other masks than for the whole batch.
+    With `rng = "native"` each part has a key of its own, and so other masks than in the whole
+    batch.
     """
     if micro_batches == 1:
-        return [MicroBatch(inputs, targets, key, None, 1.0)]
+        return [MicroBatch(inputs, targets, draws, 1.0)]
     parts = parts_of(inputs.shape[0], micro_batches)
-    masks = None if key is None or model.native else model.masks(key, inputs.shape[0])
     keys: Sequence[Array | None] = [None] * len(parts)
     shares: Sequence[float | Array] = [part.share for part in parts]
     if weights is not None:
         shares = [weights[part.rows].sum() / weights.sum() for part in parts]
-    if key is not None and model.native:
-        keys = list(jax.random.split(key, len(parts)))
+    if draws.key is not None:
+        keys = list(jax.random.split(draws.key, len(parts)))
+    owns = [
+        Draws(key, rows_of(draws.masks, part.rows)) for key, part in zip(keys, parts, strict=True)
+    ]
     return [
-        MicroBatch(inputs[part.rows], targets[part.rows], own, rows_of(masks, part.rows), share)
-        for part, own, share in zip(parts, keys, shares, strict=True)
+        MicroBatch(inputs[part.rows], targets[part.rows], own, share)
+        for part, own, share in zip(parts, owns, shares, strict=True)
     ]
 
 

@@ -6,12 +6,10 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any, Final
 
-import flax
 import jax
-import numpy as np
-import optax
 
 from twofold.errors import DeviceUnavailable
 from twofold.spec.experiment import Device, Experiment, Precision
@@ -68,12 +66,14 @@ def arithmetic(precision: Precision, device: jax.Device) -> Iterator[None]:
         yield
 
 
-def probe() -> dict[str, Any]:
-    """Versions, devices, threads and precision flags of JAX here, as plain JSON types."""
-    modules = {"jax": jax, "flax": flax, "optax": optax, "numpy": np}
+def probe(library: str) -> dict[str, Any]:
+    """Versions, devices, threads and precision flags of JAX here, as plain JSON types.
+
+    `library` is the package that builds the models.
+    """
     return {
         "versions": {
-            **{name: str(module.__version__) for name, module in modules.items()},
+            **{name: metadata.version(name) for name in ("jax", library, "optax", "numpy")},
             "python": platform.python_version(),
         },
         "devices": [_device_name(name) for name in available_devices()],

@@ -27,7 +27,7 @@ class BuildClock:
     """The seconds that JAX reports while this clock listens.
 
     JAX times only what begins outside any other trace. Inside an automatic derivative that is not
-    compiled (`flax:op-by-op`), the little tracing of single operations goes unreported.
+    compiled (an `op-by-op` engine), the little tracing of single operations goes unreported.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jax import Array
 
 from twofold.problem.problem import Batch, Problem, epoch_order
-from twofold_flax.convert import to_array, to_device
+from twofold_jax.convert import to_array, to_device
 
 Rows = Array | npt.NDArray[np.int32]
 

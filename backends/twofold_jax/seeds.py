@@ -14,20 +14,21 @@ import numpy as np
 from twofold.engines.seeds import SeedsTogether
 from twofold.problem.problem import Problem, batch_indices, initial_parameters, slot_names
 from twofold.problem.state import Array, TrainState, fresh_state
-from twofold_flax import convert, device
-from twofold_flax.feed import Feed
-from twofold_flax.program import Program, build_program
-from twofold_flax.state import State
+from twofold_jax import convert, device
+from twofold_jax.feed import Feed
+from twofold_jax.model import BuildModel
+from twofold_jax.program import Program, build_program
+from twofold_jax.state import State
 
 
 @final
-class FlaxSeeds(SeedsTogether):
+class JaxSeeds(SeedsTogether):
     """The training step of one seed, by vmap in one go, compiled.
 
     With dropout each seed has its own key.
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], build_model: BuildModel) -> None:
         first = problems[0]
         spec = first.experiment
         self._problems = problems
@@ -35,11 +36,13 @@ class FlaxSeeds(SeedsTogether):
         self._arithmetic = partial(device.arithmetic, spec.precision, self._device)
         with self._arithmetic():
             self._feed = Feed(first, self._device)
-            programs, states = zip(*(self._built(problem) for problem in problems), strict=True)
+            programs = [build_program(problem, build_model) for problem in problems]
+            states = [self._initial(*each) for each in zip(problems, programs, strict=True)]
             self._state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
             keys = [program.dropout for program in programs if program.dropout is not None]
             self._keys = jnp.stack(keys) if keys else None  # (seeds, 2)
             over_keys = 0 if keys else None
+            self._layout = programs[0].model.layout
             train_step = partial(_train_step, programs[0])
             over_seeds = jax.vmap(train_step, in_axes=(0, over_keys, None, None, 0))
             self._train_step = jax.jit(over_seeds, donate_argnums=0)
@@ -61,16 +64,17 @@ class FlaxSeeds(SeedsTogether):
         """A copy of the train state of one of the seeds, counted from 0."""
         with self._arithmetic():
             own = jax.tree.map(lambda stacked: stacked[seed], self._state)
-            return convert.state_to_numpy(own, slot_names(self._problems[0].experiment))
+            slots = slot_names(self._problems[0].experiment)
+            return convert.state_to_numpy(self._layout, own, slots)
 
-    def _built(self, problem: Problem) -> tuple[Program, State]:
-        """One seed's program and initial state."""
-        program, built = build_program(problem)
+    def _initial(self, problem: Problem, program: Program) -> State:
+        """One seed's initial state."""
+        model = program.model
         shared = problem.experiment.rng == "shared"
-        own = convert.parameters_to_numpy
-        values = initial_parameters(problem) if shared else own(built.params)
+        own = model.layout.to_numpy
+        values = initial_parameters(problem) if shared else own(model.variables.params)
         state = fresh_state(values, slot_names(problem.experiment))
-        return program, convert.state_to_flax(built, program.optimizer, state, self._device)
+        return convert.state_to_jax(model, program.optimizer, state, self._device)
 
 
 def _train_step(
