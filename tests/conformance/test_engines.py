@@ -9,7 +9,7 @@ import plain_numpy
 import pytest
 from problems import make_problem, random_batch, random_state
 
-from twofold.backends.installed import engine_names
+from twofold.backends.installed import backends, engine_names
 from twofold.engines.registry import default_engines, find_engine, open_session
 from twofold.engines.session import Session
 from twofold.errors import DataError, DeviceUnavailable, TwofoldError
@@ -39,19 +39,30 @@ HERE = default_engines()
 def marked(engine: str, slow: frozenset[str] = frozenset()) -> Any:
     """The engine as a parameter: skipped where its device is missing, slow where it compiles long.
 
-    What an engine without its device says is tested below.
+    What an engine without its device says is tested below. An optional backend is skipped where its
+    framework is missing.
     """
     marks: list[Any] = [pytest.mark.slow] if engine in slow else []
     if engine not in HERE:
-        device = find_engine(engine)[1].device
+        device = find_engine(engine)[1].device or "a framework that is optional"
         marks.append(pytest.mark.skip(reason=f"{engine} runs on {device} only: none here"))
     return pytest.param(engine, marks=marks)
 
 
 ALL_ENGINES = [marked(name) for name in engine_names()]
-OWN_SESSION = [marked(name, SLOW_TO_COMPILE) for name in engine_names()]
-"""For tests that open a session each: an engine that compiles for 10 to 40 s is marked slow."""
-WARM_SESSION = [marked(name, COMPILES_WHOLE_STEPS) for name in engine_names()]
+OPTIONAL = [owner for owner in backends() if owner.optional]
+EVERY_OPTIONAL = frozenset(
+    owner.full_name(engine.name) for owner in OPTIONAL for engine in owner.engines
+)
+OWN_SESSION = [marked(name, SLOW_TO_COMPILE | EVERY_OPTIONAL) for name in engine_names()]
+"""For tests that open a session each: an engine that compiles for 10 to 40 s is marked slow.
+
+So is every engine of an optional backend; in the fast tests its first has the warm session.
+"""
+SLOW_TO_WARM = COMPILES_WHOLE_STEPS | EVERY_OPTIONAL - {
+    owner.full_name(owner.engines[0].name) for owner in OPTIONAL
+}
+WARM_SESSION = [marked(name, SLOW_TO_WARM) for name in engine_names()]
 
 STEP_IN_ANOTHER_PROGRAM = frozenset(
     {

@@ -12,7 +12,7 @@ import pytest
 from problems import make_problem, random_state
 from test_engines import (
     ALL_ENGINES,
-    COMPILES_WHOLE_STEPS,
+    SLOW_TO_WARM,
     assert_close_state,
     assert_same_arrays,
     assert_same_state,
@@ -57,7 +57,7 @@ def model_with(first: dict[str, Any], inner: dict[str, Any]) -> Sequential:
 MODEL = model_with({"kind": "batch_norm", "momentum": 0.3, "eps": 1e-3}, {"kind": "batch_norm"})
 LAYER_NORMS = model_with({"kind": "layer_norm", "eps": 1e-3}, {"kind": "layer_norm"})
 """For backends that refuse batch norm."""
-SESSIONS = [marked(name, COMPILES_WHOLE_STEPS) for name in engine_names()]
+SESSIONS = [marked(name, SLOW_TO_WARM) for name in engine_names()]
 OPTIMIZER = AdamW(learning_rate=0.01, weight_decay=0.3, betas=(0.8, 0.95), eps=1e-3)
 
 
@@ -74,7 +74,7 @@ def problem_for(engine: str, **values: Any) -> Problem:
 
 
 WITH_BATCH_NORM = [
-    marked(name, COMPILES_WHOLE_STEPS)
+    marked(name, SLOW_TO_WARM)
     for name in engine_names()
     if not find_engine(name)[0].refusals(problem_of().experiment)
 ]
