@@ -1,0 +1,32 @@
+"""The engines of Equinox, and how they are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from twofold_jax import device, executor
+from twofold_jax.engines import jit, scan
+from twofold_jax.execution import Execution
+from twofold_jax.program import Program
+from twofold_jax.seeds import JaxSeeds
+
+from twofold.problem.problem import Problem
+from twofold_equinox.model import build_model
+
+ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {"jit": jit, "scan": scan}
+
+
+def open_executor(engine: str, problem: Problem) -> executor.JaxExecutor:
+    """Open a problem in an engine of this backend. Raises DeviceUnavailable."""
+    return executor.open_executor(problem, build_model, ENGINES[engine])
+
+
+def open_seeds(problems: Sequence[Problem]) -> JaxSeeds:
+    """Open problems that differ in their seeds, to be trained together."""
+    return JaxSeeds(problems, build_model)
+
+
+def probe() -> dict[str, Any]:
+    """Versions, devices, threads and precision flags of JAX here, as plain JSON types."""
+    return device.probe("equinox")
