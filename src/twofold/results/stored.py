@@ -25,7 +25,7 @@ from pydantic import (
 
 from twofold.errors import ResultError
 from twofold.results.json_files import read_json
-from twofold.spec.messages import shown
+from twofold.spec.limits import shown
 
 BIDIRECTIONAL: Final = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that change the direction of the text around them."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from twofold.spec.limits import shown
 from twofold.spec.section import Fraction, PositiveInt, Section
 
 ARRAYS: Final = ".npz"
@@ -38,22 +39,22 @@ def _one_name_or_more(value: Any) -> Any:
             return names
     elif value is None or (isinstance(value, str) and value):
         return value
-    raise ValueError(f"{value!r} given; allowed is the name of a column, or a list of names")
+    raise ValueError(f"{shown(value)} given; allowed is the name of a column, or a list of names")
 
 
 def _one_character(value: Any) -> Any:
     if value is None or (isinstance(value, str) and len(value) == 1 and value not in '\n\r"\0'):
         return value
     raise ValueError(
-        f"{value!r} given; allowed is one character, such as ';' or '\\t', but no quote and no end "
-        "of a line"
+        f"{shown(value)} given; allowed is one character, such as ';' or '\\t', but no quote and "
+        "no end of a line"
     )
 
 
 def _decimal_sign(value: Any) -> Any:
     if value in (None, ".", ","):
         return value
-    raise ValueError(f"{value!r} given; allowed is '.' or ','")
+    raise ValueError(f"{shown(value)} given; allowed is '.' or ','")
 
 
 def _known_encoding(value: Any) -> Any:
@@ -65,7 +66,7 @@ def _known_encoding(value: Any) -> Any:
         found = None
     if found is None or not getattr(found, "_is_text_encoding", True):
         raise ValueError(
-            f"{value!r} given; allowed is the name of an encoding that Python knows, such as "
+            f"{shown(value)} given; allowed is the name of an encoding that Python knows, such as "
             "'utf-8', 'cp1252' or 'utf-16'"
         )
     return value

@@ -16,11 +16,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from twofold.errors import SpecError
+from twofold.spec.limits import cut, require_bounded, shown
 
 M = TypeVar("M", bound=BaseModel)
 Node = Mapping[str, Any]
 Location = tuple[int | str, ...]
-LONGEST_SHOWN = 60
+MOST_ERRORS = 20
+LONGEST_LINE = 1000
 ELSEWHERE_CALLED = {
     "smooth_l1": "huber, which is smooth L1 times its delta",
     "xavier_uniform": "glorot_uniform",
@@ -76,23 +78,21 @@ def _name_of(reference: str) -> str:
 
 
 def validate(model: type[M], values: Mapping[str, object], where: str) -> M:
-    """The spec of nested values. Raises SpecError with every error, each with its field."""
+    """The spec of nested values. Raises SpecError with every error, each with its field.
+
+    Of more than MOST_ERRORS errors the first ones are told, and how many there are.
+    """
+    require_bounded(values, where)
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        root = root_of(model)
-        lines = [_sentence(root, item) for item in error.errors(include_url=False)]
-    if len(lines) == 1:
+        root, errors = root_of(model), error.errors(include_url=False)
+        lines = [cut(_sentence(root, item), LONGEST_LINE) for item in errors[:MOST_ERRORS]]
+    if len(errors) == 1:
         raise SpecError(f"{where}: {lines[0]}")
-    raise SpecError("\n  ".join([f"{where}: {len(lines)} errors", *lines]))
-
-
-def shown(value: object) -> str:
-    """A value as a person would write it in TOML, cut when long."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    if len(errors) > MOST_ERRORS:
+        lines.append(f"and {len(errors) - MOST_ERRORS:,} more")
+    raise SpecError("\n  ".join([f"{where}: {len(errors):,} errors", *lines]))
 
 
 def kinds(root: Node, section: str) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _dotted(root: Node, location: Location) -> str:
     for step in location:
         is_kind = step in node.get("discriminator", {}).get("mapping", {})
         if not is_kind:
-            text += f"[{step}]" if isinstance(step, int) else f".{step}"
+            text += f"[{step}]" if isinstance(step, int) else f".{cut(step)}"
         node = _below(node, step)
     return text.removeprefix(".")
 
@@ -165,7 +165,7 @@ def _did_you_mean(given: str, known: tuple[str, ...] | list[str]) -> str:
     meant = ELSEWHERE_CALLED.get(given, "")
     if re.split(r"[ ,]", meant)[0] in known:
         return f"; here that is {meant}"
-    close = get_close_matches(given, known, n=1, cutoff=0.5)
+    close = get_close_matches(cut(given), known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
 

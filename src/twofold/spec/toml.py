@@ -22,11 +22,17 @@ from pydantic import BaseModel
 from twofold.errors import SpecError
 from twofold.spec import messages
 from twofold.spec.data import FILE_TYPES, file_type
+from twofold.spec.limits import DEEPEST, MOST_CHARACTERS, cut, require_bounded, require_short, shown
 
 M = TypeVar("M", bound=BaseModel)
 SUFFIX: Final = ".toml"
+LARGEST_FILE: Final = 4 * MOST_CHARACTERS  # a character of UTF-8 has up to four bytes
 EXCLUSIVE: Final = {"training.epochs": "training.steps", "training.steps": "training.epochs"}
 _LIST_OF_NUMBERS: Final = re.compile(r"= \[\n((?: {4}[-+.\w]+,\n)+)\]")
+
+
+class NotToml(SpecError):
+    """A text that is not valid TOML."""
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -100,27 +106,31 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, object]:
         dotted, equals, value = override.partition("=")
         if not equals or not all(part.strip() for part in dotted.split(".")):
             raise SpecError(
-                f"override {override!r}: allowed is field=value, such as data.batch_size=32"
+                f"override {shown(override)}: allowed is field=value, such as data.batch_size=32"
             )
-        changes[dotted.strip()] = _toml_value(value.strip())
+        require_short(f"{dotted} =", f"override {shown(override)}")
+        changes[dotted.strip()] = _toml_value(value.strip(), f"override {shown(override)}")
     return changes
 
 
-def _toml_value(text: str) -> object:
+def _toml_value(text: str, where: str) -> object:
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = _parsed(f"value = {text}", where)
+    except NotToml:
         return text
     return parsed["value"] if len(parsed) == 1 else text
 
 
 def _existing(name: str) -> Path:
     path = Path(os.path.expanduser(name or " "))  # Path("") would be the current folder
-    if path.is_file():
-        return path
-    looks_like_a_path = path.suffix == SUFFIX or len(path.parts) > 1 or path.exists()
-    if looks_like_a_path:
-        problem = "is a folder" if path.is_dir() else "no such file"
+    try:
+        if path.is_file():
+            return path
+        exists, folder = path.exists(), path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise SpecError(f"spec {shown(name)}: cannot be read: {error.strerror}") from error
+    if path.suffix == SUFFIX or len(path.parts) > 1 or exists:
+        problem = "is a folder" if folder else "no such file"
         raise SpecError(f"spec {name!r}: {problem}; allowed is a TOML file or a built-in name")
     close = get_close_matches(name, builtin_names(), n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else ""
@@ -132,6 +142,11 @@ def _existing(name: str) -> Path:
 
 def _read(path: Path) -> str:
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise SpecError(
+                f"spec '{path}': {path.stat().st_size:,} bytes given; allowed are at most "
+                f"{LARGEST_FILE:,}"
+            )
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SpecError(f"spec '{path}': cannot be read: {error.strerror}") from error
@@ -140,10 +155,21 @@ def _read(path: Path) -> str:
 
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
+    require_short(text, where)
     try:
-        return tomllib.loads(text)
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{where}: not valid TOML: {error}") from error
+        raise NotToml(
+            f"{where}: not valid TOML: {cut(str(error), messages.LONGEST_LINE)}"
+        ) from error
+    except ValueError as error:  # what Python says of numbers of thousands of digits
+        raise SpecError(
+            f"{where}: a number of too many digits given; allowed are whole numbers of 64 bits"
+        ) from error
+    except RecursionError as error:
+        raise SpecError(f"{where}: nested too deep; allowed is {DEEPEST}") from error
+    require_bounded(values, where)
+    return values
 
 
 def _resolve_source(values: dict[str, Any], folder: Path) -> None:
@@ -193,7 +219,9 @@ def _table_of(
         table = table[section]
         if not isinstance(table, dict):
             parent = ".".join(sections[: depth + 1])
-            raise SpecError(f"{where}: {dotted}: unknown key; {parent} is a value, not a table")
+            raise SpecError(
+                f"{where}: {cut(dotted)}: unknown key; {cut(parent)} is a value, not a table"
+            )
     return table, field
 
 
