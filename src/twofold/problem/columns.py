@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
 import numpy as np
 
 from twofold.errors import DataError, SpecError
+from twofold.problem.file_size import MOST_TEXT_COLUMNS, require_columns
 from twofold.problem.libraries import library
 from twofold.problem.state import Array
 from twofold.problem.table import Table
 from twofold.problem.table_files import TableFile
 from twofold.problem.table_hints import has_decimal_comma
+from twofold.spec.limits import listed
 
+MOST_COMPARED: Final = 1000  # names that a wrong one is compared with
 NAMELESS: Final = "Unnamed: 0"  # what pandas calls a first column without a name
 
 
@@ -24,17 +27,12 @@ def table_of(file: TableFile, labels: bool) -> Table:
     Raises DataError, SpecError, OSError or FrameworkMissing.
     """
     frame = file.frame()
+    require_columns(file.where, frame.shape[1])
     names = [str(name) for name in frame.columns]
     targets = _target_columns(file, names)
     features = _input_columns(file, names, targets)
     _refuse_row_numbers(file, frame, features)
-    inputs = np.empty((len(frame), len(features)))
-    texts: dict[int, tuple[str, ...]] = {}
-    for index, position in enumerate(features):
-        numbers = _numbers(frame.iloc[:, position])
-        if numbers is None:
-            numbers, texts[index] = _codes(file, frame.iloc[:, position], position)
-        inputs[:, index] = numbers
+    inputs, texts = _inputs(file, frame, features)
     return Table(
         where=file.where,
         inputs=inputs,
@@ -44,32 +42,87 @@ def table_of(file: TableFile, labels: bool) -> Table:
     )
 
 
+def _inputs(
+    file: TableFile, frame: Any, features: Sequence[int]
+) -> tuple[Array, dict[int, tuple[str, ...]]]:
+    """The input columns as float64 (rows, features), and the texts of those that hold text."""
+    plain = [
+        index
+        for index, dtype in enumerate(frame.dtypes.iloc[list(features)])
+        if isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+    ]
+    inputs = np.empty((len(frame), len(features)))
+    # All at once: one column after the other takes pandas 0.1 ms each.
+    inputs[:, plain] = frame.iloc[:, [features[index] for index in plain]].to_numpy(np.float64)
+    words: list[int] = []
+    others = sorted(set(range(len(features))) - set(plain))
+    if file.data.categorical != "refuse":
+        _require_text_columns(file, len(others))
+    for index in others:
+        numbers = _numbers(frame.iloc[:, features[index]])
+        if numbers is None:
+            words.append(index)
+            if file.data.categorical == "refuse":
+                break  # the first one is told
+        else:
+            inputs[:, index] = numbers
+    return inputs, _texts_into(inputs, file, frame, {index: features[index] for index in words})
+
+
+def _require_text_columns(file: TableFile, found: int) -> None:
+    if found > MOST_TEXT_COLUMNS:
+        raise DataError(
+            f"{file.where}: {found:,} columns of text in it; allowed are at most "
+            f"{MOST_TEXT_COLUMNS:,}; leave some out with data.exclude"
+        )
+
+
+def _texts_into(
+    inputs: Array, file: TableFile, frame: Any, words: Mapping[int, int]
+) -> dict[int, tuple[str, ...]]:
+    """Write codes into the columns of inputs that hold text; `words` gives their places in frame.
+
+    Answers the texts of each.
+    """
+    columns = file.as_they_stand(frame, list(words.values()))
+    texts: dict[int, tuple[str, ...]] = {}
+    for index, position in words.items():
+        inputs[:, index], texts[index] = _codes(file, columns[position])
+    return texts
+
+
 def _target_columns(file: TableFile, names: Sequence[str]) -> list[int]:
     if not file.data.targets:
         raise SpecError(
             "data.target: nothing given; allowed is the name of the column to predict: "
-            f"{', '.join(names)}{file.hint()}"
+            f"{listed(names)}{file.hint()}"
         )
-    return [_position(file, "target", name, names) for name in file.data.targets]
+    return [_position(file, "target", name, _places(names)) for name in file.data.targets]
 
 
 def _input_columns(file: TableFile, names: Sequence[str], targets: Sequence[int]) -> list[int]:
     """The places of the input columns: those of data.columns, else all but targets and exclude."""
-    data = file.data
-    left_out = {_position(file, "exclude", name, names) for name in data.exclude or ()}
+    data, places = file.data, _places(names)
+    left_out = {_position(file, "exclude", name, places) for name in data.exclude or ()}
     if data.columns is not None:
-        return [_position(file, "columns", name, names) for name in data.columns]
+        return [_position(file, "columns", name, places) for name in data.columns]
     return [x for x in range(len(names)) if x not in left_out and x not in targets]
 
 
-def _position(file: TableFile, field: str, name: str, names: Sequence[str]) -> int:
-    if name in names:
-        return list(names).index(name)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
+def _places(names: Sequence[str]) -> dict[str, int]:
+    """Where each column stands; of columns of one name the first."""
+    return {name: place for place, name in reversed(list(enumerate(names)))}
+
+
+def _position(file: TableFile, field: str, name: str, places: Mapping[str, int]) -> int:
+    if name in places:
+        return places[name]
+    names = sorted(places, key=places.__getitem__)
+    close = get_close_matches(name, names[:MOST_COMPARED], n=1, cutoff=0.5)
     meant = f"; did you mean {close[0]}?" if close else ""
     raise DataError(
         f"data.{field}: {name!r} given; allowed is a column of {file.path}: "
-        f"{', '.join(names)}{file.hint() or meant}"
+        f"{listed(names)}{file.hint() or meant}"
     )
 
 
@@ -105,13 +158,13 @@ def _numbers(column: Any) -> Array | None:
     return None if (np.isnan(found) & column.notna().to_numpy()).any() else np.asarray(found)
 
 
-def _codes(file: TableFile, column: Any, position: int) -> tuple[Array, tuple[str, ...]]:
+def _codes(file: TableFile, column: Any) -> tuple[Array, tuple[str, ...]]:
     """The place of each text among the column's texts, and these; NaN where a cell is empty.
 
     Raises DataError for text unless data.categorical takes it, and for what is not text either.
     """
     pandas = library("pandas", "pandas", str(file.path))
-    column = file.as_it_stands(column, position).astype(object)
+    column = column.astype(object)
     present = column.notna().to_numpy()
     _refuse_decimal_commas(file, column[present])
     words = [value if isinstance(value, str) else None for value in column[present]]
@@ -159,10 +212,11 @@ def _refuse_decimal_commas(file: TableFile, column: Any) -> None:
 
 def _targets(file: TableFile, frame: Any, positions: Sequence[int], labels: bool) -> Array:
     """One target (rows,), numbers or texts; several (rows, targets), numbers."""
-    columns = [
-        file.as_it_stands(frame.iloc[:, position], position) if labels else frame.iloc[:, position]
-        for position in positions
-    ]
+    if labels:
+        standing = file.as_they_stand(frame, positions)
+        columns = [standing[position] for position in positions]
+    else:
+        columns = [frame.iloc[:, position] for position in positions]
     if len(columns) == 1:
         return _target(file, columns[0])
     several = [_target(file, column) for column in columns]

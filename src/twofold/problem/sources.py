@@ -6,8 +6,6 @@ Each loader is imported only when its source is named; none of them checks the n
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,13 +15,16 @@ import numpy as np
 
 from twofold.errors import DataError, SpecError
 from twofold.problem.columns import table_of
+from twofold.problem.file_size import most_values, require_regular
 from twofold.problem.libraries import library
+from twofold.problem.npz_files import read_arrays
 from twofold.problem.state import Array
 from twofold.problem.synthetic import CLASSES, IN_FEATURES, ROWS, synthetic
 from twofold.problem.table import MOST_VALUES, Table
 from twofold.problem.table_files import TableFile
 from twofold.spec.data import (
     ARRAYS,
+    FILE_OPTIONS,
     FILE_TYPES,
     TABLE_OPTIONS,
     TABLES,
@@ -64,6 +65,10 @@ def read_by_library(data: Data) -> bool:
 def _refuse_unknown(data: Data) -> None:
     """Refuse a source that is neither built in nor of a file type that is read."""
     known, kind = (SYNTHETIC, *SKLEARN_LOADERS), file_type(data.source)
+    if "\0" in data.source:
+        raise DataError(
+            f"data.source: {data.source!r} given; allowed are names without a null byte"
+        )
     if data.source in known or kind in FILE_TYPES:
         return
     types = ", ".join(FILE_TYPES)
@@ -85,14 +90,19 @@ def _refuse_options_of_others(data: Data) -> None:
     """Refuse an option that the source does not have."""
     kind = "" if data.source in (SYNTHETIC, *SKLEARN_LOADERS) else file_type(data.source)
     default = Data()
-    for options, kinds in ((TABLE_OPTIONS, TABLES), (TEXT_OPTIONS, TEXT_TABLES)):
+    allowed = (
+        (TABLE_OPTIONS, TABLES, "table"),
+        (TEXT_OPTIONS, TEXT_TABLES, "table"),
+        (FILE_OPTIONS, FILE_TYPES, "file"),
+    )
+    for options, kinds, what in allowed:
         for option in options:
             value = getattr(data, option)
             if value != getattr(default, option) and kind not in kinds:
                 shown = list(value) if isinstance(value, tuple) else value
                 raise SpecError(
                     f"data.{option}: {shown!r} given with data.source = {data.source!r}; "
-                    f"allowed with a table of type {', '.join(kinds)} only; leave it out"
+                    f"allowed with a {what} of type {', '.join(kinds)} only; leave it out"
                 )
     if data.rows is not None and data.source != SYNTHETIC:
         raise SpecError(
@@ -127,34 +137,23 @@ def _from_file(data: Data, labels: bool) -> Table:
     path = Path(os.path.expanduser(data.source))
     where = f"data.source '{path}'"
     try:
+        require_regular(path, where)
         if file_type(data.source) == ARRAYS:
-            return _from_npz(path, where)
+            return _from_npz(path, where, most_values(path, data))
         return table_of(TableFile(path, where, data), labels)
+    except MemoryError as error:
+        raise DataError(f"{where}: needs more memory than there is here") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"{where}: cannot be read: {reason}") from error
 
 
-def _from_npz(path: Path, where: str) -> Table:
-    try:
-        with path.open("rb") as file:  # opened here, for np.load leaves a broken archive open
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{where}: one bare array given; allowed is an .npz archive")
-            arrays = {name: archive[name] for name in ("inputs", "targets") if name in archive}
-            found = ", ".join(archive.files) or "none"
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{where}: not a readable .npz of plain arrays: {error}") from error
-    for name in ("inputs", "targets"):
-        if name not in arrays:
-            raise DataError(
-                f"{where}: no array {name!r}; the arrays there are: {found}; "
-                "allowed is an .npz with inputs and targets"
-            )
-    texts_allowed = "U" if arrays["targets"].ndim == 1 else ""
-    _refuse_dtype(where, "inputs", arrays["inputs"], "biuf")
-    _refuse_dtype(where, "targets", arrays["targets"], "biuf" + texts_allowed)
-    return Table(where, arrays["inputs"].astype(np.float64), arrays["targets"])
+def _from_npz(path: Path, where: str, most: int) -> Table:
+    inputs, targets = read_arrays(path, where, most)
+    texts_allowed = "U" if targets.ndim == 1 else ""
+    _refuse_dtype(where, "inputs", inputs, "biuf")
+    _refuse_dtype(where, "targets", targets, "biuf" + texts_allowed)
+    return Table(where, inputs.astype(np.float64, copy=False), targets)
 
 
 def _refuse_dtype(where: str, name: str, array: Array, allowed: str) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
 from twofold.errors import DataError
+from twofold.problem.file_size import most_values, require_parquet, require_text_table
 from twofold.problem.libraries import library
 from twofold.problem.table_hints import encoding_that_would_read, options_that_would_read
 from twofold.spec.data import PARQUET, Data, file_type
@@ -33,15 +35,18 @@ class TableFile:
         """The table as a pandas DataFrame. Raises DataError, OSError or FrameworkMissing."""
         return self._parquet() if file_type(str(self.path)) == PARQUET else self._text()
 
-    def as_it_stands(self, column: Any, position: int) -> Any:
-        """A column in which only empty cells are missing, so that "NA" and "None" are texts.
+    def as_they_stand(self, frame: Any, positions: Sequence[int]) -> dict[int, Any]:
+        """Columns in which only empty cells are missing, so that "NA" and "None" are texts.
 
-        `column` is the one at `position` as `frame` gave it.
+        By position; `frame` is what the method `frame` gave.
         """
-        if file_type(str(self.path)) == PARQUET or not column.isna().any():
-            return column
-        only = {"usecols": [position], "keep_default_na": False, "na_values": [""]}
-        return self._text(**only).iloc[:, 0]
+        columns = {position: frame.iloc[:, position] for position in positions}
+        again = [position for position in sorted(columns) if columns[position].hasnans]
+        if file_type(str(self.path)) != PARQUET and again:
+            only = {"usecols": again, "keep_default_na": False, "na_values": [""]}
+            read = self._text(**only)
+            columns |= {position: read.iloc[:, place] for place, position in enumerate(again)}
+        return columns
 
     def hint(self) -> str:
         """The options that would read the file, as the end of a sentence; "" if none is known."""
@@ -52,8 +57,10 @@ class TableFile:
     def _parquet(self) -> Any:
         pandas = library("pandas", "pandas", str(self.path))
         arrow = library("pyarrow", "pyarrow", str(self.path))
-        library("pyarrow.parquet", "pyarrow", str(self.path))
+        parquet = library("pyarrow.parquet", "pyarrow", str(self.path))
         try:
+            with parquet.ParquetFile(self.path) as file:
+                require_parquet(file.metadata, self.where, most_values(self.path, self.data))
             return pandas.read_parquet(self.path, engine="pyarrow")
         except (ValueError, TypeError, NotImplementedError, arrow.ArrowException) as error:
             reason = (str(error).strip().splitlines() or ["nothing in it"])[0]
@@ -63,6 +70,7 @@ class TableFile:
         pandas = library("pandas", "pandas", str(self.path))
         data, kind = self.data, file_type(str(self.path))
         try:
+            require_text_table(self.path, self.where, data)
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pandas.errors.ParserWarning)
                 return pandas.read_csv(

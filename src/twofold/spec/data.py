@@ -20,6 +20,7 @@ TEXT_TABLES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 TABLES: Final = (*TEXT_TABLES, PARQUET)
 FILE_TYPES: Final = (*TABLES, ARRAYS)
 TEXT_OPTIONS: Final = ("separator", "decimal", "encoding", "comment")
+FILE_OPTIONS: Final = ("most_values",)
 TABLE_OPTIONS: Final = ("target", "columns", "exclude", "categorical")
 
 Missing = Literal["refuse", "drop", "mean", "median"]
@@ -96,6 +97,9 @@ class Data(Section):
     `missing` says what becomes of empty cells: `refuse`; `drop` leaves out their rows; `mean` and
     `median` fill in that of the column's training rows, in inputs only.
 
+    `most_values` is how many numbers a file may hold; by default a file that holds far more than
+    its size lets expect is refused (`twofold.problem.file_size`).
+
     `standardize` brings inputs, and for `mse` and `huber` the targets too, to zero mean and unit
     variance on the training rows; inputs of one-hot columns stay 0 and 1.
     """
@@ -110,6 +114,7 @@ class Data(Section):
     comment: Character | None = None
     missing: Missing = "refuse"
     categorical: Categorical = "refuse"
+    most_values: PositiveInt | None = None
     rows: PositiveInt | None = None
     batch_size: PositiveInt = 64
     shuffle: bool = True
