@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import flax
@@ -15,20 +18,56 @@ import optax
 
 from twofold.errors import DeviceUnavailable
 from twofold.spec.experiment import Device, Experiment, Precision
+from twofold.timing.worker import CPUS_VARIABLE
 
 PREFERENCE: Final[tuple[Device, ...]] = ("cuda", "mps", "cpu")
+TRIAL_S: Final = 60.0
+LONGEST_WORDS: Final = 300
 
 
 def available_devices() -> tuple[Device, ...]:
-    """The device types that JAX finds here, the fastest kind first."""
+    """The device types that JAX finds here, the fastest kind first; none if JAX_PLATFORMS says so.
+
+    Raises DeviceUnavailable for XLA_FLAGS that would end this process.
+    """
+    require_flags(os.environ.get("XLA_FLAGS", ""))
     return tuple(name for name in PREFERENCE if _exists(name))
 
 
 def _exists(name: Device) -> bool:
     try:
         return bool(jax.devices(name))
-    except RuntimeError:  # what JAX raises for a platform without a plugin or a device
+    # RuntimeError for a platform without a plugin or a device; AssertionError the second time that
+    # no platform of JAX_PLATFORMS is there (JAX 0.10, `jax/_src/xla_bridge.py`: `backends`).
+    except (RuntimeError, AssertionError):
         return False
+
+
+@lru_cache
+def require_flags(flags: str) -> None:
+    """Refuse flags that XLA does not know: it ends the process, and nothing can catch that.
+
+    So they are tried in another process first. A worker of the timing harness is one already, whose
+    end is reported, and its cold start is timed. Raises DeviceUnavailable.
+    """
+    if not flags.strip() or CPUS_VARIABLE in os.environ:
+        return
+    trial = [sys.executable, "-c", "import jax; jax.local_devices(backend='cpu')"]
+    variables = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    try:
+        tried = subprocess.run(trial, env=variables, capture_output=True, timeout=TRIAL_S)
+    except subprocess.TimeoutExpired as error:
+        raise DeviceUnavailable(
+            f"XLA_FLAGS: {flags!r} given; JAX does not start with them within {TRIAL_S:g} s; "
+            "unset XLA_FLAGS"
+        ) from error
+    if tried.returncode != 0:
+        lines = tried.stderr.decode(errors="replace").strip().splitlines()
+        words = lines[-1][:LONGEST_WORDS] if lines else f"exit code {tried.returncode}"
+        raise DeviceUnavailable(
+            f"XLA_FLAGS: {flags!r} given; XLA ends the process with them: {words}; mend or unset "
+            "XLA_FLAGS"
+        )
 
 
 def choose_device(experiment: Experiment) -> jax.Device:
@@ -41,7 +80,13 @@ def choose_device(experiment: Experiment) -> jax.Device:
     if name == "auto":
         # MPS has no float64: `auto` passes over it.
         wide = experiment.precision == "float64"
-        name = next(each for each in found if not (wide and each == "mps"))
+        name = next((each for each in found if not (wide and each == "mps")), name)
+    if not found:
+        raise DeviceUnavailable(
+            f"device: {name!r} given; JAX {jax.__version__} finds none of {', '.join(PREFERENCE)} "
+            f"here, with JAX_PLATFORMS = {os.environ.get('JAX_PLATFORMS')!r}; set JAX_PLATFORMS "
+            "to cpu, or unset it"
+        )
     if name not in found:
         raise DeviceUnavailable(
             f"device: {name!r} given; JAX {jax.__version__} finds {', '.join(found)} here; "
@@ -70,14 +115,15 @@ def arithmetic(precision: Precision, device: jax.Device) -> Iterator[None]:
 
 def probe() -> dict[str, Any]:
     """Versions, devices, threads and precision flags of JAX here, as plain JSON types."""
+    found = available_devices()
     modules = {"jax": jax, "flax": flax, "optax": optax, "numpy": np}
     return {
         "versions": {
             **{name: str(module.__version__) for name, module in modules.items()},
             "python": platform.python_version(),
         },
-        "devices": [_device_name(name) for name in available_devices()],
-        "default_device": available_devices()[0],
+        "devices": [_device_name(name) for name in found],
+        "default_device": found[0] if found else "none",
         # XLA sizes its pool on the CPU by the affinity mask, not by OMP_NUM_THREADS.
         "threads": _usable_cores(),
         "enable_x64": bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]

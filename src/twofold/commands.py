@@ -7,17 +7,23 @@ command they do what Ctrl-C does. Those who use Twofold as a library keep their 
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from twofold.errors import TwofoldError
+from twofold.errors import BadInput, EngineFailed, TwofoldError
 from twofold.temporary import clear_leftovers
 
 INTERRUPTED: Final = 130
+FULL: Final = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""No space on the disk, a limit on the size of a file, and one on what a user may store."""
 
 
 def begin_command() -> None:
@@ -34,20 +40,62 @@ def begin_command() -> None:
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:
-    """Run the main function of a script and exit with its code; 130 when interrupted.
+    """Run the main function of a command and exit with its code; 130 when interrupted.
 
-    An error of Twofold's own is told in a sentence, with its exit code.
+    An error of Twofold's own is told in a sentence, with its exit code; so are too little memory
+    and a disk that is full. What nobody foresaw is told with its traceback and code 3: code 1 says
+    that something diverges, and nothing else may say so.
     """
     begin_command()
     try:
-        code = main()
+        try:
+            code = main()
+        finally:
+            sys.stdout.flush()
     except TwofoldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = _told(str(error), error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
+    except MemoryError as error:
+        code = _told(f"not enough memory; use smaller sizes ({error})", BadInput.exit_code)
+    except OSError as error:
+        if error.errno not in FULL:
+            code = _unforeseen()
+        else:
+            code = _told(_what_is_full(error), BadInput.exit_code)
+            _drop_output()
+    except Exception:
+        code = _unforeseen()
     sys.exit(code)
+
+
+def _told(message: str, code: int) -> int:
+    with suppress(OSError):  # where messages cannot be written either
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _unforeseen() -> int:
+    with suppress(OSError):
+        traceback.print_exc()
+    return EngineFailed.exit_code
+
+
+def _what_is_full(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return (
+        f"{where}cannot be written: {error.strerror}; free some space, or write elsewhere; result "
+        "files that stood there before are as they were"
+    )
+
+
+def _drop_output() -> None:
+    """Let what could not be printed go: Python would try again when it ends, and exit with 120."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 def _interrupt(number: int, _: Any) -> NoReturn:

@@ -6,7 +6,7 @@
     │   ├── DataError                   the data an experiment names
     │   ├── UnknownEngine               an engine or backend that does not exist
     │   ├── FrameworkMissing            a backend whose framework is not installed
-    │   ├── DeviceUnavailable           a device this machine or framework does not have
+    │   ├── DeviceUnavailable       3   a device this machine or framework does not have
     │   ├── ResultError                 a stored result that cannot be read
     │   └── NothingShown                an experiment that cannot show parity
     ├── ParityDiverges              1   two things that should compute the same do not
@@ -49,6 +49,8 @@ class FrameworkMissing(BadInput):
 
 class DeviceUnavailable(BadInput):
     """The device does not exist here, or the framework cannot use it."""
+
+    exit_code = 3
 
 
 class ResultError(BadInput):

@@ -290,6 +290,7 @@ def test_every_script_answers_signals() -> None:
                 if text not in ("run_command(main)", "show(TOPIC)"):
                     others[path.relative_to(PROJECT).as_posix()] = text
     assert others == {
+        "src/twofold/__main__.py": "main()",  # that of the command line
         "src/twofold/cli/main.py": "main()",
         "src/twofold/timing/worker.py": "sys.exit(main())",
         "comparisons/loops/worker.py": "sys.exit(main())",

@@ -68,10 +68,12 @@ Start = Callable[..., ProcessWorker]
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[ProcessWorker] = []
 
-    def build(open_: str = "pass", block: str = "pass", limit_s: float = 30.0) -> ProcessWorker:
+    def build(
+        open_: str = "pass", block: str = "pass", limit_s: float = 30.0, stopped_s: float = 10.0
+    ) -> ProcessWorker:
         script = tmp_path / f"worker{len(started)}.py"
         script.write_text(textwrap.dedent(SCRIPT).format(open=open_, block=block))
-        limits = Limits(limit_s, limit_s, limit_s)
+        limits = Limits(limit_s, limit_s, limit_s, stopped_s)
         process = ProcessWorker(
             "torch:eager", "{}", [CPU], limits=limits, command=[sys.executable, str(script)]
         )
@@ -135,6 +137,26 @@ def test_a_hang_is_ended(start: Start) -> None:
         process.block(1)
     assert process._process is not None
     assert process._process.poll() is not None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system stops no processes")
+def test_a_stopped_process_is_ended_soon_and_the_reason_told(start: Start) -> None:
+    process = start(block="os.kill(os.getpid(), signal.SIGSTOP)", limit_s=600.0, stopped_s=0.5)
+    process.open()
+    with pytest.raises(
+        EngineFailed, match=r"^stopped by a signal such as SIGSTOP for \d+ s; ended"
+    ):
+        process.block(1)
+    assert process._process is not None
+    assert process._process.poll() == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system stops no processes")
+def test_a_process_that_goes_on_again_is_not_ended(start: Start) -> None:
+    command = "(sleep 0.2; kill -CONT $PPID) & kill -STOP $PPID"
+    process = start(block=f"os.system({command!r})", stopped_s=30.0)
+    process.open()
+    assert process.block(3).steps == 3
 
 
 def test_an_error_is_an_answer_and_the_worker_lives_on(start: Start) -> None:

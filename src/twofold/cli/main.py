@@ -6,7 +6,6 @@ runs. Plain help instead of rich help keeps `--help` far below the time of `impo
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -23,8 +22,7 @@ from twofold.cli.port import port
 from twofold.cli.show import show
 from twofold.cli.sweep import sweep
 from twofold.cli.time import time
-from twofold.commands import begin_command
-from twofold.errors import TwofoldError
+from twofold.commands import run_command
 
 app = typer.Typer(
     name="twofold",
@@ -71,15 +69,12 @@ app.add_typer(port, name="port")
 
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3, or 130 when interrupted."""
-    begin_command()
-    try:
-        app()
-    except TwofoldError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except MemoryError as error:
-        typer.echo(f"error: not enough memory; use smaller sizes ({error})", err=True)
-        sys.exit(2)
+    run_command(_main)
+
+
+def _main() -> int:
+    app()
+    return 0  # typer exits by itself
 
 
 if __name__ == "__main__":

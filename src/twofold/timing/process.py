@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
@@ -28,6 +29,8 @@ from twofold.timing.worker import CPUS_VARIABLE
 
 COMMAND: Final = (sys.executable, "-m", "twofold.timing.worker")
 CLOSING_S: Final = 2.0
+HEARTBEAT_S: Final = 1.0
+"""How often a process that has not answered is looked at."""
 UNAVAILABLE: Final[Mapping[str, type[BadInput]]] = {
     kind.__name__: kind for kind in (FrameworkMissing, DeviceUnavailable)
 }
@@ -164,10 +167,7 @@ class ProcessWorker:
     def _ask(self, name: str, limit_s: float, **arguments: Any) -> dict[str, Any]:
         try:
             self._send({"command": name, **arguments})
-            line = self._answers.get(timeout=limit_s)
-        except queue.Empty:
-            self._kill()
-            raise EngineFailed(f"no answer to {name!r} for {limit_s:g} s; ended") from None
+            line = self._line(name, limit_s)
         except OSError:
             line = ""
         if not line:
@@ -177,6 +177,33 @@ class ProcessWorker:
             return dict(answer["answer"])
         kind, message = answer["error"]["kind"], answer["error"]["message"]
         raise UNAVAILABLE.get(kind, EngineFailed)(message)
+
+    def _line(self, name: str, limit_s: float) -> str:
+        """The next line of the process. Raises EngineFailed when it hangs, or is stopped."""
+        now = time.monotonic()
+        end, running = now + limit_s, now
+        while True:
+            with contextlib.suppress(queue.Empty):
+                beat = min(HEARTBEAT_S, self._limits.stopped_s / 2, max(0.0, end - now))
+                return self._answers.get(timeout=beat)
+            now = time.monotonic()
+            if not self._stopped():
+                running = now
+            if now - running >= self._limits.stopped_s:
+                reason = f"stopped by a signal such as SIGSTOP for {now - running:.0f} s"
+            elif now >= end:
+                reason = f"no answer to {name!r} for {limit_s:g} s"
+            else:
+                continue
+            self._kill()
+            raise EngineFailed(f"{reason}; ended")
+
+    def _stopped(self) -> bool:
+        """Whether the process stands still until it gets another signal."""
+        assert self._process is not None
+        with contextlib.suppress(psutil.Error):
+            return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
+        return False
 
     def _send(self, command: Mapping[str, Any]) -> None:
         if self._process is None:

@@ -34,11 +34,15 @@ class Opened:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds after which a worker that does not answer counts as hung."""
+    """Seconds after which a worker that does not answer counts as hung.
+
+    `stopped_s`: that long it may be stopped by a signal, and then does nothing at all.
+    """
 
     cold_s: float = 600.0
     block_s: float = 120.0
     parity_s: float = 900.0
+    stopped_s: float = 10.0
 
 
 @dataclass(frozen=True)
