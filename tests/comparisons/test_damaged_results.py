@@ -225,3 +225,11 @@ def test_other_results_are_a_page_or_one_sentence(tmp_path: Path, name: str) -> 
                 refused.append(str(error))
     assert len(refused) > 5
     assert not any("\n" in message for message in refused)
+
+
+def test_a_schema_that_is_anything_is_told_in_few_words(tmp_path: Path) -> None:
+    path = tmp_path / "timing-a.json"
+    path.write_text(json.dumps({"schema": ["x" * 100_000, 10**4000]}))
+    with pytest.raises(ResultError, match=r"schema \['xxx.*\.\.\. given; allowed is") as caught:
+        evidences.load(tmp_path)
+    assert len(str(caught.value)) < 500

@@ -238,3 +238,33 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, name: str
     assert "not a regular file" in message(
         tmp_path / name, data__target="a" if "csv" in name else None
     )
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+def test_one_line_of_many_fields_is_refused(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"a,y" + end + b"," * 5_000_000))
+    assert "columns in it; allowed are at most 100,000" in message(path, data__target="y")
+    path.write_bytes(gzip.compress(end.join([b"a,y"] + [b"1,0", b"2,1"] * 100_000)))
+    assert read(path, data__target="y").train.rows == 160_000
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("x" * 10_000, "'xxx"),
+        ("9" * 10_000 + ",5", "'999"),
+        ("9" * 400, "a whole number of 1,329 bits"),
+    ],
+    ids=["text", "decimal comma", "digits"],
+)
+def test_long_cells_and_names_are_cut_in_messages(tmp_path: Path, cell: str, words: str) -> None:
+    path = tmp_path / "a.csv"
+    name = "n" * 10_000
+    path.write_text(f"{name};y\n{cell};1\n{cell};0\n")
+    text = message(path, data__target="y", data__separator=";")
+    assert words in text
+    assert len(text) < 1000
+    text = message(path, data__target=name[:4000], data__separator=";")
+    assert len(text) < 1000

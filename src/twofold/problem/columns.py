@@ -15,7 +15,7 @@ from twofold.problem.state import Array
 from twofold.problem.table import Table
 from twofold.problem.table_files import TableFile
 from twofold.problem.table_hints import has_decimal_comma
-from twofold.spec.limits import listed
+from twofold.spec.limits import cut, listed, named, shown
 
 MOST_COMPARED: Final = 1000  # names that a wrong one is compared with
 NAMELESS: Final = "Unnamed: 0"  # what pandas calls a first column without a name
@@ -119,9 +119,9 @@ def _position(file: TableFile, field: str, name: str, places: Mapping[str, int])
         return places[name]
     names = sorted(places, key=places.__getitem__)
     close = get_close_matches(name, names[:MOST_COMPARED], n=1, cutoff=0.5)
-    meant = f"; did you mean {close[0]}?" if close else ""
+    meant = f"; did you mean {cut(close[0])}?" if close else ""
     raise DataError(
-        f"data.{field}: {name!r} given; allowed is a column of {file.path}: "
+        f"data.{field}: {named(name)} given; allowed is a column of {file.path}: "
         f"{listed(names)}{file.hint() or meant}"
     )
 
@@ -153,7 +153,7 @@ def _numbers(column: Any) -> Array | None:
         return None
     try:
         found = pandas.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    except (TypeError, ValueError):  # lists, categories: no numbers
+    except (TypeError, ValueError, OverflowError):  # lists, categories, endless digits
         return None
     return None if (np.isnan(found) & column.notna().to_numpy()).any() else np.asarray(found)
 
@@ -195,8 +195,8 @@ def _refuse_cell(file: TableFile, column: Any, present: Array) -> None:
     )
     allowed = "numbers" if file.data.categorical == "refuse" else "numbers, or texts alone"
     raise DataError(
-        f"{file.where}: column {name!r}, row {row} (counted from 0): {value!r} given; allowed are "
-        f"{allowed}; {way} with data.exclude = [{name!r}]"
+        f"{file.where}: column {named(name)}, row {row} (counted from 0): {shown(value)} given; "
+        f"allowed are {allowed}; {way} with data.exclude = [{named(name)}]"
     )
 
 
@@ -205,8 +205,9 @@ def _refuse_decimal_commas(file: TableFile, column: Any) -> None:
     for row, value in column.items():
         if isinstance(value, str) and has_decimal_comma(value) and file.data.decimal is None:
             raise DataError(
-                f"{file.where}: column {str(column.name)!r}, row {row} (counted from 0): {value!r} "
-                "given; looks as if written with a decimal comma: set data.decimal = ','"
+                f"{file.where}: column {named(column.name)}, row {row} (counted from 0): "
+                f"{shown(value)} given; looks as if written with a decimal comma: set "
+                "data.decimal = ','"
             )
 
 
@@ -223,8 +224,8 @@ def _targets(file: TableFile, frame: Any, positions: Sequence[int], labels: bool
     for column, values in zip(columns, several, strict=True):
         if values.dtype.kind == "U":
             raise DataError(
-                f"{file.where}: target column {str(column.name)!r} holds text, such as "
-                f"{str(values[0])!r}; allowed in a list of several targets are numbers"
+                f"{file.where}: target column {named(column.name)} holds text, such as "
+                f"{shown(str(values[0]))}; allowed in a list of several targets are numbers"
             )
     return np.stack([values.astype(np.float64) for values in several], axis=1)
 
@@ -238,8 +239,8 @@ def _target(file: TableFile, column: Any) -> Array:
         return numbers
     if column.dtype.kind in "mM":
         raise DataError(
-            f"{file.where}: target column {str(column.name)!r} holds {column.dtype}; allowed are "
-            "numbers or texts"
+            f"{file.where}: target column {named(column.name)} holds {column.dtype}; allowed "
+            "are numbers or texts"
         )
     _refuse_decimal_commas(file, column.astype(object))
     texts = column.astype(object).where(column.notna(), "")

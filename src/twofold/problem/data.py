@@ -22,6 +22,7 @@ from twofold.problem.table import Table
 from twofold.problem.telling import telling_columns
 from twofold.spec import threefry
 from twofold.spec.experiment import Experiment
+from twofold.spec.limits import shown
 from twofold.spec.losses import wrong_weights
 from twofold.spec.model import placed
 
@@ -127,9 +128,9 @@ def _targets(experiment: Experiment, table: Table) -> _Targets:
         if two is not None:
             return _Targets(two[0].reshape(-1, 1).astype(np.float64), two[1])
         allowed = "numbers from 0 to 1, or two texts" if loss == "bce_with_logits" else "numbers"
+        first = shown(str(table.targets.flat[0]))
         raise DataError(
-            f"{table.where}: targets are text, such as {str(table.targets.flat[0])!r}; allowed for "
-            f"{loss} are {allowed}"
+            f"{table.where}: targets are text, such as {first}; allowed for {loss} are {allowed}"
         )
     values = table.targets.reshape(table.rows, -1).astype(np.float64)
     if loss == "bce_with_logits" and (values.min() < 0 or values.max() > 1):

@@ -71,17 +71,16 @@ def require_text_table(path: Path, where: str, data: Data) -> None:
     """
     most = most_values(path, data)
     separator = data.field_separator.encode()
-    fields = read = 0
-    first_line = True
+    fields = read = carried = 0
     packed = file_type(str(path)).endswith(".gz")
     with gzip.open(path) if packed else path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             read += len(chunk)
-            if first_line:
-                line, end, _ = chunk.partition(b"\n")
-                require_columns(where, fields + line.count(separator) + 1)
-                first_line = not end
-            fields += chunk.count(separator) + chunk.count(b"\n")
+            counts = [line.count(separator) for line in chunk.splitlines()]
+            counts[0] += carried
+            require_columns(where, max(counts) + 1)
+            fields += sum(counts) - carried + len(counts)
+            carried = counts[-1] if chunk[-1:] not in b"\r\n" else 0
             require_values(where, fields, most)
             if read > BYTES_A_VALUE * most:
                 raise DataError(

@@ -10,6 +10,7 @@ import numpy as np
 from twofold.errors import DataError
 from twofold.problem.state import Array
 from twofold.problem.table import Table
+from twofold.spec.limits import cut
 
 FEWEST_ROWS_PER_CLASS: Final = 2
 
@@ -83,7 +84,7 @@ def _padded(names: Sequence[str], classes: int) -> tuple[str, ...]:
 
 def _refuse_more_classes(table: Table, outside: Array, classes: int, found: int) -> None:
     row = int(np.argmax(outside))
-    label = str(table.targets[row])
+    label = cut(str(table.targets[row]))
     raise DataError(
         f"{table.where}: targets, row {row} (counted from 0): label {label} given; allowed is 0 to "
         f"{classes - 1} (model.out_features = {classes}), or {classes} different labels; "
@@ -110,7 +111,8 @@ def _refuse_one_class(given: int | None, table: Table) -> None:
         )
     raise DataError(
         f"{table.where}: targets, column {table.column('targets', 0)}: the label "
-        f"{table.targets.flat[0]} in all {table.rows:,} rows; allowed are 2 classes or more for "
-        "loss.kind = 'cross_entropy'; name the column of the labels with data.target, add rows of "
-        "the other classes, or set model.out_features to the number of classes that there are"
+        f"{cut(str(table.targets.flat[0]))} in all {table.rows:,} rows; allowed are 2 classes or "
+        "more for loss.kind = 'cross_entropy'; name the column of the labels with "
+        "data.target, add rows of the other classes, or set model.out_features to the number of "
+        "classes that there are"
     )

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.problem.state import Array
+from twofold.spec.limits import named
 
 MOST_VALUES: Final = 10**9  # 8 GB of float64
 
@@ -51,7 +52,7 @@ class Table:
     def column(self, what: str, index: int) -> str:
         """What a person calls a column of `inputs` or `targets`: its name, else its number."""
         position = index if what == "inputs" else index + self.inputs.shape[1]
-        return repr(self.columns[position]) if self.columns else str(index)
+        return named(self.columns[position]) if self.columns else str(index)
 
     def only(self, rows: npt.NDArray[np.bool_]) -> Table:
         """The table with these rows alone; `rows` bool (rows,)."""

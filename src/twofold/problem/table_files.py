@@ -18,7 +18,9 @@ from twofold.problem.file_size import most_values, require_parquet, require_text
 from twofold.problem.libraries import library
 from twofold.problem.table_hints import encoding_that_would_read, options_that_would_read
 from twofold.spec.data import PARQUET, Data, file_type
+from twofold.spec.limits import cut
 
+LONGEST_REASON: Final = 240
 _TOO_MANY_FIELDS: Final = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 
@@ -64,7 +66,9 @@ class TableFile:
             return pandas.read_parquet(self.path, engine="pyarrow")
         except (ValueError, TypeError, NotImplementedError, arrow.ArrowException) as error:
             reason = (str(error).strip().splitlines() or ["nothing in it"])[0]
-            raise DataError(f"{self.where}: not a readable .parquet: {reason}") from error
+            raise DataError(
+                f"{self.where}: not a readable .parquet: {cut(reason, LONGEST_REASON)}"
+            ) from error
 
     def _text(self, **options: Any) -> Any:
         pandas = library("pandas", "pandas", str(self.path))
@@ -106,4 +110,4 @@ def _in_plain_words(error: BaseException) -> str:
         return f"line {fields[2]} has {fields[3]} fields, the lines above it {fields[1]}"
     if "Length of header or names does not match length of data" in text:
         return "its rows have more fields than its first line has names"
-    return text.splitlines()[0] if text else type(error).__name__
+    return cut(text.splitlines()[0], LONGEST_REASON) if text else type(error).__name__

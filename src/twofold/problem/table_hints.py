@@ -62,7 +62,10 @@ def _first_lines(path: Path, data: Data) -> list[str]:
             start = file.read(FIRST_BYTES)
     except (OSError, EOFError, zlib.error, ValueError):
         return []
-    lines = start.decode(data.encoding or "utf-8-sig", errors="replace").splitlines()
+    try:
+        lines = start.decode(data.encoding or "utf-8-sig", errors="replace").splitlines()
+    except UnicodeError:  # idna and others decode nothing but what is without a fault
+        return []
     whole = lines if len(start) < FIRST_BYTES else lines[:-1]
     return whole[:FIRST_LINES]
 

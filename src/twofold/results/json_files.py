@@ -13,6 +13,7 @@ import numpy as np
 
 from twofold.errors import ResultError
 from twofold.files import write_text
+from twofold.spec.limits import shown
 
 NonFinite = Literal["null", "refuse"]
 
@@ -82,7 +83,7 @@ def read_json(path: str | os.PathLike[str], schema: str) -> dict[str, Any]:
         raise ResultError(f"{source}: {type(value).__name__} given; allowed is a JSON object")
     if value.get("schema") != schema:
         raise ResultError(
-            f"{source}: schema {value.get('schema')!r} given; allowed is {schema!r}; "
+            f"{source}: schema {shown(value.get('schema'))} given; allowed is {schema!r}; "
             "measure again with this version of twofold"
         )
     return value

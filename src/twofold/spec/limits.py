@@ -20,22 +20,28 @@ MOST_PARTS: Final = 32
 SMALLEST: Final = -(2**63)
 LARGEST: Final = 2**63 - 1
 LONGEST_SHOWN: Final = 60
+LONGEST_NAME: Final = 200
 MOST_NAMES: Final = 20
 
 _PART: Final = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _MANY_PARTS: Final = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MOST_PARTS}}}")
 
 
-def shown(value: object) -> str:
+def shown(value: object, most: int = LONGEST_SHOWN) -> str:
     """A value as a person would write it in TOML, cut when long."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and not SMALLEST <= value <= LARGEST:
         return f"a whole number of {value.bit_length():,} bits"
     try:
-        return cut(repr(value))
+        return cut(repr(value), most)
     except (ValueError, RecursionError):  # numbers of too many digits, or nested too deep
         return f"a {type(value).__name__} too large to be shown"
+
+
+def named(name: object) -> str:
+    """A name in quotes, such as that of a column, cut when it is far too long."""
+    return shown(str(name), LONGEST_NAME)
 
 
 def cut(text: str, most: int = LONGEST_SHOWN) -> str:
@@ -45,7 +51,7 @@ def cut(text: str, most: int = LONGEST_SHOWN) -> str:
 
 def listed(names: Iterable[object]) -> str:
     """Names after each other, each cut when long; of more than MOST_NAMES the first ones."""
-    every = [cut(str(name)) for name in names]
+    every = [cut(str(name), LONGEST_NAME) for name in names]
     more = f", and {len(every) - MOST_NAMES:,} more" if len(every) > MOST_NAMES else ""
     return ", ".join(every[:MOST_NAMES]) + more
 

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from twofold.errors import BadInput
-from twofold.results.json_files import read_json, write_json
+from twofold.results.json_files import write_json
+from twofold.results.stored import (
+    Measurement,
+    Name,
+    Part,
+    Positive,
+    Seconds,
+    Stored,
+    Text,
+    read_result,
+)
+from twofold.results.stored import Ratio as StoredRatioValue
 from twofold.spec.experiment import Experiment
 from twofold.studies.advice.probing import EngineProcesses
 from twofold.timing.harness import Rounds
@@ -24,6 +35,50 @@ PREFERRED: Final = (
     ("flax:scan",),
 )
 """Engines of a quick sweep: of each group the first that exists."""
+
+
+class StoredStep(Stored):
+    """A step time, in seconds."""
+
+    median: Seconds
+
+
+class StoredEntry(Stored):
+    """One engine at one point."""
+
+    engine: Name
+    step_s: StoredStep | None = None
+
+
+class StoredRatio(Stored):
+    """The best engines of both frameworks at one point."""
+
+    engine: Name
+    reference: Name
+    median: StoredRatioValue | None = None
+    outcome: Text
+
+
+class StoredPoint(Stored):
+    """One point of a sweep."""
+
+    batch: Positive
+    width: Positive
+    depth: Positive
+    reliable: bool
+    engines: list[StoredEntry]
+    ratio: StoredRatio | None = None
+
+
+class StoredSweep(Measurement):
+    """`twofold.sweep/1`."""
+
+    experiment: dict[str, Any]
+    engines: list[Name]
+    threads: Positive
+    seconds_a_point: Part
+    unchecked: bool
+    points: list[StoredPoint]
 
 
 @dataclass(frozen=True, order=True)
@@ -69,7 +124,7 @@ class Sweep:
         """A new sweep, or one to go on with. Raises ResultError or BadInput for another one."""
         if not path.exists():
             return cls(path, header, [])
-        stored = read_json(path, SCHEMA)
+        stored = read_result(path, SCHEMA, StoredSweep)
         for name in ("experiment", "engines", "threads", "seconds_a_point", "unchecked"):
             if stored[name] != header[name]:
                 raise BadInput(

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from twofold.errors import FrameworkMissing
 from twofold.files import write_text
-from twofold.results.json_files import read_json
+from twofold.results.stored import read_result
+from twofold.studies.sweep import SCHEMA, StoredSweep
 
 COLOURS: Final = ("#0072B2", "#F7F7F7", "#D55E00")  # Flax ahead, level, PyTorch ahead
 CELL_WIDTH: Final = 118  # pixels: the longest name of an engine fits in
@@ -23,7 +24,7 @@ def write_charts(path: Path, folder: Path) -> list[Path]:
         raise FrameworkMissing(
             f"charts: {error.name} not installed; install with: pip install 'twofold[guide]'"
         ) from error
-    sweep = read_json(path, "twofold.sweep/1")
+    sweep = read_result(path, SCHEMA, StoredSweep)
     written = []
     for name, chart in (("heat", heat_map(sweep)), ("scaling", scaling_curves(sweep))):
         target = folder / f"{path.stem}-{name}.svg"

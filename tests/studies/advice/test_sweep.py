@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from fake_machine import LAWS, LawfulWorker
 from timing_fakes import FakeClock
 
-from twofold.errors import BadInput
+from twofold.errors import BadInput, ResultError
 from twofold.results.json_files import read_json
 from twofold.spec.experiment import Experiment
 from twofold.studies.advice.probing import EngineProcesses
@@ -139,3 +140,25 @@ def test_the_charts_say_who_is_ahead(tmp_path: Path) -> None:
     written = write_charts(path, tmp_path / "figures")
     assert [each.name for each in written] == ["sweep-heat.svg", "sweep-scaling.svg"]
     assert all(each.read_text().startswith("<svg") for each in written)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("threads", None, "threads: nothing given, but it is needed"),
+        ("points", [{"batch": 8}], r"points\[0\].width: nothing given, but it is needed"),
+        ("points", "x", "points: 'x' given"),
+        ("engines", [7], r"engines\[0\]: 7 given"),
+    ],
+)
+def test_a_damaged_sweep_is_told_with_its_file_and_field(
+    tmp_path: Path, field: str, value: object, words: str
+) -> None:
+    path = tmp_path / "sweep.json"
+    swept(path, Axes((8,), (16,), (1,)))
+    stored = read_json(path, "twofold.sweep/1")
+    del stored[field]
+    path.write_text(json.dumps(stored if value is None else {**stored, field: value}))
+    for read in (lambda: Sweep.at(path, HEADER), lambda: write_charts(path, tmp_path)):
+        with pytest.raises(ResultError, match=f"sweep.json: {words}"):
+            read()

@@ -1,0 +1,249 @@
+"""Kills and interrupts of the commands that go on where they were stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+from pydantic import Field
+
+from comparisons.evidence.attacks.tally import path_of
+from twofold.results import environment
+from twofold.results.json_files import write_json
+from twofold.results.stored import Count, Measurement, Name, Stored, Text, read_result
+from twofold.temporary import temporary_folder
+
+KILLS_SCHEMA: Final = "twofold.attacks-by-kills/1"
+SIGNALS: Final = ("SIGKILL", "SIGTERM", "SIGINT")
+MARK: Final = "TWOFOLD_ATTACKED"
+FINISHING_S: Final = 300.0
+ENDING_S: Final = 60.0
+ROOT: Final = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """A command that goes on: its words, and how much of its work a folder holds."""
+
+    name: str
+    words: Callable[[Path], list[str]]
+    done: Callable[[Path], int]
+    whole: int
+    longest_s: float
+
+
+class StoredCommand(Stored):
+    """What came of one command."""
+
+    command: Name
+    sent: Count
+    held: Count
+    broken: list[Text] = Field(default_factory=list)
+    finished: bool = False
+    left_behind: Count = 0
+
+
+class StoredKills(Measurement):
+    """`twofold.attacks-by-kills/1`."""
+
+    seed: Count
+    commands: list[StoredCommand]
+
+
+@dataclass
+class Killed:
+    """What came of one command so far."""
+
+    command: str
+    sent: int = 0
+    held: int = 0
+    broken: list[str] = field(default_factory=list)
+    finished: bool = False
+    left_behind: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether every start held, it finished, and nothing was left."""
+        return not self.broken and self.finished and not self.left_behind
+
+
+def _sweep(folder: Path) -> list[str]:
+    grid = ["--batch", "4,8,16,32,64", "--width", "4,8", "--depth", "1", "--unchecked"]
+    more = ["--engines", "torch:eager", "--seconds", "0.1", "--threads", "1"]
+    return ["-m", "twofold", "sweep", "lesson", *grid, *more, "--out", str(folder / "sweep.json")]
+
+
+def _points(folder: Path) -> int:
+    path = folder / "sweep.json"
+    return len(json.loads(path.read_bytes())["points"]) if path.exists() else 0
+
+
+def _search(folder: Path) -> list[str]:
+    options = ["--seeds", "0:12", "--engines", "torch:eager", "--out", str(folder)]
+    return ["-m", "comparisons.false_alarms", *options, "--whole", "1000"]
+
+
+def _seeds(folder: Path) -> int:
+    found = [json.loads(path.read_bytes())["experiments"] for path in folder.glob("*.json")]
+    return sum(found)
+
+
+COMMANDS: Final = (
+    Resumable("twofold sweep", _sweep, _points, 10, 8.0),
+    Resumable("comparisons.false_alarms", _search, _seeds, 12, 8.0),
+)
+
+
+def kill(
+    command: Resumable, seed: int, times: int, told: Callable[[Killed], None] = lambda _: None
+) -> Killed:
+    """Start a command and end it by a signal, so many times; then let it finish.
+
+    Whenever it comes to its end before the signal, its result is put aside and it begins anew.
+    """
+    rng, killed = random.Random(f"{seed}-{command.name}"), Killed(command.name)
+    with temporary_folder() as base:
+        results, temporary = base / "results", base / "temporary"
+        temporary.mkdir()
+        while killed.sent < times:
+            results.mkdir(exist_ok=True)
+            if command.done(results) >= command.whole:
+                _remove(results)
+                continue
+            _once(command, rng, results, temporary, killed)
+            told(killed)
+        results.mkdir(exist_ok=True)
+        with _started(command, results, temporary) as process:
+            code = process.wait(FINISHING_S)
+        killed.finished = code == 0 and command.done(results) == command.whole
+        killed.left_behind = len(list(temporary.iterdir()))
+        killed.left_behind += sum(path.name.endswith(".tmp") for path in results.iterdir())
+    return killed
+
+
+def _once(
+    command: Resumable, rng: random.Random, results: Path, temporary: Path, killed: Killed
+) -> None:
+    """One start that a signal ends at a random moment."""
+    name = SIGNALS[killed.sent % len(SIGNALS)]
+    before = command.done(results)
+    with _started(command, results, temporary) as process:
+        try:
+            process.wait(rng.uniform(0, command.longest_s))
+            if process.returncode != 0:
+                killed.broken.append(f"ended by itself with {process.returncode}")
+                killed.sent += 1  # else it would be tried for ever
+                _remove(results)
+            return
+        except subprocess.TimeoutExpired:
+            process.send_signal(getattr(signal, name))
+        killed.sent += 1
+        try:
+            process.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
+            killed.broken.append(f"{name}: did not end within {ENDING_S:g} s")
+            return
+    wrong = _wrong(command, results, before)
+    if wrong:
+        killed.broken.append(f"{name}: {wrong}")
+        _remove(results)  # what is damaged once would be told again by every later start
+    else:
+        killed.held += 1
+
+
+def _wrong(command: Resumable, results: Path, before: int) -> str:
+    """What is wrong after a start that was ended; "" if nothing is."""
+    try:
+        after = command.done(results)
+    except (ValueError, KeyError) as error:
+        return f"the result is damaged: {error}"
+    if after < before:
+        return f"of {before} results {after} are left"
+    for _ in range(20):  # a worker sees that its parent is gone, and ends
+        alive = _processes(results)
+        if not alive:
+            return ""
+        time.sleep(0.5)
+    for each in alive:
+        each.kill()
+    return f"{len(alive)} processes were left"
+
+
+@contextmanager
+def _started(
+    command: Resumable, results: Path, temporary: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    variables = {**os.environ, "TMPDIR": str(temporary), MARK: str(results)}
+    process = subprocess.Popen(
+        [sys.executable, *command.words(results)],
+        cwd=ROOT,
+        env=variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _processes(results: Path) -> list[psutil.Process]:
+    """Processes that descend from the attacked command: they have its mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(results):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def store(folder: Path, seed: int, commands: list[Killed]) -> Path:
+    """Add what came of commands to `attacks-kills.json`; another run of one adds to its counts."""
+    path = path_of(folder, "kills")
+    stored: list[Killed] = []
+    if path.exists():
+        result = read_result(path, KILLS_SCHEMA, StoredKills)
+        stored = [Killed(**each) for each in result["commands"]]
+    together = {each.command: each for each in stored}
+    for each in commands:
+        before = together.get(each.command)
+        together[each.command] = each if before is None else _sum(before, each)
+    return write_json(
+        path,
+        {
+            "schema": KILLS_SCHEMA,
+            "environment": environment.describe(),
+            "seed": seed,
+            "commands": [asdict(each) for each in together.values()],
+        },
+    )
+
+
+def _sum(one: Killed, other: Killed) -> Killed:
+    return Killed(
+        one.command,
+        one.sent + other.sent,
+        one.held + other.held,
+        [*one.broken, *other.broken],
+        one.finished and other.finished,
+        one.left_behind + other.left_behind,
+    )

@@ -1,0 +1,143 @@
+"""The attacks in their small form, and that what must fail a run does fail it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from comparisons import attacks
+from comparisons.evidence.attacks import checkpoints, controls, kills, page, watchdog
+from comparisons.evidence.attacks.kills import Resumable, StoredKills
+from comparisons.evidence.attacks.sections import SECTIONS, Section
+from comparisons.evidence.attacks.tally import Tally, path_of
+from comparisons.evidence.attacks.watchdog import failed, run_cases
+from comparisons.narrator import Narrator
+from twofold.errors import BadInput, ResultError
+
+SMALL = {"specs": 200, "tables": 100, "results": 50}
+
+
+@pytest.mark.parametrize("section", SECTIONS[:3], ids=SMALL)
+def test_what_people_bring_brings_nothing_down(section: Section) -> None:
+    cases = list(run_cases(section.attack, 1, 0, SMALL[section.name]))
+    assert [case.number for case in cases] == list(range(SMALL[section.name]))
+    assert [case for case in cases if failed(case.outcome)] == []
+    assert len({case.outcome for case in cases}) > 1
+
+
+def test_no_damage_of_a_checkpoint_passes_unseen(tmp_path: Path) -> None:
+    """Every 23rd case; 8, 9 and 23 have no common factor, so that all bits have their turn."""
+    outcomes = set()
+    for number in range(0, checkpoints.cases(), 23):
+        try:
+            outcomes.add(checkpoints.attack(0, number, tmp_path))
+        except Exception as error:
+            outcomes.add(type(error).__name__)
+    assert "DataError" in outcomes
+    assert outcomes <= {"DataError", "accepted: the same state"}
+
+
+def test_the_watchdog_sees_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "MOST_BYTES", controls.MEMORY // 2)
+    attack = f"{controls.__name__}:attack"
+    cases = list(run_cases(attack, 0, 0, len(controls.EXPECTED), longest_s=0.5))
+    assert tuple(case.outcome for case in cases) == controls.EXPECTED
+    assert [failed(case.outcome) for case in cases] == [False, False, *[True] * 5, False]
+    assert cases[2].words == "controls.py:25: 'field'"
+
+
+def _run(folder: Path, asked: int) -> Tally:
+    section = SECTIONS[3]
+    tally = Tally.at(folder, section.name, 0, asked)
+    attacks.run_section(section, tally, folder, Narrator())
+    return tally
+
+
+def test_a_section_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    assert _run(tmp_path / "a", 3).done == 3
+    in_two, at_once = _run(tmp_path / "a", 5), _run(tmp_path / "b", 5)
+    assert in_two.done == at_once.done == 5
+    assert in_two.outcomes == at_once.outcomes
+    with pytest.raises(BadInput, match="holds another seed"):
+        Tally.at(tmp_path / "a", "checkpoints", 1, 5)
+    path = path_of(tmp_path / "a", "checkpoints")
+    path.write_text(path.read_text().replace('"done": 5', '"done": "x"'))
+    with pytest.raises(ResultError, match="done: 'x' given"):
+        Tally.at(tmp_path / "a", "checkpoints", 0, 5)
+
+
+SCRIPT = """
+import json, pathlib, subprocess, sys, time
+path = pathlib.Path(sys.argv[1]) / "done.json"
+done = json.loads(path.read_text()) if path.exists() else 0
+{first}
+while done < 6:
+    time.sleep(0.1)
+    done += 1
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(done))
+    new.replace(path)
+"""
+
+
+def _command(tmp_path: Path, first: str = "") -> Resumable:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(first=first))
+
+    def done(folder: Path) -> int:
+        path = folder / "done.json"
+        return json.loads(path.read_text()) if path.exists() else 0
+
+    return Resumable("a command", lambda folder: [str(script), str(folder)], done, 6, 0.5)
+
+
+def test_a_command_that_goes_on_holds(tmp_path: Path) -> None:
+    killed = kills.kill(_command(tmp_path), 0, 4)
+    assert (killed.sent, killed.held, killed.broken) == (4, 4, [])
+    assert killed.good
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("done = 0; path.write_text('0')", "results 0 are left"),
+        ("path.write_text('{')", "the result is damaged"),
+        (
+            "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])",
+            "processes were",
+        ),
+    ],
+)
+def test_a_command_that_loses_or_leaves_something_is_told(
+    tmp_path: Path, first: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kills.time, "sleep", lambda _: None)
+    killed = kills.kill(_command(tmp_path, f"time.sleep(0.01)\n{first}"), 0, 6)
+    assert any(words in each for each in killed.broken)
+    assert not killed.good
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", kills.COMMANDS, ids=lambda each: each.name)
+def test_what_can_go_on_does_after_two_kills(command: Resumable) -> None:
+    killed = kills.kill(command, 0, 2)
+    assert killed.good, killed
+
+
+def test_the_page_tells_what_is_stored(tmp_path: Path) -> None:
+    tally = Tally("specs", 0, 10)
+    for number, outcome in enumerate(["SpecError", "accepted", "foreign: Key|Error"]):
+        tally.add(watchdog.Case(number, outcome, "a *word*", 0.25, 2**20))
+    tally.store(tmp_path)
+    kills.store(tmp_path, 0, [kills.Killed("sweep", 2, 2, [], True, 0)])
+    kills.store(tmp_path, 0, [kills.Killed("sweep", 1, 0, ["SIGINT: lost"], True, 0)])
+    text = page.page([tmp_path])
+    assert "| 3 | 10 | 2 | 1 | 0.25 s | 1 MiB |" in text
+    assert "| 3 | 2 | 1 | yes | 0 |" in text
+    assert "- specs case 2 (seed 0): foreign: Key\\|Error: a \\*word\\*" in text
+    stored = json.loads((tmp_path / "attacks-kills.json").read_text())
+    assert StoredKills.model_validate(stored).commands[0].sent == 3
+    assert sys.executable not in text
