@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,7 +85,7 @@ while done < 6:
 """
 
 
-def _command(tmp_path: Path, first: str = "") -> Resumable:
+def _command(tmp_path: Path, first: str = "", longest_s: float = 0.5) -> Resumable:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(first=first))
 
@@ -91,7 +93,7 @@ def _command(tmp_path: Path, first: str = "") -> Resumable:
         path = folder / "done.json"
         return json.loads(path.read_text()) if path.exists() else 0
 
-    return Resumable("a command", lambda folder: [str(script), str(folder)], done, 6, 0.5)
+    return Resumable("a command", lambda folder: [str(script), str(folder)], done, 6, longest_s)
 
 
 def test_a_command_that_goes_on_holds(tmp_path: Path) -> None:
@@ -100,23 +102,27 @@ def test_a_command_that_goes_on_holds(tmp_path: Path) -> None:
     assert killed.good
 
 
-@pytest.mark.parametrize(
-    ("first", "words"),
-    [
-        ("done = 0; path.write_text('0')", "results 0 are left"),
-        ("path.write_text('{')", "the result is damaged"),
-        (
-            "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])",
-            "processes were",
-        ),
-    ],
-)
-def test_a_command_that_loses_or_leaves_something_is_told(
-    tmp_path: Path, first: str, words: str, monkeypatch: pytest.MonkeyPatch
+def test_what_a_killed_command_loses_or_leaves_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kills.time, "sleep", lambda _: None)
-    killed = kills.kill(_command(tmp_path, f"time.sleep(0.01)\n{first}"), 0, 6)
-    assert any(words in each for each in killed.broken)
+    command, results = _command(tmp_path), tmp_path / "results"
+    results.mkdir()
+    monkeypatch.setattr(kills, "LEAVING_S", 0.1)
+    (results / "done.json").write_text("3")
+    assert kills.wrong(command, results, 3) == ""
+    assert kills.wrong(command, results, 5) == "of 5 results 3 are left"
+    (results / "done.json").write_text("{")
+    assert kills.wrong(command, results, 3).startswith("the result is damaged: Expecting")
+    (results / "done.json").write_text("4")
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeping, env={**os.environ, kills.MARK: str(results)}) as left:
+        assert kills.wrong(command, results, 3) == "1 processes were left"
+        assert left.wait(10) != 0  # ended there
+
+
+def test_a_command_that_breaks_by_itself_is_told(tmp_path: Path) -> None:
+    killed = kills.kill(_command(tmp_path, "sys.exit(5)", longest_s=60.0), 0, 1)
+    assert killed.broken == ["ended by itself with 5"]
     assert not killed.good
 
 
@@ -132,8 +138,8 @@ def test_the_page_tells_what_is_stored(tmp_path: Path) -> None:
     for number, outcome in enumerate(["SpecError", "accepted", "foreign: Key|Error"]):
         tally.add(watchdog.Case(number, outcome, "a *word*", 0.25, 2**20))
     tally.store(tmp_path)
-    kills.store(tmp_path, 0, [kills.Killed("sweep", 2, 2, [], True, 0)])
-    kills.store(tmp_path, 0, [kills.Killed("sweep", 1, 0, ["SIGINT: lost"], True, 0)])
+    kills.store(tmp_path, 0, kills.Killed("sweep", 2, 2, [], True, 0))
+    kills.store(tmp_path, 0, kills.Killed("sweep", 1, 0, ["SIGINT: lost"], True, 0))
     text = page.page([tmp_path])
     assert "| 3 | 10 | 2 | 1 | 0.25 s | 1 MiB |" in text
     assert "| 3 | 2 | 1 | yes | 0 |" in text

@@ -29,6 +29,8 @@ SIGNALS: Final = ("SIGKILL", "SIGTERM", "SIGINT")
 MARK: Final = "TWOFOLD_ATTACKED"
 FINISHING_S: Final = 300.0
 ENDING_S: Final = 60.0
+LEAVING_S: Final = 10.0
+"""A worker sees that its parent is gone, and ends, within this time."""
 ROOT: Final = Path(__file__).parents[3]
 
 
@@ -105,14 +107,12 @@ COMMANDS: Final = (
 )
 
 
-def kill(
-    command: Resumable, seed: int, times: int, told: Callable[[Killed], None] = lambda _: None
-) -> Killed:
+def kill(command: Resumable, seed: int, times: int) -> Killed:
     """Start a command and end it by a signal, so many times; then let it finish.
 
     Whenever it comes to its end before the signal, its result is put aside and it begins anew.
     """
-    rng, killed = random.Random(f"{seed}-{command.name}"), Killed(command.name)
+    rng, killed = random.Random(seed), Killed(command.name)
     with temporary_folder() as base:
         results, temporary = base / "results", base / "temporary"
         temporary.mkdir()
@@ -122,7 +122,6 @@ def kill(
                 _remove(results)
                 continue
             _once(command, rng, results, temporary, killed)
-            told(killed)
         results.mkdir(exist_ok=True)
         with _started(command, results, temporary) as process:
             code = process.wait(FINISHING_S)
@@ -154,15 +153,15 @@ def _once(
         except subprocess.TimeoutExpired:
             killed.broken.append(f"{name}: did not end within {ENDING_S:g} s")
             return
-    wrong = _wrong(command, results, before)
-    if wrong:
-        killed.broken.append(f"{name}: {wrong}")
+    found = wrong(command, results, before)
+    if found:
+        killed.broken.append(f"{name}: {found}")
         _remove(results)  # what is damaged once would be told again by every later start
     else:
         killed.held += 1
 
 
-def _wrong(command: Resumable, results: Path, before: int) -> str:
+def wrong(command: Resumable, results: Path, before: int) -> str:
     """What is wrong after a start that was ended; "" if nothing is."""
     try:
         after = command.done(results)
@@ -170,11 +169,13 @@ def _wrong(command: Resumable, results: Path, before: int) -> str:
         return f"the result is damaged: {error}"
     if after < before:
         return f"of {before} results {after} are left"
-    for _ in range(20):  # a worker sees that its parent is gone, and ends
-        alive = _processes(results)
-        if not alive:
-            return ""
-        time.sleep(0.5)
+    end = time.monotonic() + LEAVING_S
+    while alive := _processes(results):
+        if time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    if not alive:
+        return ""
     for each in alive:
         each.kill()
     return f"{len(alive)} processes were left"
@@ -216,19 +217,22 @@ def _remove(folder: Path) -> None:
         path.unlink()
 
 
-def store(folder: Path, seed: int, commands: list[Killed]) -> Path:
-    """Add what came of commands to `attacks-kills.json`; another run of one adds to its counts."""
+def stored(folder: Path) -> dict[str, Killed]:
+    """What is stored of each command. Raises ResultError."""
     path = path_of(folder, "kills")
-    stored: list[Killed] = []
-    if path.exists():
-        result = read_result(path, KILLS_SCHEMA, StoredKills)
-        stored = [Killed(**each) for each in result["commands"]]
-    together = {each.command: each for each in stored}
-    for each in commands:
-        before = together.get(each.command)
-        together[each.command] = each if before is None else _sum(before, each)
+    if not path.exists():
+        return {}
+    commands = read_result(path, KILLS_SCHEMA, StoredKills)["commands"]
+    return {each["command"]: Killed(**each) for each in commands}
+
+
+def store(folder: Path, seed: int, killed: Killed) -> Path:
+    """Add what came of a command to what `attacks-kills.json` has of it."""
+    together = stored(folder)
+    before = together.get(killed.command)
+    together[killed.command] = killed if before is None else _sum(before, killed)
     return write_json(
-        path,
+        path_of(folder, "kills"),
         {
             "schema": KILLS_SCHEMA,
             "environment": environment.describe(),
