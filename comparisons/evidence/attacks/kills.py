@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from twofold.temporary import temporary_folder
 KILLS_SCHEMA: Final = "twofold.attacks-by-kills/1"
 SIGNALS: Final = ("SIGKILL", "SIGTERM", "SIGINT")
 MARK: Final = "TWOFOLD_ATTACKED"
-FINISHING_S: Final = 300.0
+FINISHING_S: Final = 600.0
 ENDING_S: Final = 60.0
 LEAVING_S: Final = 10.0
 """A worker sees that its parent is gone, and ends, within this time."""
@@ -92,7 +92,7 @@ def _points(folder: Path) -> int:
 
 
 def _search(folder: Path) -> list[str]:
-    options = ["--seeds", "0:12", "--engines", "torch:eager", "--out", str(folder)]
+    options = ["--seeds", "1:6", "--engines", "torch:eager", "--out", str(folder)]
     return ["-m", "comparisons.false_alarms", *options, "--whole", "1000"]
 
 
@@ -103,7 +103,7 @@ def _seeds(folder: Path) -> int:
 
 COMMANDS: Final = (
     Resumable("twofold sweep", _sweep, _points, 10, 8.0),
-    Resumable("comparisons.false_alarms", _search, _seeds, 12, 8.0),
+    Resumable("comparisons.false_alarms", _search, _seeds, 5, 12.0),
 )
 
 
@@ -123,7 +123,8 @@ def kill(command: Resumable, seed: int, times: int) -> Killed:
                 continue
             _once(command, rng, results, temporary, killed)
         results.mkdir(exist_ok=True)
-        with _started(command, results, temporary) as process:
+        code = None
+        with _started(command, results, temporary) as process, suppress(subprocess.TimeoutExpired):
             code = process.wait(FINISHING_S)
         killed.finished = code == 0 and command.done(results) == command.whole
         killed.left_behind = len(list(temporary.iterdir()))

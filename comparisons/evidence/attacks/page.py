@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from comparisons.evidence.attacks.kills import KILLS_SCHEMA, StoredKills
+from comparisons.evidence.attacks.kills import COMMANDS, KILLS_SCHEMA, StoredKills
 from comparisons.evidence.attacks.sections import SECTIONS
 from comparisons.evidence.attacks.tally import SCHEMA, StoredTally, path_of
 from comparisons.evidence.attacks.watchdog import LONGEST_S, MOST_BYTES, WAITING_S, failed
@@ -54,6 +54,9 @@ def page(folders: Iterable[Path]) -> str:
     if kills:
         lines.append(KILLS)
         lines += [_kills_row(result, each) for result in kills for each in result["commands"]]
+        seen = {each["command"] for result in kills for each in result["commands"]}
+        missing = [each.name for each in COMMANDS if each.name not in seen]
+        lines += ["", f"No kills are stored of: {', '.join(missing) or 'none'}."]
     lines += ["", "## How the cases ended", "", "| section | processor | outcome | cases |"]
     lines.append("|---|---|---|---|")
     lines += [
