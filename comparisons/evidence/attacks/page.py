@@ -16,11 +16,12 @@ from twofold.results.stored import read_result
 HEAD: Final = f"""\
 # Attacks
 
-What people bring, broken in every way that a generator could think of: each case is accepted, or
-refused by one of Twofold's own errors. What fails the run: an error of another kind, a crash, a
-hang ({LONGEST_S:g} s of processor time, or {WAITING_S:g} s by the clock), more than
-{MOST_BYTES // 2**30} GiB of memory for one case, and a damage that changes what is read and is not
-noticed. Written by `python -m comparisons.attacks --table` from the stored results of
+What people bring, broken by seeded generators (`comparisons/evidence/attacks`): each case must be
+accepted, or refused by one of Twofold's own errors. What fails the run: an error of another kind, a
+crash, a hang ({LONGEST_S:g} s of processor time, or {WAITING_S:g} s by the clock), more than
+{MOST_BYTES // 2**30} GiB of memory for one case, a message of more than 30,000 characters, and in
+specs and checkpoints a damage that changes what is read and is not noticed. Written by
+`python -m comparisons.attacks --table` from the stored results of
 `python -m comparisons.attacks --store`. A part of the cases of `tables` are Parquet files: where
 pyarrow is not installed they end as FrameworkMissing, and say nothing about damaged Parquet.
 
