@@ -34,6 +34,13 @@ class PlainNetwork:
         name = self._taken()
         return x @ self.parameters[f"{name}.weight"].T + self.parameters.get(f"{name}.bias", 0.0)
 
+    def _embedding(self, layer: Any, x: Array) -> Array:
+        """By a product with 0 and 1: the numbers first, then a row of the table for each text."""
+        table = self.parameters[f"{self._taken()}.weight"]
+        numbers = x.shape[1] - len(layer.categories)
+        chosen = x[:, numbers:, None] == np.arange(len(table))  # (batch, columns, rows)
+        return np.hstack([x[:, :numbers], (chosen @ table).reshape(len(x), -1)])
+
     def _activation(self, layer: Any, x: Array) -> Array:
         return plain_numpy.ACTIVATIONS[layer.function](x)
 

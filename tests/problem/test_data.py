@@ -347,7 +347,7 @@ def test_synthetic_data_has_a_largest_size():
         ("digit", "did you mean digits?"),
         (
             "digit",
-            "allowed is synthetic, digits, breast-cancer, diabetes, or a file of type .csv, ",
+            "allowed is synthetic, synthetic-categories, digits, breast-cancer, diabetes, or a ",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from twofold.errors import BadInput, DataError, SpecError
 from twofold.problem.data import prepare
-from twofold.problem.description import Filled, OneHot
+from twofold.problem.description import Categories, Filled
 from twofold.problem.problem import Problem
 from twofold.spec.experiment import Experiment
 
@@ -209,7 +209,7 @@ def test_columns_and_exclude(tmp_path: Path) -> None:
         ({"separator": ";;"}, "data.separator: ';;' given; allowed is one character"),
         ({"encoding": "utf-88"}, "data.encoding: 'utf-88' given; allowed is the name of an enc"),
         ({"missing": "zero"}, "data.missing: 'zero' given; allowed is refuse, drop, mean, med"),
-        ({"categorical": "embedding"}, "'embedding' given; allowed is refuse, one_hot"),
+        ({"categorical": "hashed"}, "'hashed' given; allowed is refuse, one_hot, embedding"),
     ],
 )
 def test_options_that_are_refused(data: dict[str, object], says: str) -> None:
@@ -374,7 +374,7 @@ def test_texts_become_inputs_of_zero_and_one(tmp_path: Path) -> None:
         [[0, 0, 1, 1], [1, 0, 0, 2], [0, 1, 0, 3], [0, 0, 1, 4]],
     )
     assert problem.description.inputs == ("colour=NA", "colour=blue", "colour=red", "x")
-    assert problem.description.one_hot == (OneHot("colour", ("NA", "blue", "red")),)
+    assert problem.description.one_hot == (Categories("colour", ("NA", "blue", "red")),)
     assert problem.in_features == 4
 
 
@@ -394,7 +394,7 @@ def test_texts_of_test_rows_alone_are_counted_and_all_zero(tmp_path: Path) -> No
     lines = [f"{'new' if i in new else 'uv'[i % 2]},{i}" for i in range(20)]
     path = written(tmp_path, "c,y\n" + "\n".join(lines) + "\n")
     problem = prepared(path, **options)
-    assert problem.description.one_hot == (OneHot("c", ("u", "v"), (("new", 2),)),)
+    assert problem.description.one_hot == (Categories("c", ("u", "v"), (("new", 2),)),)
     where = np.isin(problem.test.targets[:, 0], list(new))
     np.testing.assert_array_equal(problem.test.inputs[where], 0)
     np.testing.assert_array_equal(problem.test.inputs[~where].sum(axis=1), 1)

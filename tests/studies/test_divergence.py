@@ -65,9 +65,22 @@ def test_weights_of_the_loss_go_where_their_outputs_go(field: str) -> None:
     assert float(theirs.loss.value) == pytest.approx(float(plain.loss.value), rel=1e-14)
 
 
-def test_a_symmetry_only_relabels_the_logits() -> None:
+def with_texts(dropout: float = 0.0) -> Problem:
+    experiment = Experiment().with_values(
+        model__hidden=[12, 9],
+        model__embedding_features=5,
+        model__dropout=dropout,
+        data__source="synthetic-categories",
+        data__categorical="embedding",
+        data__rows=300,
+    )
+    return prepare(experiment)
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_a_symmetry_only_relabels_the_logits(texts: bool) -> None:
     """The oracle, in float64: logits of the permuted network are those of the plain, permuted."""
-    problem = small_problem()
+    problem = with_texts() if texts else small_problem()
     symmetry = draw_symmetry(problem, 0)
     permuted, state = symmetry.problem(problem), initial_state(problem)
     arithmetic = arithmetic_for("float32")
@@ -92,6 +105,24 @@ def test_a_symmetry_is_undone_bit_for_bit() -> None:
     back = symmetry.undone(moved)
     for name, array in state.parameters.items():
         np.testing.assert_array_equal(back.parameters[name], array)
+
+
+def test_an_embedding_is_relabelled_in_its_features_and_its_numbers_alone() -> None:
+    problem = with_texts()
+    symmetry, state = draw_symmetry(problem, 0), initial_state(problem)
+    moved, weight = symmetry.state(state), state.parameters["layers.0.weight"]
+    assert sorted(symmetry.inputs[:4]) == [0, 1, 2, 3]
+    assert symmetry.inputs[4:].tolist() == [4, 5, 6]
+    first = moved.parameters["layers.0.weight"]
+    order = [int(np.argmax((weight == column[:, None]).all(axis=0))) for column in first.T]
+    assert sorted(order) == list(range(5)) != order
+    np.testing.assert_array_equal(first, weight[:, order])
+    back = symmetry.undone(moved)
+    for name, array in state.parameters.items():
+        np.testing.assert_array_equal(back.parameters[name], array)
+    masked = draw_symmetry(with_texts(0.5), 0)
+    assert masked.inputs.tolist() == list(range(7))
+    assert masked.layers[0].out.tolist() == list(range(4 + 3 * 5))
 
 
 def test_symmetric_runs_are_the_same_run_in_float64() -> None:

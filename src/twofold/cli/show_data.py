@@ -11,6 +11,7 @@ import numpy as np
 from twofold.problem.metrics import METRIC_OF_LOSS, baseline_of, why_no_score
 
 if TYPE_CHECKING:
+    from twofold.problem.description import Categories
     from twofold.problem.problem import Problem
 
 MOST_NAMES: Final = 24
@@ -63,12 +64,21 @@ def _done(problem: Problem) -> list[str]:
         lines.append(
             f"filled in: {_number(each.cells, 'empty cell')} of {each.column} with {value}"
         )
-    for column in found.one_hot:
-        categories = f"{len(column.categories):,} texts of the training rows"
-        lines.append(f"one-hot: {column.column}, {categories}")
+    lines += _categories("one-hot", found.one_hot, "so all zero")
+    lines += _categories("embedding", found.embedded, "so in the row of other texts")
+    return lines
+
+
+def _categories(how: str, columns: Sequence[Categories], unseen_are: str) -> list[str]:
+    """The columns of text that became numbers in some way, and the texts of test rows alone."""
+    lines = []
+    for column in columns:
+        lines.append(
+            f"{how}: {column.column}, {len(column.categories):,} texts of the training rows"
+        )
         if column.unseen:
             unseen = [f"{text!r} in {_number(rows, 'test row')}" for text, rows in column.unseen]
-            lines.append(f"not in training, so all zero: {_listed(unseen, '; ')}")
+            lines.append(f"not in training, {unseen_are}: {_listed(unseen, '; ')}")
     return lines
 
 

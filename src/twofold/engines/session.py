@@ -14,8 +14,10 @@ import numpy as np
 from twofold.engines.build_time import BuildTime
 from twofold.errors import DataError
 from twofold.problem.answers import answers
+from twofold.problem.categories import require_rows_of
 from twofold.problem.problem import Batch, Problem, require_rows_to_normalize
 from twofold.problem.state import Array, Parameters, TrainState
+from twofold.spec.model import embedding_of
 
 
 class Executor(ABC):
@@ -178,6 +180,9 @@ def _checked_inputs(problem: Problem, inputs: Array) -> Array:
         raise DataError(
             f"inputs[{row}, {column}]: {inputs[row, column]} given; allowed are finite numbers"
         )
+    embedding = embedding_of(problem.experiment.model)
+    if embedding is not None:
+        require_rows_of(embedding, inputs)
     return np.ascontiguousarray(inputs, dtype=problem.dtype)
 
 

@@ -136,7 +136,7 @@ def _refuse_cell(file: TableFile, column: Any, present: Array) -> None:
     row = int(np.argmax(wrong))
     value = column.iloc[row]
     way = (
-        "set data.categorical = 'one_hot' to take a column of texts, or leave it out"
+        "set data.categorical = 'one_hot' or 'embedding' to take a column of texts, or leave it out"
         if isinstance(value, str) and file.data.categorical == "refuse"
         else "leave the column out"
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from twofold.errors import DataError, SpecError
 from twofold.problem import sources
-from twofold.problem.categories import Encoded, one_hot
+from twofold.problem.categories import Encoded, encoded
 from twofold.problem.description import Description, Scaling
 from twofold.problem.labels import binary, numbered
 from twofold.problem.missing import filled_in, without_empty_rows
@@ -23,7 +23,7 @@ from twofold.problem.telling import telling_columns
 from twofold.spec import threefry
 from twofold.spec.experiment import Experiment
 from twofold.spec.losses import wrong_weights
-from twofold.spec.model import placed
+from twofold.spec.model import Mlp, Sequential, embedding_of, placed, with_categories
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,12 @@ def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
     found = _targets(experiment, table)
     train_rows, test_rows = _split(experiment, table.rows)
     filled, cells = filled_in(table, data.missing, train_rows)
-    encoded = one_hot(table, filled, train_rows)
-    resolved = _resolved(experiment, table, encoded, found)
-    inputs, input_scaling = encoded.inputs, None
+    coded = encoded(table, filled, train_rows, data.categorical)
+    resolved = _resolved(experiment, table, coded, found)
+    inputs, input_scaling = coded.inputs, None
     targets, target_scaling = found.values, None
     if data.standardize:
-        inputs, input_scaling = _standardized(inputs, train_rows, encoded.zero_or_one)
+        inputs, input_scaling = _standardized(inputs, train_rows, coded.from_texts)
         if experiment.loss.kind in ("mse", "huber"):
             targets, target_scaling = _standardized(targets, train_rows)
     inputs = _cast(inputs, experiment, "inputs")
@@ -64,14 +64,15 @@ def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
         train=Batch(inputs[train_rows], targets[train_rows]),
         test=Batch(inputs[test_rows], targets[test_rows]),
         description=Description(
-            inputs=encoded.names,
+            inputs=coded.names,
             targets=table.target_names,
             classes=found.classes,
             input_scaling=input_scaling,
             target_scaling=target_scaling,
             dropped_rows=dropped,
             filled=cells,
-            one_hot=encoded.columns,
+            one_hot=coded.one_hot,
+            embedded=coded.embedded,
             telling=telling_columns(table, found.values),
         ),
     )
@@ -145,11 +146,11 @@ def _targets(experiment: Experiment, table: Table) -> _Targets:
 
 
 def _resolved(
-    experiment: Experiment, table: Table, encoded: Encoded, targets: _Targets
+    experiment: Experiment, table: Table, coded: Encoded, targets: _Targets
 ) -> Experiment:
     """The experiment with in_features and out_features of the data. Raises if they do not fit."""
-    model = experiment.model
-    in_features = encoded.inputs.shape[1]
+    model = _with_table(experiment, table, coded)
+    in_features = coded.inputs.shape[1]
     if model.in_features not in (None, in_features):
         raise DataError(
             f"model.in_features: {model.in_features} given; allowed is {in_features}, the columns "
@@ -169,6 +170,29 @@ def _resolved(
     resolved = model.model_copy(update=sizes)
     placed(resolved)  # refuses layers that do not fit the data
     return experiment.model_copy(update={"model": resolved})
+
+
+def _with_table(experiment: Experiment, table: Table, coded: Encoded) -> Mlp | Sequential:
+    """The model with the categories of the data in its embedding, if it has one."""
+    embedding = embedding_of(experiment.model)
+    if embedding is None:
+        return experiment.model
+    given, found = embedding.categories, tuple(len(x.categories) for x in coded.embedded)
+    if not found:
+        way = (
+            "leave the embedding out"
+            if experiment.data.categorical == "embedding"
+            else "set data.categorical = 'embedding'"
+        )
+        raise DataError(
+            f"model: an embedding given, and {table.where} gives it no column of texts; {way}"
+        )
+    if given not in (None, found):
+        raise DataError(
+            f"categories of the embedding: {list(given)} given; allowed is {list(found)}, the "
+            f"texts of {table.where} in training; leave them out to take the data's"
+        )
+    return with_categories(experiment.model, found)
 
 
 def _split(experiment: Experiment, rows: int) -> tuple[Array, Array]:

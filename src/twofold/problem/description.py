@@ -39,11 +39,11 @@ class Filled:
 
 
 @dataclass(frozen=True)
-class OneHot:
-    """A column of text that became an input for each text that the training rows have.
+class Categories:
+    """A column of text whose categories are the texts that the training rows have, sorted.
 
-    `unseen` has the texts of test rows that no training row has, with their number of rows; such a
-    row has 0 in all inputs of the column.
+    `unseen` has the texts of test rows that no training row has, with their number of rows. One-hot
+    such a row has 0 in all inputs of the column; embedded it has the column's row of other texts.
     """
 
     column: str
@@ -57,7 +57,8 @@ class Description:
 
     `inputs` and `targets` are names of columns, `classes` the names of the labels 0, 1, ...; all
     are empty where the source has none. `input_scaling` and `target_scaling` are None where the
-    values stand as they came. `telling` are the input columns that tell the target alone.
+    values stand as they came. `one_hot` and `embedded` are the columns of text, by what they
+    became. `telling` are the input columns that tell the target alone.
     """
 
     inputs: tuple[str, ...] = ()
@@ -67,7 +68,8 @@ class Description:
     target_scaling: Scaling | None = None
     dropped_rows: int = 0
     filled: tuple[Filled, ...] = ()
-    one_hot: tuple[OneHot, ...] = ()
+    one_hot: tuple[Categories, ...] = ()
+    embedded: tuple[Categories, ...] = ()
     telling: tuple[str, ...] = ()
 
 

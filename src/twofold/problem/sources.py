@@ -19,7 +19,15 @@ from twofold.errors import DataError, SpecError
 from twofold.problem.columns import table_of
 from twofold.problem.libraries import library
 from twofold.problem.state import Array
-from twofold.problem.synthetic import CLASSES, IN_FEATURES, ROWS, synthetic
+from twofold.problem.synthetic import (
+    CLASSES,
+    IN_FEATURES,
+    NUMBERS,
+    ROWS,
+    TEXTS,
+    synthetic,
+    synthetic_categories,
+)
 from twofold.problem.table import MOST_VALUES, Table
 from twofold.problem.table_files import TableFile
 from twofold.spec.data import (
@@ -35,11 +43,13 @@ from twofold.spec.data import (
 from twofold.spec.experiment import Experiment
 
 SYNTHETIC: Final = "synthetic"
+WITH_TEXTS: Final = "synthetic-categories"
 SKLEARN_LOADERS: Final[Mapping[str, str]] = {
     "digits": "load_digits",
     "breast-cancer": "load_breast_cancer",
     "diabetes": "load_diabetes",
 }
+BUILT_IN: Final = (SYNTHETIC, WITH_TEXTS, *SKLEARN_LOADERS)
 
 
 def load(experiment: Experiment) -> Table:
@@ -51,6 +61,14 @@ def load(experiment: Experiment) -> Table:
         _refuse_too_much(experiment)
         classes = experiment.model.out_features or CLASSES
         return Table("data.source 'synthetic'", *synthetic(experiment), classes=classes)
+    if data.source == WITH_TEXTS:
+        _refuse_too_much(experiment)
+        if data.categorical == "refuse":
+            raise DataError(
+                f"data.source {data.source!r}: columns of texts; set data.categorical = 'one_hot' "
+                "or 'embedding' to take them"
+            )
+        return synthetic_categories(experiment, f"data.source {data.source!r}")
     if data.source in SKLEARN_LOADERS:
         return _from_sklearn(data.source)
     return _from_file(data, experiment.loss.kind in ("cross_entropy", "bce_with_logits"))
@@ -63,7 +81,7 @@ def read_by_library(data: Data) -> bool:
 
 def _refuse_unknown(data: Data) -> None:
     """Refuse a source that is neither built in nor of a file type that is read."""
-    known, kind = (SYNTHETIC, *SKLEARN_LOADERS), file_type(data.source)
+    known, kind = BUILT_IN, file_type(data.source)
     if data.source in known or kind in FILE_TYPES:
         return
     types = ", ".join(FILE_TYPES)
@@ -83,31 +101,36 @@ def _refuse_unknown(data: Data) -> None:
 
 def _refuse_options_of_others(data: Data) -> None:
     """Refuse an option that the source does not have."""
-    kind = "" if data.source in (SYNTHETIC, *SKLEARN_LOADERS) else file_type(data.source)
+    kind = "" if data.source in BUILT_IN else file_type(data.source)
     default = Data()
     for options, kinds in ((TABLE_OPTIONS, TABLES), (TEXT_OPTIONS, TEXT_TABLES)):
         for option in options:
             value = getattr(data, option)
+            if option == "categorical" and data.source == WITH_TEXTS:
+                continue
             if value != getattr(default, option) and kind not in kinds:
                 shown = list(value) if isinstance(value, tuple) else value
                 raise SpecError(
                     f"data.{option}: {shown!r} given with data.source = {data.source!r}; "
                     f"allowed with a table of type {', '.join(kinds)} only; leave it out"
                 )
-    if data.rows is not None and data.source != SYNTHETIC:
+    if data.rows is not None and data.source not in (SYNTHETIC, WITH_TEXTS):
         raise SpecError(
             f"data.rows: {data.rows} given with data.source = {data.source!r}; "
-            "allowed with 'synthetic' only; leave it out"
+            f"allowed with {SYNTHETIC!r} and {WITH_TEXTS!r} only; leave it out"
         )
 
 
 def _refuse_too_much(experiment: Experiment) -> None:
     model, rows = experiment.model, experiment.data.rows or ROWS
-    widest = max(model.in_features or IN_FEATURES, model.out_features or CLASSES)
+    columns = model.in_features or IN_FEATURES
+    if experiment.data.source == WITH_TEXTS:
+        columns = len(NUMBERS) + len(TEXTS)
+    widest = max(columns, model.out_features or CLASSES)
     if rows * widest > MOST_VALUES:
         raise SpecError(
             f"data.rows: {rows} rows of {widest} features given; allowed is at most "
-            f"{MOST_VALUES:,} numbers for data.source = 'synthetic'"
+            f"{MOST_VALUES:,} numbers for data.source = {experiment.data.source!r}"
         )
 
 

@@ -22,7 +22,7 @@ TEXT_OPTIONS: Final = ("separator", "decimal", "encoding", "comment")
 TABLE_OPTIONS: Final = ("target", "columns", "exclude", "categorical")
 
 Missing = Literal["refuse", "drop", "mean", "median"]
-Categorical = Literal["refuse", "one_hot"]
+Categorical = Literal["refuse", "one_hot", "embedding"]
 
 
 def file_type(source: str) -> str:
@@ -82,21 +82,24 @@ Encoding = Annotated[str, BeforeValidator(_known_encoding)]
 class Data(Section):
     """Where the data comes from, what its columns are and how it is fed.
 
-    `source` is a built-in name (`synthetic`, `digits`, `breast-cancer`, `diabetes`), an `.npz`
-    with the arrays `inputs` and `targets`, or a table: `.csv`, `.tsv`, `.csv.gz`, `.tsv.gz` or
-    `.parquet`. A path is relative to the spec's own folder. `rows` belongs to `synthetic` alone.
+    `source` is a built-in name (`synthetic`; `synthetic-categories`, which has columns of texts
+    too; `digits`, `breast-cancer`, `diabetes`), an `.npz` with the arrays `inputs` and `targets`,
+    or a table: `.csv`, `.tsv`, `.csv.gz`, `.tsv.gz` or `.parquet`. A path is relative to the spec's
+    own folder. `rows` belongs to the synthetic sources alone.
 
     Of a table, `target` names the column to predict, or several in a list; the inputs are
     `columns`, by default all others, without `exclude`. `separator` (by default a comma, in `.tsv`
     a tab), `decimal` (by default "."), `encoding` (by default UTF-8) and `comment` (by default
-    none) say how a text is read. Columns of text are refused unless `categorical = "one_hot"`,
-    which makes an input of 0 and 1 out of each text that the training rows have.
+    none) say how a text is read. Columns of text are refused unless `categorical` is `"one_hot"`,
+    which makes an input of 0 and 1 out of each text that the training rows have, or `"embedding"`,
+    which numbers these texts for the embedding that the model begins with
+    (`twofold.spec.layers.embedding`).
 
     `missing` says what becomes of empty cells: `refuse`; `drop` leaves out their rows; `mean` and
     `median` fill in that of the column's training rows, in inputs only.
 
     `standardize` brings inputs, and for `mse` and `huber` the targets too, to zero mean and unit
-    variance on the training rows; inputs of one-hot columns stay 0 and 1.
+    variance on the training rows; inputs that stand for texts stay as they are.
     """
 
     source: Annotated[str, Field(min_length=1)] = "synthetic"

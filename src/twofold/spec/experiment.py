@@ -17,11 +17,12 @@ from twofold.spec.data import Data
 from twofold.spec.initial_values import BiasInit, Init
 from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
 from twofold.spec.layers.batch_norm import BatchNorm
+from twofold.spec.layers.embedding import Embedding
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear as LinearLayer
 from twofold.spec.layers.sequence import kinds_in, require_chain
 from twofold.spec.losses import BceWithLogits, CrossEntropy, Huber, Loss, Mse, wrong_weights
-from twofold.spec.model import Mlp, Model, has
+from twofold.spec.model import Mlp, Model, embedding_of, has
 from twofold.spec.schedules import (
     Constant,
     Exponential,
@@ -201,6 +202,21 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _texts_have_an_embedding(self) -> Self:
+        model = self.model
+        if isinstance(model, Mlp) and model.categories and model.embedding_features is None:
+            raise ValueError(
+                f"model.categories: {list(model.categories)} given without an embedding; set "
+                "model.embedding_features, or leave it out"
+            )
+        if self.data.categorical == "embedding" and embedding_of(model) is None:
+            raise ValueError(
+                "data.categorical: 'embedding' given without an embedding in the model; set "
+                "model.embedding_features, or begin model.layers with kind = 'embedding'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _norms_are_not_mixed(self) -> Self:
         norms = (LayerNorm, BatchNorm)
         found = [layer.words() for layer in kinds_in(self.model.layers) if isinstance(layer, norms)]
@@ -241,7 +257,11 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _native_initial_values_are_the_frameworks_own(self) -> Self:
         linear = [x for x in kinds_in(self.model.layers) if isinstance(x, LinearLayer)]
-        given = [("init", x.init) for x in linear] + [("bias_init", x.bias_init) for x in linear]
+        given: list[tuple[str, str]] = [("init", x.init) for x in linear] + [
+            ("bias_init", x.bias_init) for x in linear
+        ]
+        tables = [x for x in kinds_in(self.model.layers) if isinstance(x, Embedding)]
+        given += [("init", x.init) for x in tables]
         for field, value in given:
             if self.rng == "native" and value != "pytorch":
                 raise ValueError(

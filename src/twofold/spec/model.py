@@ -13,6 +13,7 @@ from twofold.spec.initial_values import BiasInit, Init
 from twofold.spec.layers.activation import Activation, ActivationName
 from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.dropout import Dropout
+from twofold.spec.layers.embedding import Categories, Embedding
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear
@@ -43,7 +44,8 @@ class Mlp(Section):
     The short form of a list of layers. `norm` stands between each hidden linear layer and its
     activation. With `residual` each hidden layer, all but the first, is a residual block.
     `in_features` and `out_features` may be left out: the data then decides. `init` and `bias_init`
-    are those of every linear layer.
+    are those of every linear layer. With `embedding_features` the first layer is an embedding of
+    the columns of texts, whose `categories` the data decides.
     """
 
     kind: Literal["mlp"] = "mlp"
@@ -55,6 +57,8 @@ class Mlp(Section):
     bias: bool = True
     norm: Norm = "none"
     residual: bool = False
+    embedding_features: PositiveInt | None = None
+    categories: Categories | None = None
     init: Init = "pytorch"
     bias_init: BiasInit = "pytorch"
 
@@ -62,6 +66,8 @@ class Mlp(Section):
     def layers(self) -> tuple[LayerKind, ...]:
         """What it is short for, input side first."""
         layers: list[LayerKind] = []
+        if self.embedding_features is not None:
+            layers.append(Embedding(features=self.embedding_features, categories=self.categories))
         for index, features in enumerate(self.hidden):
             block = tuple(self._hidden_layer(features))
             layers += [Residual(layers=block)] if self.residual and index > 0 else block
@@ -125,6 +131,21 @@ def with_initial_values(
         return layer.model_copy(update=values) if isinstance(layer, Linear) else layer
 
     return model.model_copy(update={"layers": tuple(map(changed, model.layers))})
+
+
+def embedding_of(model: Mlp | Sequential) -> Embedding | None:
+    """The embedding that a model begins with, if it does."""
+    first = model.layers[0]
+    return first if isinstance(first, Embedding) else None
+
+
+def with_categories(model: Mlp | Sequential, categories: tuple[int, ...]) -> Mlp | Sequential:
+    """The model with these categories in its embedding."""
+    changed = {"categories": categories}
+    if isinstance(model, Mlp):
+        return model.model_copy(update=changed)
+    first, *rest = model.layers
+    return model.model_copy(update={"layers": (first.model_copy(update=changed), *rest)})
 
 
 def has(model: Mlp | Sequential, kind: type[LayerKind]) -> bool:

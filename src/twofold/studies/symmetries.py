@@ -4,6 +4,8 @@ Relabelling input features, hidden units or outputs, or reordering the rows of e
 no sum but the order of its terms. What such a run differs by, after the labels are put back, is
 rounding alone: the noise floor under every comparison of engines.
 
+With an embedding the input columns of numbers are permuted, and those of texts keep their places.
+
 Shared dropout masks belong to a unit's number and a row's place, so with dropout only input
 features and outputs are permuted: those leave the masks as they are.
 """
@@ -18,14 +20,17 @@ import numpy as np
 from twofold.problem.problem import Batch, Problem
 from twofold.problem.state import Array, Parameters, TrainState
 from twofold.spec import threefry
+from twofold.spec.layers.embedding import Embedding
 from twofold.spec.layers.kind import Permutation
 from twofold.spec.layers.linear import Linear
 from twofold.spec.layers.sequence import Placed, every
 from twofold.spec.losses import output_weights
-from twofold.spec.model import dropouts
+from twofold.spec.model import dropouts, embedding_of
 
 # A stream of draws apart from those of `twofold.spec.threefry`.
 SYMMETRY = 1_000
+MIXING = (Linear, Embedding)
+"""The kinds that do not give each feature that enters its own place among those that leave."""
 
 
 @dataclass(frozen=True)
@@ -118,35 +123,39 @@ class Symmetry:
 def draw_symmetry(problem: Problem, number: int) -> Symmetry:
     """One of many symmetries of a problem; the same number gives the same one.
 
-    Each linear layer gets a permutation of what leaves it, but for the last of a residual block:
-    its features are added to those that entered the block, and are relabelled as those are.
+    Each linear layer, and an embedding, gets a permutation of what leaves it, but for the last
+    linear layer of a residual block: its features are added to those that entered the block, and
+    are relabelled as those are.
     """
     key = threefry.stream_key(problem.experiment.seed, SYMMETRY, number)
     drops = bool(dropouts(problem.experiment.model))
-    linear = [each for each in every(problem.layers) if isinstance(each.layer, Linear)]
-    places = {each.number: place for place, each in enumerate(linear, 1)}
+    mixing = [each for each in every(problem.layers) if isinstance(each.layer, MIXING)]
+    places = {each.number: place for place, each in enumerate(mixing, 1)}
 
     def drawn(place: int, size: int) -> Permutation:
         return threefry.permutation(threefry.fold_in(key, place), size)
 
-    def leaving(each: Placed) -> Permutation:
+    def leaving(each: Placed, entering: Permutation) -> Permutation:
         place = places[each.number]
-        if drops and place < len(linear):
+        if drops and place < len(mixing):
             return np.arange(each.width_after, dtype=np.int64)
-        return drawn(place, each.width_after)
+        return each.layer.relabelled(entering, threefry.fold_in(key, place))
 
-    first = drawn(0, problem.in_features)
+    embedding = embedding_of(problem.experiment.model)
+    texts = 0 if embedding is None else len(embedding.known)
+    numbers = problem.in_features - texts
+    first = np.concatenate([drawn(0, numbers), np.arange(numbers, problem.in_features)])
     if drops and not isinstance(problem.layers[0].layer, Linear):
         first = np.arange(problem.in_features, dtype=np.int64)  # a mask may be next
     layers, outputs = _relabelled(problem.layers, first, leaving)
-    rows_key = None if drops else threefry.fold_in(key, len(linear) + 1)
+    rows_key = None if drops else threefry.fold_in(key, len(mixing) + 1)
     return Symmetry(first, outputs, tuple(layers), rows_key)
 
 
 def _relabelled(
     layers: Sequence[Placed],
     stream: Permutation,
-    leaving: Callable[[Placed], Permutation],
+    leaving: Callable[[Placed, Permutation], Permutation],
     last: Permutation | None = None,
 ) -> tuple[list[Relabelling], Permutation]:
     """What becomes of each layer from relabelled inputs on, and of what leaves.
@@ -160,8 +169,8 @@ def _relabelled(
             found += _relabelled(each.block, stream, leaving, stream)[0]
         elif each.number is not None:
             out = stream
-            if isinstance(each.layer, Linear):
-                out = last if last is not None and each is linear[-1] else leaving(each)
+            if isinstance(each.layer, MIXING):
+                out = last if last is not None and each is linear[-1] else leaving(each, stream)
             found.append(Relabelling(each, stream, out))
             stream = out
     return found, stream

@@ -63,6 +63,11 @@ class LayerKind(Section, ABC):
         del width
         return 0
 
+    def relabelled(self, entering: Permutation, key: Key) -> Permutation:
+        """One of the ways to relabel the features that leave, when those that enter are so."""
+        del key
+        return entering
+
     def permuted(
         self, arrays: Mapping[str, Array], into: Permutation, out: Permutation
     ) -> dict[str, Array]:

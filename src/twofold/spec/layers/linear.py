@@ -68,6 +68,10 @@ class Linear(LayerKind):
         """What leaves."""
         return self.width_after(width)
 
+    def relabelled(self, entering: Permutation, key: threefry.Key) -> Permutation:
+        """Any permutation."""
+        return threefry.permutation(key, self.width_after(len(entering)))
+
     def permuted(
         self, arrays: Mapping[str, Array], into: Permutation, out: Permutation
     ) -> dict[str, Array]:

@@ -11,13 +11,15 @@ from pydantic import Field
 from twofold.spec.layers.activation import Activation
 from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.dropout import Dropout
+from twofold.spec.layers.embedding import Embedding
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear
 from twofold.spec.layers.residual import MOST_LAYERS, Residual
 
 Layer = Annotated[
-    Linear | Activation | Dropout | LayerNorm | BatchNorm | Residual, Field(discriminator="kind")
+    Linear | Activation | Dropout | LayerNorm | BatchNorm | Residual | Embedding,
+    Field(discriminator="kind"),
 ]
 Layers = Annotated[tuple[Layer, ...], Field(strict=False, max_length=MOST_LAYERS)]
 
@@ -62,6 +64,8 @@ def place(layers: Sequence[LayerKind], in_features: int, out_features: int) -> t
     Raises ValueError, with a sentence that begins with the field, where widths do not chain.
     """
     require_chain(layers, in_features, out_features)
+    if isinstance(layers[0], Embedding) and layers[0].categories is None:
+        raise ValueError("model.layers[0].categories: not resolved")
     last = layers[-1]
     assert isinstance(last, Linear)
     whole = (*layers[:-1], last.model_copy(update={"out_features": out_features}))
@@ -136,7 +140,9 @@ def _chained(layers: Sequence[LayerKind], width: int | None, path: str) -> int |
     """The width after layers that are not the last of the model, None where it is not known."""
     for index, layer in enumerate(layers):
         place = f"{path}[{index}]"
-        if isinstance(layer, Residual):
+        if isinstance(layer, Embedding):
+            width = _after_embedding(layer, index, width, place)
+        elif isinstance(layer, Residual):
             width = _after_residual(layer, width, place)
         elif isinstance(layer, Linear):
             _require_width(layer, width, place)
@@ -155,6 +161,22 @@ def _require_width(layer: Linear, width: int | None, place: str) -> None:
             f"{place}.in_features: {layer.in_features} given; allowed is {width}, the features "
             "that the layer before gives; leave it out to take them"
         )
+
+
+def _after_embedding(layer: Embedding, index: int, width: int | None, place: str) -> int | None:
+    if index > 0:
+        raise ValueError(
+            f"{place}: an embedding after other layers given; allowed is the first place alone, "
+            "for it takes the columns of the data"
+        )
+    if layer.categories is None or width is None:
+        return None
+    if len(layer.categories) > width:
+        raise ValueError(
+            f"{place}.categories: {len(layer.categories)} columns of texts given; allowed are at "
+            f"most {width}, the columns of the data"
+        )
+    return layer.width_after(width)
 
 
 def _after_residual(layer: Residual, width: int | None, place: str) -> int | None:

@@ -11,12 +11,14 @@ from twofold.parity.oracle.layers.activation import activation
 from twofold.parity.oracle.layers.applied import Applied, Apply, BatchStatistics, Pass, Pulled
 from twofold.parity.oracle.layers.batch_norm import batch_norm
 from twofold.parity.oracle.layers.dropout import dropout
+from twofold.parity.oracle.layers.embedding import embedding
 from twofold.parity.oracle.layers.layer_norm import layer_norm
 from twofold.parity.oracle.layers.linear import linear
 from twofold.parity.oracle.layers.residual import residual
 from twofold.spec.layers.activation import Activation
 from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.dropout import Dropout
+from twofold.spec.layers.embedding import Embedding
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear
@@ -54,6 +56,7 @@ LAYERS: Final[Mapping[type[LayerKind], Apply]] = {
     Linear: linear,
     Activation: activation,
     Dropout: dropout,
+    Embedding: embedding,
     LayerNorm: layer_norm,
     BatchNorm: batch_norm,
     Residual: partial(residual, through=through),
