@@ -1,8 +1,9 @@
 """Between the canonical NumPy form and PyTorch, bit for bit.
 
 PyTorch's short names (`weight`, `bias`, `running_mean`, `running_var`) are the canonical ones, and
-`nn.Linear` keeps its weight as (out_features, in_features), which is the canonical layout: nothing
-is renamed or transposed here. This is the only place that would.
+`nn.Linear` keeps its weight as (out_features, in_features) and `nn.Embedding` as (rows, features),
+which are the canonical layouts: nothing is renamed or transposed here. This is the only place that
+would.
 """
 
 from __future__ import annotations

@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twofold.spec.layers import activation, batch_norm, dropout, layer_norm, linear, residual
+from twofold.spec.layers import (
+    activation,
+    batch_norm,
+    dropout,
+    embedding,
+    layer_norm,
+    linear,
+    residual,
+)
 from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.sequence import Placed
@@ -70,6 +79,28 @@ class Dropout(nn.Module):
 
 
 @final
+class Embedding(nn.Module):
+    """Columns of numbers as they are, then the row of the table that each column of texts names."""
+
+    def __init__(self, numbers: int, rows: int, features: int) -> None:
+        super().__init__()
+        self.numbers = numbers
+        self.table = nn.Embedding(
+            rows,
+            features,
+            padding_idx=None,
+            max_norm=None,
+            scale_grad_by_freq=False,
+            sparse=False,
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`inputs` (batch, in_features) to (batch, numbers + features times columns of texts)."""
+        rows = inputs[:, self.numbers :].long()
+        return torch.cat([inputs[:, : self.numbers], self.table(rows).flatten(1)], dim=1)
+
+
+@final
 class Residual(nn.Module):
     """What the layers make of their inputs, added to these."""
 
@@ -100,6 +131,12 @@ def build_layers(placed: Iterable[Placed], *, native: bool) -> nn.ModuleList:
 def _linear(placed: Placed, _: bool) -> nn.Module:
     assert isinstance(placed.layer, linear.Linear)
     return nn.Linear(placed.width, placed.width_after, bias=placed.layer.bias)
+
+
+def _embedding(placed: Placed, _: bool) -> nn.Module:
+    layer = placed.layer
+    assert isinstance(layer, embedding.Embedding)
+    return Embedding(layer.numbers(placed.width), layer.first_rows[-1], layer.features)
 
 
 def _activation(placed: Placed, _: bool) -> nn.Module:
@@ -136,6 +173,7 @@ def _residual(placed: Placed, native: bool) -> nn.Module:
 
 LAYERS: Final[Mapping[type[LayerKind], Callable[[Placed, bool], nn.Module]]] = {
     linear.Linear: _linear,
+    embedding.Embedding: _embedding,
     activation.Activation: _activation,
     dropout.Dropout: _dropout,
     layer_norm.LayerNorm: _layer_norm,
