@@ -1,8 +1,9 @@
 """Between the canonical NumPy form and Flax, bit for bit.
 
 `nnx.Linear` keeps its kernel as (in_features, out_features), the transpose of the canonical weight,
-and what norms call scale, mean and var is canonically weight, running_mean and running_var. This is
-the only place that transposes and renames.
+and what norms call scale, mean and var is canonically weight, running_mean and running_var;
+`nnx.Embed` has its weight under the name embedding. This is the only place that transposes and
+renames.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Path = tuple[Any, ...]
 CANONICAL: Final[Mapping[str, str]] = {
     "kernel": "weight",
     "scale": "weight",
+    "embedding": "weight",
     "bias": "bias",
     "mean": "running_mean",
     "var": "running_var",

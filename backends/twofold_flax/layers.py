@@ -12,7 +12,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from twofold.spec.layers import activation, batch_norm, dropout, layer_norm, linear, residual
+from twofold.spec.layers import (
+    activation,
+    batch_norm,
+    dropout,
+    embedding,
+    layer_norm,
+    linear,
+    residual,
+)
 from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.sequence import Placed
@@ -85,6 +93,21 @@ class Dropout(nnx.Module):
 
 
 @final
+class Embedding(nnx.Module):
+    """Columns of numbers as they are, then the row of the table that each column of texts names."""
+
+    def __init__(self, numbers: int, table: nnx.Embed) -> None:
+        self.numbers = numbers
+        self.table = table
+
+    def __call__(self, inputs: Array) -> Array:
+        """`inputs` (batch, in_features) to (batch, numbers + features times columns of texts)."""
+        rows = self.table(inputs[:, self.numbers :].astype(jnp.int32))
+        flat = rows.reshape(inputs.shape[0], -1)
+        return jnp.concatenate([inputs[:, : self.numbers], flat], axis=1)
+
+
+@final
 class Residual(nnx.Module):
     """What the layers make of their inputs, added to these."""
 
@@ -135,6 +158,19 @@ def _linear(placed: Placed, making: Making) -> nnx.Module:
     )
 
 
+def _embedding(placed: Placed, making: Making) -> nnx.Module:
+    layer = placed.layer
+    assert isinstance(layer, embedding.Embedding)
+    table = nnx.Embed(
+        layer.first_rows[-1],
+        layer.features,
+        dtype=making.dtype,
+        param_dtype=making.param_dtype,
+        rngs=making.rngs,
+    )
+    return Embedding(layer.numbers(placed.width), table)
+
+
 def _activation(placed: Placed, _: Making) -> nnx.Module:
     assert isinstance(placed.layer, activation.Activation)
     return Activation(ACTIVATIONS[placed.layer.function])
@@ -183,6 +219,7 @@ def _residual(placed: Placed, making: Making) -> nnx.Module:
 
 LAYERS: Final[Mapping[type[LayerKind], Callable[[Placed, Making], nnx.Module]]] = {
     linear.Linear: _linear,
+    embedding.Embedding: _embedding,
     activation.Activation: _activation,
     dropout.Dropout: _dropout,
     layer_norm.LayerNorm: _layer_norm,

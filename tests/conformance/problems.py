@@ -18,7 +18,7 @@ from twofold.spec.experiment import (
     Rng,
     Training,
 )
-from twofold.spec.model import Sequential
+from twofold.spec.model import Sequential, embedding_of
 
 
 def make_problem(
@@ -58,6 +58,10 @@ def random_batch(experiment: Experiment, rows: int, seed: int) -> Batch:
     assert features is not None
     assert outputs is not None
     inputs = random.standard_normal((rows, features)).astype(experiment.parameter_dtype)
+    embedding = embedding_of(experiment.model)
+    if embedding is not None:  # a row of each column's own, the last one of other texts too
+        firsts, ends = embedding.first_rows[:-1], embedding.first_rows[1:]
+        inputs[:, embedding.numbers(features) :] = random.integers(firsts, ends, (rows, len(ends)))
     if experiment.loss.kind == "cross_entropy":
         return Batch(inputs, random.integers(0, outputs, rows))
     return Batch(inputs, random.random((rows, outputs)).astype(experiment.parameter_dtype))
