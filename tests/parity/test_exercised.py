@@ -33,7 +33,9 @@ def listed(experiment: Experiment | Problem, steps: int = 4) -> str:
     return "\n".join(not_exercised([build_reference(problem)], steps))
 
 
-@pytest.mark.parametrize("name", ["digits", "breast-cancer", "diabetes", "lesson"])
+@pytest.mark.parametrize(
+    "name", ["digits", "breast-cancer", "diabetes", "lesson", "tabular-categories"]
+)
 def test_all_that_a_built_in_experiment_asks_for_is_exercised(name: str) -> None:
     assert listed(Experiment.load(name), steps=2) == ""
 
@@ -138,6 +140,18 @@ def test_activation_momentum_and_nesterov() -> None:
     assert not _acts(option, step, reference)
     z = step.batch.inputs @ lifted["layers.0.weight"].T + lifted["layers.0.bias"]
     assert z.min() > 0  # every unit is active: relu is identity there
+
+
+def test_rows_of_other_texts_that_nothing_reads_are_listed() -> None:
+    """All four shapes are in the training rows; no row is the last one of any column."""
+    texts = {"data__source": "synthetic-categories", "data__categorical": "embedding"}
+    problem = prepare(small(model__embedding_features=3, **texts))
+    lasts = np.array(problem.layers[0].layer.first_rows[1:]) - 1  # type: ignore[attr-defined]
+    assert "embedding" not in listed(problem)
+    inputs = problem.test.inputs.copy()
+    inputs[:, 4:] = np.where(inputs[:, 4:] == lasts, lasts - 1, inputs[:, 4:])
+    problem = replace(problem, test=Batch(inputs, problem.test.targets))
+    assert "embedding: no training row, and none of 12 test rows, reads a row of" in listed(problem)
 
 
 def test_rows_that_cannot_show_a_fault() -> None:

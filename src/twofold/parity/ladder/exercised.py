@@ -29,17 +29,18 @@ from twofold.parity.ladder.reference import (
 from twofold.parity.oracle.arithmetic import Arithmetic
 from twofold.parity.oracle.bounded import Bounded
 from twofold.problem.metrics import METRIC_OF_LOSS
-from twofold.problem.problem import Problem, epoch_order
+from twofold.problem.problem import Batch, Problem, epoch_order
 from twofold.problem.state import TrainState
 from twofold.spec.experiment import Experiment
 from twofold.spec.layers.activation import Activation
 from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.dropout import Dropout
+from twofold.spec.layers.embedding import Embedding
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.residual import Residual
 from twofold.spec.layers.sequence import kinds_in
-from twofold.spec.model import has
+from twofold.spec.model import embedding_of, has
 
 EPOCHS: Final = 2  # whose order the ladder judges
 
@@ -258,6 +259,12 @@ def _numbers(step: TrainingStep) -> dict[str, Bounded]:
     return {"logits": training.logits, "loss": training.loss, **gradients, **after}
 
 
+def _has_other_texts(embedding: Embedding, batch: Batch) -> bool:
+    """Whether an input names the last row of its column."""
+    texts = batch.inputs[:, embedding.numbers(batch.inputs.shape[1]) :]
+    return bool(np.any(texts == np.array(embedding.first_rows[1:]) - 1))
+
+
 def _of_data(problem: Problem) -> Iterator[str]:
     """What the rows cannot show, whatever the engine does with them."""
     experiment, rows = problem.experiment, problem.train.rows
@@ -272,6 +279,11 @@ def _of_data(problem: Problem) -> Iterator[str]:
     if data.drop_last and rows % data.batch_size == 0:
         yield f"data.drop_last: {rows:,} training rows fill every batch, so none is dropped"
     judged, words = rows_to_evaluate(problem)
+    embedding = embedding_of(experiment.model)
+    if embedding is not None and not any(
+        _has_other_texts(embedding, batch) for batch in (problem.train, judged)
+    ):
+        yield f"embedding: no training row, and none of {words}, reads a row of other texts"
     if judged.rows == 1:
         yield f"evaluation metric: judged on {words}, on which most mistakes give the same metric"
     elif METRIC_OF_LOSS[experiment.loss.kind] == "R^2" and np.any(
