@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from comparisons.evidence.mutants import norm_bugs
+from comparisons.evidence.mutants import embedding_bugs, norm_bugs
 from comparisons.evidence.mutants.catalogue import CONTROLS, MUTANTS
 from comparisons.evidence.mutants.hosts import HOSTS
 from comparisons.evidence.mutants.mutant import Mutant
 from comparisons.evidence.mutants.trial import sight
 from comparisons.mutants import together
+from twofold.spec.experiment import Precision
 
 # One of each theme for the fast tests, where a fixed tolerance is blind if there is such a one.
 QUICK = (
@@ -75,6 +76,24 @@ def test_a_mutant_of_each_theme_is_caught(name: str) -> None:
 )
 def test_mutants_are_caught_in_flax_as_well(name: str) -> None:
     assert seen(named(name), "flax")
+
+
+@pytest.mark.parametrize(
+    ("host", "precision"),
+    [
+        ("torch", "float32"),
+        ("torch", "float64"),
+        ("flax", "float32"),
+        pytest.param("flax", "float64", marks=pytest.mark.slow),
+    ],
+)
+def test_mutants_of_embeddings_are_caught_in_each_precision_alone(
+    host: str, precision: Precision
+) -> None:
+    for mutant in embedding_bugs.MUTANTS:
+        assert sight(mutant, HOSTS[host], precision).rung is not None, mutant.name
+    for control in embedding_bugs.CONTROLS:
+        assert sight(control, HOSTS[host], precision).rung is None, control.name
 
 
 @pytest.mark.parametrize("host", ["torch", "flax"])

@@ -33,7 +33,7 @@ from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.residual import Residual
-from twofold.spec.model import Norm, Sequential
+from twofold.spec.model import Norm, Sequential, embedding_of
 
 ROWS: Final = 22  # in batches of 8: the last one is partial
 BATCH: Final = 8
@@ -49,6 +49,8 @@ _CLASSES = Experiment(
 )
 CLASS_WEIGHTS: Final = (0.25, 1.0, 3.0)
 POS_WEIGHT: Final = (0.5, 4.0)
+CATEGORIES: Final = (9, 2)
+MANY_CATEGORIES: Final = (299,)
 
 
 def _classes(name: str, **values: object) -> Experiment:
@@ -63,6 +65,19 @@ def _normed(norm: Norm) -> Experiment:
     """One hidden layer and no dropout: each layer more makes the float32 bounds wider."""
     model = Mlp(in_features=8, hidden=(8,), out_features=3, activation="gelu", norm=norm)
     return _CLASSES.model_copy(update={"model": model, "name": f"classes, {norm}"})
+
+
+def _of_texts(name: str, categories: tuple[int, ...]) -> Experiment:
+    """The last columns are texts; one hidden layer and no dropout."""
+    model = Mlp(
+        in_features=8,
+        hidden=(8,),
+        out_features=3,
+        activation="gelu",
+        embedding_features=4,
+        categories=categories,
+    )
+    return _CLASSES.model_copy(update={"model": model, "name": name})
 
 
 def _of_layers(name: str, layers: list[LayerKind]) -> Experiment:
@@ -153,6 +168,8 @@ EXPERIMENTS: Final = {
             Residual(layers=(linear.Linear(out_features=8), Activation(function="tanh"))),
         ],
     ),
+    "classes, texts": _of_texts("classes, texts", CATEGORIES),
+    "classes, many texts": _of_texts("classes, many texts", MANY_CATEGORIES),
     "outputs, huber": Experiment(
         name="outputs, huber",
         device="cpu",
@@ -209,6 +226,11 @@ def _rows(random: np.random.Generator, experiment: Experiment, rows: int) -> Bat
     if experiment.name in FAR_INPUTS:
         inputs = inputs + FAR
     inputs = (inputs * sizes).astype(np.float32)
+    embedding = embedding_of(model)
+    if embedding is not None:  # rows of other texts too
+        firsts, ends = embedding.first_rows[:-1], embedding.first_rows[1:]
+        texts = random.integers(firsts, ends, (rows, len(ends)))
+        inputs[:, embedding.numbers(model.in_features) :] = texts
     inputs = inputs.astype(experiment.parameter_dtype)
     if kind == "cross_entropy":
         return Batch(inputs, random.integers(0, model.out_features, rows))

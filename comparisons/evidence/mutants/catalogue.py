@@ -7,6 +7,7 @@ from typing import Final
 from comparisons.evidence.mutants import (
     accumulation_bugs,
     call_bugs,
+    embedding_bugs,
     feed_bugs,
     loss_bugs,
     model_bugs,
@@ -20,6 +21,7 @@ from comparisons.evidence.mutants.mutant import Mutant
 MUTANTS: Final[tuple[Mutant, ...]] = (
     *model_bugs.MUTANTS,
     *norm_bugs.MUTANTS,
+    *embedding_bugs.MUTANTS,
     *loss_bugs.MUTANTS,
     *optimizer_bugs.MUTANTS,
     *schedule_bugs.MUTANTS,
@@ -32,6 +34,7 @@ CONTROLS: Final[tuple[Mutant, ...]] = (
     Mutant("control", "control", "no bug at all", "classes"),
     Mutant("control-in-parts", "control", "no bug at all, micro-batches", "classes, in parts"),
     *norm_bugs.CONTROLS,
+    *embedding_bugs.CONTROLS,
     *optimizer_bugs.CONTROLS,
     *call_bugs.CONTROLS,
 )

@@ -19,6 +19,7 @@ from twofold.spec.experiment import Optimizer
 Tensor = Any  # of either framework
 Forward = Callable[["Host", Any, Tensor, Any], Tensor]
 NormRule = Callable[["Host", Any, Tensor, bool], Tensor]
+EmbeddingRule = Callable[["Host", Any, Tensor], Tensor]
 LossRule = Callable[["Host", Tensor, Tensor], Tensor]
 Slots = dict[str, Tensor]
 # (host, spec, parameter, gradient, slots, step from 1) -> what is added to the parameter, new slots
@@ -100,6 +101,14 @@ class Host:
                 found.append(layer)
         return found
 
+    def whole(self, x: Tensor) -> Tensor:
+        """Whole numbers that floating-point numbers hold, as integers."""
+        return x.long() if self.is_torch else x.astype("int32")
+
+    def table(self, layer: Any) -> Tensor:
+        """An embedding's weight (rows, features)."""
+        return layer.table.weight if self.is_torch else layer.table.embedding[...]
+
     def is_batch_norm(self, layer: Any) -> bool:
         """Whether a norm is one of batches."""
         return hasattr(layer, "running_var" if self.is_torch else "var")
@@ -152,6 +161,15 @@ class Host:
 
         norms = (nnx.LayerNorm, nnx.BatchNorm)
         return together(*(patch.object(each, "__call__", call) for each in norms))
+
+    def embedding(self, rule: EmbeddingRule) -> AbstractContextManager[Any]:
+        """Replace the embedding; the rule gets (host, layer, inputs)."""
+
+        def replaced(layer: Any, inputs: Tensor) -> Tensor:
+            return rule(self, layer, inputs)
+
+        method = "forward" if self.is_torch else "__call__"
+        return patch.object(self.module("layers").Embedding, method, replaced)
 
     def forward(self, rule: Forward) -> AbstractContextManager[Any]:
         """Replace the model's forward pass; the rule gets (host, model, inputs, key or keys)."""
