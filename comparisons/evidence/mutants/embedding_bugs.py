@@ -177,5 +177,5 @@ MUTANTS: Final = (
 )
 CONTROLS: Final = (
     Mutant("control-embedding", "control", "the embedding written out", TEXTS, plant=planted()),
-    Mutant("control-many-texts", "control", "no bug at all, 299 texts", MANY, plant=planted()),
+    Mutant("control-embedding-many", "control", "no bug at all, 299 texts", MANY, plant=planted()),
 )
