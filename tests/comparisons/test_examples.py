@@ -58,7 +58,7 @@ def test_there_are_examples() -> None:
     assert len(blocks("python")) >= 3
     assert len(console_lines()) >= 5
     assert all(line.startswith("twofold ") for line in console_lines())
-    assert len(blocks("toml")) == 3
+    assert len(blocks("toml")) == 4
     assert len(blocks("csv")) == 1
 
 

@@ -50,7 +50,7 @@ _CLASSES = Experiment(
 CLASS_WEIGHTS: Final = (0.25, 1.0, 3.0)
 POS_WEIGHT: Final = (0.5, 4.0)
 CATEGORIES: Final = (9, 2)
-MANY_CATEGORIES: Final = (299,)
+MANY_CATEGORIES: Final = (999,)
 
 
 def _classes(name: str, **values: object) -> Experiment:

@@ -155,7 +155,8 @@ MUTANTS: Final = (
     ),
     _mutant(
         "texts-in-bfloat16",
-        "the numbers of the rows pass through bfloat16, which ends to be exact at 256",
+        "the numbers of the rows pass through bfloat16, which holds every whole number up to 256 "
+        "alone",
         planted(texts=lambda host, x: host.rounded(x, 8)),
         MANY,
     ),
@@ -177,5 +178,5 @@ MUTANTS: Final = (
 )
 CONTROLS: Final = (
     Mutant("control-embedding", "control", "the embedding written out", TEXTS, plant=planted()),
-    Mutant("control-embedding-many", "control", "no bug at all, 299 texts", MANY, plant=planted()),
+    Mutant("control-embedding-many", "control", "no bug at all, 999 texts", MANY, plant=planted()),
 )
