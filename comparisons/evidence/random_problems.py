@@ -9,7 +9,8 @@ of two rows or more computed in micro-batches. The *full* draws are the wide one
 parts, with every other option of the spec: activations, initial values, weights of the loss,
 schedules, weight decay without biases. The draws of
 *layers* are the wide ones with another model (`comparisons.evidence.random_layers`): norms,
-residual blocks, a dropout rate for each layer.
+residual blocks, a dropout rate for each layer. The draws of *texts* are the wide ones, some of
+them in parts, with columns of texts (`comparisons.evidence.random_texts`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from comparisons.evidence.random_layers import with_layers
 from comparisons.evidence.random_numbers import count, real
 from comparisons.evidence.random_options import every_option, late_step, options_of
+from comparisons.evidence.random_texts import with_rows, with_texts
 from twofold.parity.ladder.reference import Reference, build_reference, moment, rounded_state
 from twofold.parity.oracle.arithmetic import arithmetic_for
 from twofold.problem.problem import Batch, Problem, initial_state
@@ -41,9 +43,9 @@ from twofold.spec.experiment import (
     Precision,
     Sgd,
 )
-from twofold.spec.model import numbered
+from twofold.spec.model import embedding_of, numbered
 
-Draws = Literal["plain", "wide", "parts", "full", "layers"]
+Draws = Literal["plain", "wide", "parts", "full", "layers", "texts"]
 
 # Those that there were when the plain draws were made; the full draws have the others.
 ACTIVATIONS: Final = ("relu", "tanh", "gelu", "gelu_tanh", "silu", "sigmoid", "identity")
@@ -60,6 +62,7 @@ OPTIONS_STREAM: Final = 2**32 - 1  # no variation has these numbers
 PARTS_STREAM: Final = 2**32 - 2
 FULL_STREAM: Final = 2**32 - 3
 LAYERS_STREAM: Final = 2**32 - 4
+TEXTS_STREAM: Final = 2**32 - 5
 MAX_PARTS: Final = 16
 IN_PARTS: Final = 0.3  # share of the full draws that are cut into micro-batches
 
@@ -109,6 +112,8 @@ class RandomCase:
         random = np.random.default_rng([self.seed, number])
         experiment = self.problem.experiment
         train = _rows(random, experiment, experiment.data.batch_size)
+        inputs = with_rows(random, embedding_of(experiment.model), train.inputs)
+        train = replace(train, inputs=inputs)
         problem = replace(self.problem, train=train)
         built = arithmetic_for(experiment.precision)
         state = initial_state(problem)
@@ -132,6 +137,11 @@ def draw(
         random = np.random.default_rng([seed, LAYERS_STREAM])
         problem = with_layers(random, plain.problem, max_size // 2)
         return replace(_with_options(replace(plain, problem=problem)), draws="layers")
+    if draws == "texts":
+        random = np.random.default_rng([seed, TEXTS_STREAM])
+        texts = _with_options(replace(plain, problem=with_texts(random, plain.problem, max_size)))
+        cut = _in_parts(texts) if random.random() < IN_PARTS else texts
+        return replace(cut, draws="texts")
     wide = _with_options(plain)
     if draws == "wide":
         return wide

@@ -20,12 +20,14 @@ from twofold.errors import ResultError
 from twofold.parity.certify import climb
 from twofold.parity.judging.verdict import MAY_EXCEED
 from twofold.parity.ladder.rungs import WITHOUT_EXPORT
+from twofold.problem.categories import require_rows_of
 from twofold.results.json_files import read_json
 from twofold.spec.experiment import Experiment, Precision
 from twofold.spec.initial_values import Init
 from twofold.spec.layers.activation import ActivationName
 from twofold.spec.layers.sequence import kinds_in
 from twofold.spec.losses import output_weights
+from twofold.spec.model import embedding_of
 
 SMALL = 24  # largest width of the fast tests
 SILENT = ("certified", "explained", "vacuous", "out of range")
@@ -66,6 +68,11 @@ def test_pytorch_raises_no_false_alarm(seed: int, precision: str) -> None:
 @given(seed=st.integers(10**6, 2 * 10**6), precision=st.sampled_from(get_args(Precision)))
 def test_pytorch_raises_no_false_alarm_with_every_option(seed: int, precision: str) -> None:
     assert alarms(seed, "torch:eager", precision, draws="full") == []
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_pytorch_raises_no_false_alarm_with_texts(precision: str) -> None:
+    assert alarms(10**6, "torch:eager", precision, draws="texts") == []
 
 
 @pytest.mark.parametrize(("seed", "precision"), [(1, "float32"), (2, "mixed_bfloat16")])
@@ -129,6 +136,24 @@ def test_draws_in_parts_are_the_wide_ones_in_micro_batches() -> None:
         assert bare == wide.problem.experiment
         assert parts.warm_step == wide.warm_step
     assert {2, 3, 16} <= set(counts)
+
+
+def test_draws_of_texts_reach_the_corners() -> None:
+    drawn = [draw(seed, "float32", 40, "texts").problem for seed in range(100)]
+    embeddings = [embedding_of(problem.experiment.model) for problem in drawn]
+    assert {len(each.known) for each in embeddings if each is not None} == set(range(1, 7))
+    numbers = [problem.layers[0].layer.numbers(problem.in_features) for problem in drawn]  # type: ignore[attr-defined]
+    assert min(numbers) == 0 < max(numbers)
+    assert {1, 40} <= {count for each in embeddings if each is not None for count in each.known}
+    others = 0
+    for problem, embedding in zip(drawn, embeddings, strict=True):
+        assert embedding is not None
+        require_rows_of(embedding, problem.train.inputs)
+        texts = problem.train.inputs[:, embedding.numbers(problem.in_features) :]
+        others += bool((texts == np.array(embedding.first_rows[1:]) - 1).any())
+    assert others > 20
+    parts = {problem.experiment.training.micro_batches > 1 for problem in drawn}
+    assert parts == {False, True}
 
 
 def test_full_draws_reach_every_option() -> None:
