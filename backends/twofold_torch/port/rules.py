@@ -21,6 +21,7 @@ NAMES: Final = {
     "dampening": "dampening",
     "nesterov": "nesterov",
     "amsgrad": "amsgrad",
+    "centred": "centered",
     "decoupled": "decoupled_weight_decay",
 }
 CLIP_EPSILON: Final = 1e-6
@@ -114,7 +115,8 @@ def _inside(optimizer: torch.optim.Optimizer) -> None:
             for parameter, old in zip(group["params"], values, strict=True):
                 second = _second_moment(optimizer.state[parameter], group)
                 with torch.no_grad():
-                    moved = parameter - decay * old
+                    # Without epsilon a second moment of zero, of a row not used, gives 0 / 0.
+                    moved = torch.where(second > 0, parameter - decay * old, 0.0)
                     parameter.copy_(decay * old + moved * (second / (second + eps)).sqrt())
 
     optimizer.step = step  # type: ignore[method-assign, assignment]

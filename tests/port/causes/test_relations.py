@@ -25,7 +25,12 @@ CASES = {
     "floor": (10 * TABLE, np.floor(10 * TABLE), "transformation of the input", "rounded down"),
     "time": (TOKENS, TOKENS[:, ::-1], "order of the input", "reversed along time"),
     "roll": (TOKENS, np.roll(TOKENS, 2, 1), "order of the input", "rolled by 2"),
-    "offset": (TOKENS, (TOKENS + 1) % 9, "offset of numbers", "+1, modulo 9"),
+    "offset": (
+        TOKENS,
+        (TOKENS + 1) % 9,
+        "offset of whole numbers (tokens, categories)",
+        "+1, modulo 9",
+    ),
     "unknown": (TOKENS, np.minimum(TOKENS, 5), "bounded numbers", "clipped to 5"),
 }
 

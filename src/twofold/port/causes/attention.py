@@ -71,8 +71,8 @@ def _parts(site: Site, clues: Clues) -> Iterator[Alternative]:
     packed = "the packed parts"
     if count == 3 and clues.has("softmax", "attention"):
         packed = "the packed query, key and value"
-    elif any(s.settings.get("name") == "sigmoid" for s in clues.sites):
-        packed = "the packed gates"
+    elif any(s.settings.get("name") in ("sigmoid", "tanh") for s in clues.sites):
+        packed = "the packed gates"  # of a recurrent cell, whose sigmoid may be written out
     own = tuple(range(count))
     for order in permutations(own):
         if order != own:

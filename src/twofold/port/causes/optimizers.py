@@ -124,6 +124,8 @@ KINDS: Final = (
         _numbers("alpha", (0.99, 0.9, 0.999), 1.0),
         "rmsprop-decay",
     ),
+    # Before the momentum: from a state of zero, both are the gradient times a number.
+    _kind("nesterov", "Nesterov's form of the momentum", _flag("nesterov", "off", "on")),
     _kind("momentum", "the momentum", _numbers("momentum", (0.9, 0.0, 0.99), 1.0)),
     _kind(
         "dampening",
@@ -131,7 +133,7 @@ KINDS: Final = (
         _numbers("dampening", (0.0, 0.9), 1.0),
         "sgd-dampening",
     ),
-    _kind("nesterov", "Nesterov's form of the momentum", _flag("nesterov", "off", "on")),
+    _kind("centred", "the second moment", _flag("centred", "not centred", "centred")),
     _kind(
         "amsgrad",
         "the largest second moment",

@@ -21,6 +21,7 @@ NEAR: Final = 1e-9
 """Share of the largest number by which two numbers of a first look may be off."""
 SCALED: Final = ("scale of the input", "mean of the input", "deviation of the input")
 """Relations that much may make; the others are as special as a cause can be."""
+WHOLE_NUMBERS: Final = "offset of whole numbers (tokens, categories)"
 LONGEST: Final = 512
 """Entries of an axis up to which another order of them is looked for."""
 
@@ -157,14 +158,14 @@ def _integers(a: Array, b: Array) -> Iterator[Relation]:
     apart = np.unique(second - first)
     if len(apart) == 1:
         counted = first.ndim and (np.diff(first, axis=-1) == 1).all()
-        name = "offset of positions" if counted else "offset of numbers"
+        name = "offset of positions" if counted else WHOLE_NUMBERS
         told = _offset(apart[0])
         yield Relation(name, lambda v: v + apart[0], "without an offset", told)
     elif len(apart) == 2 and apart[0] < 0 < apart[1]:
         count = int(apart[1] - apart[0])
         step = int(apart[1]) if apart[1] < -apart[0] else int(apart[0])
         yield Relation(
-            "offset of numbers",
+            WHOLE_NUMBERS,
             lambda v: (v + step) % count,
             "without an offset",
             f"{_offset(step)}, modulo {count}",

@@ -108,7 +108,7 @@ KINDS: Final = (
     SiteKind("offset of positions", "the positions", ("positions",), _start),
     SiteKind("scale of a branch", "the scale of a residual branch", ("constant",), _branch),
     SiteKind("tokens left out", "the tokens that are taken (pooled)", ("select",), _left_out),
-    SiteKind("order of a join", "the order of what is joined", ("join",), _join),
+    SiteKind("order of a join", "the order of what is joined (concat)", ("join",), _join),
     SiteKind("mean or sum", "what is taken over an axis", ("mean",), _mean),
     SiteKind("pooling", "what is taken of an axis", ("select", "mean"), _taken),
     SiteKind("constant", "a constant", ("constant",), _constant),
