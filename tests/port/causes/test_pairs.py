@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from flax import nnx
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
+from twofold_torch.port.rules import apply
 
 from tests.port import flax_models, torch_models
 from twofold import port
@@ -136,6 +137,16 @@ OPTIMIZERS = {
     "beta2": (adamw, optax.adamw(1e-3, b2=0.97, weight_decay=1e-2), {}),
     "momentum": (sgd, optax.sgd(0.1, momentum=0.8), {}),
     "nesterov": (sgd, optax.sgd(0.1, momentum=0.9, nesterov=True), {}),
+    "nesterov, left out": (
+        lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
+        optax.sgd(0.1, momentum=0.9),
+        {},
+    ),
+    "centred": (
+        lambda p: torch.optim.RMSprop(p, 1e-3, centered=True),
+        optax.rmsprop(1e-3, decay=0.99, eps_in_sqrt=False),
+        {},
+    ),
     "decay of squares": (
         lambda p: torch.optim.RMSprop(p, 1e-3),
         optax.rmsprop(1e-3, decay=0.9, eps_in_sqrt=False),
@@ -171,7 +182,18 @@ def test_another_optimizer_is_named(models, kind):
     )
     first = pair.certify(3, precisions=()).first_difference
     assert first.rung.startswith("step ")
-    assert first.kind == kind, first
+    assert first.kind == kind.partition(",")[0], first
+
+
+def test_epsilon_inside_the_root_leaves_alone_what_has_no_gradient():
+    weights = nn.Parameter(torch.ones(2, dtype=torch.float64))
+    adam = torch.optim.Adam([weights], lr=0.5, eps=0.25)
+    apply(adam, {"eps inside": True})
+    weights.grad = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    adam.step()
+    # m = 2 and v = 4 after their corrections: 1 - 0.5 * 2 / sqrt(4 + 0.25)
+    expected = [1.0, 1 - 1 / 4.25**0.5]
+    np.testing.assert_allclose(weights.detach().numpy(), expected, rtol=1e-12)
 
 
 def test_a_bias_that_the_port_has_not_is_named():
