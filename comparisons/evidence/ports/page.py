@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from comparisons.evidence.ports.score import CAUSED, CORRECT, DETECTED, PLACED
-from comparisons.evidence.ports.stored import Stored
+from comparisons.evidence.ports.stored import Stored, was_read
 
 Row = dict[str, Any]
 
@@ -25,6 +25,13 @@ run three mistakes that had changed nothing were given what makes them act (`las
 maximum`, `weighted mean divided by the count`, `output matrix not tied`), and one was added (`norm
 clipped by Optax`)."""
 
+BEFORE: Final = """\
+The causes were written while the answers for a part of the mistakes were read: those whose name has
+an even sum of bytes. The list of the words that name each cause was read as well, so the others are
+not wholly unseen. Asked once at that point, the judge was right so often; afterwards all answers
+were read, and more kinds of cause were mended. So the table above says how well the judge does on
+mistakes that its makers have seen, and the second line of this one how well it may do on yours:"""
+
 UNNAMED: Final = """\
 Of the {detected} mistakes detected the judge named a place for {places} and a cause for {causes}.
 Where it named none, it said only which rung and which tensor differ first, and nothing is counted
@@ -38,7 +45,7 @@ def section(stored: Stored) -> list[str]:
         return ["## How far the judge can be trusted", "", "Nothing is stored.", ""]
     score = stored.score
     lines = [INTRODUCTION, "", *_asked_and_reached(score), ""]
-    lines += [*_kinds(score), "", *_missed(stored.bugs), ""]
+    lines += [*_halves(stored.first), *_kinds(score), "", *_missed(stored.bugs), ""]
     lines += [*_correct_ports(stored, score), "", *_gap(stored, score), ""]
     return [*lines, *_where(stored), ""]
 
@@ -72,6 +79,24 @@ def _asked_and_reached(score: Row) -> list[str]:
             "",
         ]
     return lines[:-1]
+
+
+def _halves(first: Sequence[Row]) -> list[str]:
+    """What was right before all answers were read: of the mistakes looked at, and of the others."""
+    if not first:
+        return []
+    lines = [
+        *(BEFORE, "", "| mistakes | asked | detected | place right | cause right |"),
+        "|---|---|---|---|---|",
+    ]
+    for said, rows in (
+        ("looked at while the causes were written", [row for row in first if was_read(row)]),
+        ("the others", [row for row in first if not was_read(row)]),
+    ):
+        right = (sum(row[n] for row in rows) for n in ("detected", "place_right", "cause_right"))
+        told = " | ".join(_share(part, len(rows)) for part in right)
+        lines.append(f"| {said} | {len(rows)} | {told} |")
+    return [*lines, ""]
 
 
 def _share(part: int, count: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -15,6 +15,8 @@ from twofold.results.json_files import read_json
 SCHEMA: Final = "twofold.ports-judged/1"
 NAME: Final = "ports-judged"
 BUGS: Final = "bugs.json"
+FIRST: Final = "bugs-first.json"
+"""Answers of the judge before those for all mistakes had been read."""
 CORRECT: Final = "correct-*.json"
 
 
@@ -26,6 +28,7 @@ class Stored:
     bugs: list[dict[str, Any]]
     correct: list[dict[str, Any]]
     environments: list[dict[str, Any]]
+    first: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def score(self) -> dict[str, Any]:
@@ -43,7 +46,14 @@ def load(folder: Path) -> Stored:
         of_bugs = read_json(folder / BUGS, SCHEMA)
         bugs = marked(of_bugs["rows"])
         results.insert(0, of_bugs)
-    return Stored(bugs, list(correct.values()), [result["environment"] for result in results])
+    first = marked(read_json(path, SCHEMA)["rows"]) if (path := folder / FIRST).exists() else []
+    environments = [result["environment"] for result in results]
+    return Stored(bugs, list(correct.values()), environments, first)
+
+
+def was_read(row: dict[str, Any]) -> bool:
+    """Whether a mistake is of those whose answers were read while the causes were written."""
+    return sum(f"{row['architecture']}: {row['name']}".encode()) % 2 == 0
 
 
 def key_of(bug: Bug) -> str:

@@ -13,6 +13,7 @@ from comparisons.evidence.ports.bugs.bug import OUTSIDE, Bug
 from comparisons.evidence.ports.setup import Setup, pair_of, require_read
 from twofold import port
 from twofold.errors import TwofoldError
+from twofold.port.judge.first import NO_CAUSE
 
 STEPS = 3
 JUDGED = ("same", "undecided", "differs")
@@ -133,7 +134,7 @@ def marks(bug: Bug, row: Row) -> dict[str, bool]:
         "detected": detected,
         "place_named": detected and named,
         "place_right": detected and right_place(bug, row),
-        "cause_named": detected and bool(row["cause"]),
+        "cause_named": detected and row["cause"] not in ("", NO_CAUSE),
         "cause_right": detected and bug.names_cause(row["cause"]),
     }
 
