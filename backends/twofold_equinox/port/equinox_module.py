@@ -7,7 +7,8 @@ from typing import Any, final
 
 import equinox as eqx
 import jax
-from twofold_jax.port.model import Applied, JaxSide, Values, numpy_value
+from twofold_jax.port.arrays import numpy_value
+from twofold_jax.port.model import Applied, JaxSide, Values
 from twofold_jax.port.naming import kind, plain_attributes
 
 from twofold.errors import BadInput

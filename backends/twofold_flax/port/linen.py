@@ -12,8 +12,9 @@ import flax.linen as nn
 import jax
 from flax import traverse_util
 from flax.core import meta, unfreeze
+from twofold_jax.port.arrays import numpy_value
 from twofold_jax.port.captured import Places, exchanging
-from twofold_jax.port.model import Applied, JaxSide, Values, numpy_value
+from twofold_jax.port.model import Applied, JaxSide, Values
 from twofold_jax.port.naming import kind, plain_attributes
 from twofold_jax.port.wide import Watch
 

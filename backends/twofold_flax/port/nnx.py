@@ -9,8 +9,9 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from twofold_jax.port.arrays import is_array, numpy_value
 from twofold_jax.port.captured import Places, intercepted
-from twofold_jax.port.model import Applied, JaxSide, Values, is_array, numpy_value
+from twofold_jax.port.model import Applied, JaxSide, Values
 from twofold_jax.port.naming import kind, plain_attributes
 
 from twofold.errors import BadInput

@@ -13,7 +13,8 @@ from twofold.port.calling import told
 from twofold.port.side import Answer, Call, Module, Side, StepAnswer, Stepper, Tensor
 from twofold.port.trees import mapped
 from twofold.port.weights.use import Use
-from twofold_jax.port.model import DTYPES, array, number, numpy_value
+from twofold_jax.port.arrays import array, number, numpy_value
+from twofold_jax.port.model import DTYPES
 from twofold_jax.port.wide import Watch
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from twofold.port.trees import leaves, mapped
+from twofold_jax.port.arrays import is_array
 from twofold_jax.port.operations import Operations
 from twofold_jax.port.wide import current_trace
 
@@ -37,8 +38,6 @@ class Places:
     @contextmanager
     def running(self, name: str, inputs: Any) -> Iterator[str]:
         """While a module runs with these arguments; gives the place of this call."""
-        from twofold_jax.port.model import is_array
-
         self._counts[name] += 1
         count = self._counts[name]
         place = name if count == 1 else f"{name}@{count}"
@@ -54,8 +53,6 @@ class Places:
 
     def exchanged(self, place: str, output: Any) -> Any:
         """The output to go on with: the module's own, or the given one in its place."""
-        from twofold_jax.port.model import is_array
-
         position = iter(range(len(list(leaves(output, is_array)))))
         outside = current_trace() is self._outside
 

@@ -10,7 +10,8 @@ import jax
 from twofold.errors import BadInput
 from twofold.port.calling import arguments, mode_keywords, parameter_names
 from twofold.port.side import Call, Module, Tensor
-from twofold_jax.port.model import Applied, JaxSide, Values, numpy_value
+from twofold_jax.port.arrays import numpy_value
+from twofold_jax.port.model import Applied, JaxSide, Values
 
 
 @final

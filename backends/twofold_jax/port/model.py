@@ -13,7 +13,6 @@ from typing import Any, Final, final
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from twofold.errors import BadInput, SideFailed, TwofoldError
 from twofold.port.calling import told
@@ -22,8 +21,10 @@ from twofold.port.trees import leaves as tree_leaves
 from twofold.port.trees import mapped
 from twofold.port.weights.use import Use
 from twofold.port.where.operations import LOSS
+from twofold_jax.port.arrays import array, is_array, number
 from twofold_jax.port.operations import Operations
 from twofold_jax.port.sites import Sites
+from twofold_jax.port.steps import JaxStepper
 from twofold_jax.port.uses import uses_of
 from twofold_jax.port.wide import Watch, recorded
 
@@ -281,39 +282,14 @@ class JaxSide(Side):
 
     def stepper(self) -> Stepper:
         """A fresh optimizer of the model. Raises BadInput."""
-        from twofold_jax.port.steps import JaxStepper
-
         if self.optimizer is None:
             raise BadInput(f"{self.label}: no optimizer given")
         return JaxStepper(self)
-
-
-def is_array(value: Any) -> bool:
-    """Whether a leaf is an array of JAX or NumPy."""
-    return isinstance(value, jax.Array | np.ndarray)
-
-
-def array(value: Any, dtype: Any) -> jax.Array:
-    """A float array in the precision of the call; others in their own type."""
-    given = np.asarray(value)
-    return jnp.asarray(given, dtype) if given.dtype.kind == "f" else jnp.asarray(given)
 
 
 def _taken(tensor: Tensor, given: Mapping[str, Array], dtype: Any) -> jax.Array:
     return array(given.get(tensor.name, tensor.value), dtype)
 
 
-def numpy_value(value: Any) -> Array:
-    """An array of the person's as NumPy; bfloat16 as float32."""
-    plain = np.asarray(value)
-    return plain.astype(np.float32) if plain.dtype.kind == "V" else plain
-
-
 def _plain(values: Values) -> dict[str, Array]:
     return {name: number(value) for name, value in values.items()}
-
-
-def number(value: Any) -> Array:
-    """An array as NumPy, floats in float64."""
-    is_float = jnp.issubdtype(value.dtype, jnp.floating)
-    return np.asarray(value, np.float64) if is_float else np.asarray(value)

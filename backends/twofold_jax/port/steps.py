@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import jax
 import numpy as np
@@ -11,9 +11,12 @@ import optax
 from twofold.errors import BadInput
 from twofold.port.side import Call, StepAnswer, Stepper
 from twofold.port.trees import leaves
-from twofold_jax.port.model import JaxSide, is_array, number
+from twofold_jax.port.arrays import is_array, number
 from twofold_jax.port.operations import constants_of
 from twofold_jax.port.wide import Watch
+
+if TYPE_CHECKING:
+    from twofold_jax.port.model import JaxSide
 
 
 @final

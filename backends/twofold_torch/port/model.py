@@ -21,6 +21,7 @@ from twofold_torch.port.live import DTYPES, lent, tensors_from
 from twofold_torch.port.operations import Operations
 from twofold_torch.port.places import Places
 from twofold_torch.port.sites import Sites, changed_loss
+from twofold_torch.port.steps import TorchStepper
 from twofold_torch.port.uses import uses_of
 from twofold_torch.port.wide import Watch
 
@@ -227,8 +228,6 @@ class Torch(Side):
 
     def stepper(self) -> Stepper:
         """A fresh optimizer of the module. Raises BadInput."""
-        from twofold_torch.port.steps import TorchStepper
-
         if self.optimizer is None:
             raise BadInput(f"{self.label}: no optimizer given")
         return TorchStepper(self)

@@ -1,0 +1,34 @@
+"""Arrays between JAX and NumPy, in the precision of a question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from twofold.port.side import Array
+
+
+def is_array(value: Any) -> bool:
+    """Whether a leaf is an array of JAX or NumPy."""
+    return isinstance(value, jax.Array | np.ndarray)
+
+
+def array(value: Any, dtype: Any) -> jax.Array:
+    """A float array in the precision of the call; others in their own type."""
+    given = np.asarray(value)
+    return jnp.asarray(given, dtype) if given.dtype.kind == "f" else jnp.asarray(given)
+
+
+def numpy_value(value: Any) -> Array:
+    """An array of the person's as NumPy; bfloat16 as float32."""
+    plain = np.asarray(value)
+    return plain.astype(np.float32) if plain.dtype.kind == "V" else plain
+
+
+def number(value: Any) -> Array:
+    """An array as NumPy, floats in float64."""
+    is_float = jnp.issubdtype(value.dtype, jnp.floating)
+    return np.asarray(value, np.float64) if is_float else np.asarray(value)
