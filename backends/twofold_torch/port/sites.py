@@ -16,7 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from twofold.port.calling import own_line
 from twofold.port.causes.sites import WHOLE_LOSS, Change, Site
-from twofold_torch.port.changed import Asked, changed
+from twofold_torch.port.asked import Asked
+from twofold_torch.port.changed import changed
 from twofold_torch.port.origins import Origins
 from twofold_torch.port.places import Places
 
