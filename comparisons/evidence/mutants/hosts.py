@@ -16,6 +16,7 @@ from unittest.mock import patch
 from twofold.problem.state import MOMENTUM
 from twofold.spec.experiment import Optimizer
 
+OF_FLAX: Final = ("layers", "model")
 Tensor = Any  # of either framework
 Forward = Callable[["Host", Any, Tensor, Any], Tensor]
 NormRule = Callable[["Host", Any, Tensor, bool], Tensor]
@@ -35,8 +36,9 @@ class Host:
     sibling: str
 
     def module(self, room: str) -> ModuleType:
-        """A module of this host's backend."""
-        return importlib.import_module(f"twofold_{self.name}.{room}")
+        """A module of this host's backend; Flax builds the model, and JAX's room does the rest."""
+        shared = not self.is_torch and room not in OF_FLAX
+        return importlib.import_module(f"twofold_{'jax' if shared else self.name}.{room}")
 
     @property
     def is_torch(self) -> bool:
@@ -234,7 +236,7 @@ class Host:
     def executor(self, method: str, change: Callable[..., Any]) -> AbstractContextManager[Any]:
         """Replace a method of the executor; `change` gets the original, then its arguments."""
         rooms = self.module("executor")
-        owner = rooms.TorchExecutor if self.is_torch else rooms.FlaxExecutor
+        owner = rooms.TorchExecutor if self.is_torch else rooms.JaxExecutor
         original = getattr(owner, method)
 
         def replaced(*given: Any, **named: Any) -> Any:

@@ -33,11 +33,32 @@ def of_loss(clues: Clues, own: float, other: float) -> Iterator[Hypothesis]:
             f"with an offset: shifted by {step:+d}",
             batch=lambda batch, step=step: mapped(batch, lambda _, v: _moved(v, step)),  # type: ignore[misc]
         )
-    factor = other / own if own else float("nan")
-    if np.isfinite(factor) and factor > 0:
-        yield _by_factor(clues, float(factor))
+    factor = _factor(own, other)
+    if factor is not None:
+        yield from _known_factor(clues, factor)
     if own > 0 and abs(own**0.5 - other) <= NEAR * other:
         yield _whole("root of a loss", "the loss", ("the mean", "its root (sqrt)"), {"root": True})
+
+
+def any_factor(clues: Clues, own: float, other: float) -> Iterator[Hypothesis]:
+    """A factor of which nothing more is known; to be tried behind all that say more."""
+    factor = _factor(own, other)
+    if factor is None:
+        return
+    factor = next((f for f in (0.5, 2.0) if abs(factor / f - 1) <= NEAR), factor)
+    new: dict[str, object] = {"times": factor}
+    told = "1", shown(factor)
+    if factor in (0.5, 2.0):
+        squared = any(s.kind == "power" for s in clues.sites)
+        what = "the factor of the squared error" if squared else "the factor of the loss"
+        yield _whole("factor of a loss", what, told, new, "l2-loss-half")
+    else:
+        yield _whole("factor of a loss", "the factor of the loss", told, new)
+
+
+def _factor(own: float, other: float) -> float | None:
+    factor = float(other / own) if own else float("nan")
+    return factor if np.isfinite(factor) and factor > 0 else None
 
 
 def _moved(value: Array, step: int) -> Array:
@@ -54,16 +75,17 @@ def _whole(
     return Hypothesis(kind, what, *told, trap, (Change(WHOLE_LOSS, new),))
 
 
-def _by_factor(clues: Clues, factor: float) -> Hypothesis:
+def _known_factor(clues: Clues, factor: float) -> Iterator[Hypothesis]:
+    """A factor that is a number of the loss's own, or how many numbers a mean is of."""
     new: dict[str, object] = {"times": factor}
     limits = [s.settings["number"] for s in clues.sites if s.kind == "compare"]
     for limit in limits:
         if isinstance(limit, float) and limit > 0 and limit != 1:
             texts = ("not divided by its beta", f"divided by its beta, {shown(limit)}")
             if abs(factor * limit - 1) <= NEAR:
-                return _whole("beta of smooth L1", "the smooth L1 loss", texts, new)
+                yield _whole("beta of smooth L1", "the smooth L1 loss", texts, new)
             if abs(factor / limit - 1) <= NEAR:
-                return _whole("beta of smooth L1", "the smooth L1 loss", texts[::-1], new)
+                yield _whole("beta of smooth L1", "the smooth L1 loss", texts[::-1], new)
     for share, texts in (
         (factor, ("the mean of {}", "the sum")),
         (1 / factor, ("the sum", "the mean of {}")),
@@ -71,12 +93,6 @@ def _by_factor(clues: Clues, factor: float) -> Hypothesis:
         count = round(share)
         if 3 <= count <= MOST and abs(share - count) <= NEAR * share:
             told = texts[0].format(count), texts[1].format(count)
-            return _whole(
+            yield _whole(
                 "mean or sum of a loss", "the reduction of the loss", told, new, "loss-reduction"
             )
-    factor = next((f for f in (0.5, 2.0) if abs(factor / f - 1) <= NEAR), factor)
-    if factor in (0.5, 2.0):
-        squared = any(s.kind == "power" for s in clues.sites)
-        what = "the factor of the squared error" if squared else "the factor of the loss"
-        return _whole("factor of a loss", what, ("1", shown(factor)), new, "l2-loss-half")
-    return _whole("factor of a loss", "the factor of the loss", ("1", shown(factor)), new)

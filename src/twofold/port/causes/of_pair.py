@@ -9,7 +9,7 @@ from twofold.errors import SideFailed
 from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.causes.hypothesis import Clues
 from twofold.port.causes.kinds import KINDS, OF_GRADIENTS, OF_LEFT_OVER
-from twofold.port.causes.losses import of_loss
+from twofold.port.causes.losses import any_factor, of_loss
 from twofold.port.causes.optimizers import CLIPS, RULES
 from twofold.port.causes.rates import cause_of_rates
 from twofold.port.causes.sites import Site
@@ -37,6 +37,7 @@ def cause_of_loss(forward: Forward, constants: tuple[tuple[float, ...], ...]) ->
         1,
         changed,
         first=of_loss(clues, losses[changed], losses[1 - changed]),
+        last=any_factor(clues, losses[changed], losses[1 - changed]),
     )
 
 

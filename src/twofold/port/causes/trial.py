@@ -63,13 +63,14 @@ def first_cause(
     changed: int,
     kinds: Iterable[Kind] = KINDS,
     first: Iterable[Hypothesis] = (),
+    last: Iterable[Hypothesis] = (),
 ) -> Cause | None:
     """The first hypothesis with which nothing differs any more; None where none is one.
 
     Each is tried at the point alone first, and confirmed with all runs. Those of `first`
-    come before those of the kinds.
+    come before those of the kinds, and those of `last` behind them.
     """
-    for count, hypothesis in enumerate(chain(first, hypotheses(clues, kinds))):
+    for count, hypothesis in enumerate(chain(first, hypotheses(clues, kinds), last)):
         if count >= MOST:
             return None
         try:
