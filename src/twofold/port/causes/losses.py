@@ -40,20 +40,13 @@ def of_loss(clues: Clues, own: float, other: float) -> Iterator[Hypothesis]:
         yield _whole("root of a loss", "the loss", ("the mean", "its root (sqrt)"), {"root": True})
 
 
-def any_factor(clues: Clues, own: float, other: float) -> Iterator[Hypothesis]:
+def any_factor(own: float, other: float) -> Iterator[Hypothesis]:
     """A factor of which nothing more is known; to be tried behind all that say more."""
     factor = _factor(own, other)
     if factor is None:
         return
-    factor = next((f for f in (0.5, 2.0) if abs(factor / f - 1) <= NEAR), factor)
-    new: dict[str, object] = {"times": factor}
     told = "1", shown(factor)
-    if factor in (0.5, 2.0):
-        squared = any(s.kind == "power" for s in clues.sites)
-        what = "the factor of the squared error" if squared else "the factor of the loss"
-        yield _whole("factor of a loss", what, told, new, "l2-loss-half")
-    else:
-        yield _whole("factor of a loss", "the factor of the loss", told, new)
+    yield _whole("factor of a loss", "the factor of the loss", told, {"times": factor})
 
 
 def _factor(own: float, other: float) -> float | None:
@@ -96,3 +89,9 @@ def _known_factor(clues: Clues, factor: float) -> Iterator[Hypothesis]:
             yield _whole(
                 "mean or sum of a loss", "the reduction of the loss", told, new, "loss-reduction"
             )
+    for half in (0.5, 2.0):
+        if abs(factor / half - 1) <= NEAR:
+            squared = any(s.kind == "power" for s in clues.sites)
+            what = "the factor of the squared error" if squared else "the factor of the loss"
+            told = "1", shown(half)
+            yield _whole("factor of a loss", what, told, {"times": half}, "l2-loss-half")

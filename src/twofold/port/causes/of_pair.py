@@ -37,7 +37,7 @@ def cause_of_loss(forward: Forward, constants: tuple[tuple[float, ...], ...]) ->
         1,
         changed,
         first=of_loss(clues, losses[changed], losses[1 - changed]),
-        last=any_factor(clues, losses[changed], losses[1 - changed]),
+        last=any_factor(losses[changed], losses[1 - changed]),
     )
 
 
