@@ -247,6 +247,8 @@ class NnxBlock(nnx.Module):
     def _act(self, x: jax.Array) -> jax.Array:
         if self.act == "relu":
             return nnx.leaky_relu(x, self.slope) if self.slope else nnx.relu(x)
+        if self.act == "gelu":
+            return nnx.gelu(x, approximate=False)  # as PyTorch's is by default
         return getattr(jax.nn, self.act)(x)
 
 
