@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import torch
 from torch import nn
-from twofold_flax.port import wide as flax_wide
+from twofold_jax.port import wide as jax_wide
 from twofold_torch.port import wide as torch_wide
 
 
@@ -18,7 +18,7 @@ def test_every_operation_of_jax_goes_through_primitive_bind():
 
     assert list(inspect.signature(Primitive.bind).parameters) == ["self", "args", "params"]
     assert jax.lax.convert_element_type_p.name == "convert_element_type"
-    watch = flax_wide.Watch(wide=True)
+    watch = jax_wide.Watch(wide=True)
     watch.expect(())
     with jax.enable_x64(True), watch.on():
         program = jax.make_jaxpr(lambda x: jnp.sin(x.astype(jnp.float32)))(jnp.ones(2))
@@ -29,18 +29,18 @@ def test_every_operation_of_jax_goes_through_primitive_bind():
 
 def test_what_is_traced_now_is_known():
     """jax._src.core.trace_ctx.trace, JAX 0.10.2."""
-    outside = flax_wide.current_trace()
+    outside = jax_wide.current_trace()
     inside = []
-    jax.make_jaxpr(lambda x: inside.append(flax_wide.current_trace()) or x)(1.0)
+    jax.make_jaxpr(lambda x: inside.append(jax_wide.current_trace()) or x)(1.0)
     assert inside[0] is not outside
-    assert flax_wide.current_trace() is outside
+    assert jax_wide.current_trace() is outside
 
 
 def test_linen_asks_for_shapes_of_initializers_in_the_file_that_the_watch_names():
     """flax/core/scope.py, function `param`, Flax 0.12.8."""
     from flax.core.scope import Scope
 
-    assert inspect.getsourcefile(Scope.param).endswith(flax_wide.LINEN_PARAM)
+    assert inspect.getsourcefile(Scope.param).endswith(jax_wide.LINEN_PARAM)
 
 
 def test_dropout_of_torch_draws_with_bernoulli_below_autograd():
