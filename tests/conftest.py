@@ -1,4 +1,4 @@
-"""What all tests share: a folder where JAX keeps what it compiled.
+"""What all tests share: a folder where JAX keeps what it compiled, and which of them are slow.
 
 Most tests open sessions of their own, whose programs are often those of another test: the same
 network under another engine, or the run before. A program is found by all that it is made from
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +27,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is marked slow
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that tests/slow.txt names by what they were measured to take."""
+    text = (Path(__file__).parent / "slow.txt").read_text(encoding="utf-8")
+    named = {line for line in text.splitlines() if not line.startswith("#")}
+    for item in items:
+        if item.nodeid in named:
+            item.add_marker(pytest.mark.slow)
