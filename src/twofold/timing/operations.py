@@ -39,16 +39,30 @@ def count_work(layers: Sequence[Placed], rows: int, *, slots: int, itemsize: int
     """The work of a step of a model."""
     each_layer = list(every(layers))
     with_parameters = [each for each in each_layer if each.number is not None]
-    products = [2 * rows * each.layer.products(each.width) for each in with_parameters]
-    flops = 3 * sum(products) - products[0]
+    flops = flops_of([each.layer.products(each.width) for each in with_parameters], rows)
     shapes = [shape for each in with_parameters for shape in each.parameter_shapes.values()]
     parameters = sum(map(math.prod, shapes))
-    # forward, gradient written and read, update read and written, each slot read and written
-    parameter_moves = parameters * (5 + 2 * slots)
-    # hidden and logits: written, read on, read again for the gradient, which is written and read
     kept = sum(each.layer.kept_numbers(each.width) for each in each_layer)
-    row_moves = rows * (2 * layers[0].width + 5 * kept)
+    moves = parameter_moves(parameters, slots) + row_moves(layers[0].width, kept, rows)
     arrays = parameters * (2 + slots) + rows * (layers[0].width + 2 * kept)
-    return Work(
-        float(flops), float(itemsize * (parameter_moves + row_moves)), float(itemsize * arrays)
-    )
+    return Work(float(flops), float(itemsize * moves), float(itemsize * arrays))
+
+
+def flops_of(products: Sequence[int], rows: int) -> int:
+    """Operations of a step's matrix products, given in_features times out_features of each.
+
+    Forward, the weights' gradients, and the gradients of all inputs but the first layer's.
+    """
+    return 2 * rows * (3 * sum(products) - products[0])
+
+
+def parameter_moves(parameters: int, slots: int) -> int:
+    """How many numbers move for the parameters: forward, gradient, update, and each slot."""
+    # forward, gradient written and read, update read and written, each slot read and written
+    return parameters * (5 + 2 * slots)
+
+
+def row_moves(in_features: int, kept: int, rows: int) -> int:
+    """How many numbers move for the rows; `kept` is how many a row keeps for its gradient."""
+    # hidden and logits: written, read on, read again for the gradient, which is written and read
+    return rows * (2 * in_features + 5 * kept)

@@ -17,6 +17,7 @@ from twofold.spec.layers.dropout import Dropout
 from twofold.spec.layers.linear import Linear
 from twofold.spec.layers.sequence import every
 from twofold.spec.model import dropouts
+from twofold.timing.operations import flops_of, parameter_moves, row_moves
 from twofold.timing.timed_engine import rows_per_step
 
 MEASURED: Final = (Linear, Activation, Dropout)
@@ -61,7 +62,6 @@ class Workload:
     def terms(self) -> Vector:
         """How often each of TERMS is needed, shape (TERMS,)."""
         pairs = list(itertools.pairwise(self.sizes))
-        products = [2 * self.rows * fan_in * fan_out for fan_in, fan_out in pairs]
         parameters = sum(fan_in * fan_out + fan_out for fan_in, fan_out in pairs)
         hidden = self.sizes[1:-1]
         masks = self.dropout
@@ -71,9 +71,9 @@ class Workload:
                 self.layers,
                 len(hidden) * masks,
                 self.layers * self.slots,
-                3 * sum(products) - products[0],
-                self.itemsize * self.rows * (2 * self.sizes[0] + 5 * sum(self.sizes[1:])),
-                self.itemsize * parameters * (5 + 2 * self.slots),
+                flops_of([fan_in * fan_out for fan_in, fan_out in pairs], self.rows),
+                self.itemsize * row_moves(self.sizes[0], sum(self.sizes[1:]), self.rows),
+                self.itemsize * parameter_moves(parameters, self.slots),
                 self.rows * sum(hidden) * masks,
                 self.rows,
                 self.itemsize * self.rows * self.sizes[0],
