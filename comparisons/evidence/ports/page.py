@@ -39,6 +39,12 @@ as right. Each row keeps what the judge said when it was asked: a judge that has
 then has to be asked again (`python -m comparisons.ports_judged --bugs --again --store`)."""
 
 
+GENERATOR: Final = """\
+The judge found three errors of the generator, in pairs that were meant to be correct: pictures of a
+size that the ResNet cannot take, a GELU by tanh on one side only, and a clip whose norm counts both
+of the two biases of PyTorch's LSTM. They were mended, and the pairs drawn anew."""
+
+
 def section(stored: Stored) -> list[str]:
     """Markdown on the mistakes and the correct ports; a sentence if nothing is stored."""
     if not stored.bugs and not stored.correct:
@@ -142,6 +148,8 @@ def _correct_ports(stored: Stored, score: Row) -> list[str]:
         f"{correct['explained']:,} of those called the same have a difference that every such port "
         "has, which the judge explains (running variances of batch normalization, or biases that "
         "are one tensor in the port).",
+        "",
+        GENERATOR,
         "",
         f"Of the {controls} pairs without a mistake beside the planted ones, "
         f"{score['controls'].get('same', 0)} were called the same.",
