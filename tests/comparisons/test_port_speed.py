@@ -23,7 +23,8 @@ def test_a_small_pair_is_called_the_same() -> None:
         Size(8, heads=2, layers=1, vocabulary=11, positions=6, tokens=4), told.append
     )
     assert measured["passed"]
-    assert {"forward, training: same", "gradients: same"} <= {line.partition("s  ")[2] for line in told}
+    said = {line.partition("s  ")[2] for line in told}
+    assert {"forward, training: same", "gradients: same"} <= said
     assert measured["parameters"] == (11 + 6) * 8 + 16 + (32 + 8 * 24 + 24 + 72 + 256 + 256 + 40)
     assert measured["peak_bytes"] >= measured["before_bytes"] > 0
 

@@ -205,6 +205,16 @@ def test_a_path_is_relative_to_the_folder_of_the_spec(tmp_path, monkeypatch):
     assert Experiment.load(copy) == experiment
 
 
+def test_another_source_takes_the_rows_of_synthetic_data_away():
+    assert Experiment.load("lesson").data.rows == 10_000
+    table = Experiment.load("lesson", ("data.source=mine.csv", "data.target=y"))
+    assert table.data.rows is None
+    other = Experiment.load("lesson", ("data.source=synthetic-categories",))
+    assert other.data.rows == 10_000
+    kept = Experiment.load("lesson", ("data.source=mine.csv", "data.rows=5"))
+    assert kept.data.rows == 5  # asked for: refused where the data is prepared
+
+
 def test_a_path_in_an_override_is_relative_to_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Experiment.load("digits", ("data.source=a.npz",)).data.source == str(tmp_path / "a.npz")

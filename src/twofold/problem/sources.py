@@ -34,17 +34,17 @@ from twofold.spec.data import (
     ARRAYS,
     FILE_OPTIONS,
     FILE_TYPES,
+    SYNTHETIC,
     TABLE_OPTIONS,
     TABLES,
     TEXT_OPTIONS,
     TEXT_TABLES,
+    WITH_TEXTS,
     Data,
     file_type,
 )
 from twofold.spec.experiment import Experiment
 
-SYNTHETIC: Final = "synthetic"
-WITH_TEXTS: Final = "synthetic-categories"
 SKLEARN_LOADERS: Final[Mapping[str, str]] = {
     "digits": "load_digits",
     "breast-cancer": "load_breast_cancer",

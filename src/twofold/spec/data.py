@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from twofold.spec.limits import shown
 from twofold.spec.section import Fraction, PositiveInt, Section
 
+SYNTHETIC: Final = "synthetic"
+WITH_TEXTS: Final = "synthetic-categories"
 ARRAYS: Final = ".npz"
 PARQUET: Final = ".parquet"
 TEXT_TABLES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")

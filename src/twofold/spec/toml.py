@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from twofold.errors import SpecError
 from twofold.spec import messages
-from twofold.spec.data import FILE_TYPES, file_type
+from twofold.spec.data import FILE_TYPES, SYNTHETIC, WITH_TEXTS, file_type
 from twofold.spec.limits import DEEPEST, MOST_CHARACTERS, cut, require_bounded, require_short, shown
 
 M = TypeVar("M", bound=BaseModel)
@@ -200,11 +200,18 @@ def _changed(
         table, field = _table_of(model, result, dotted, where)
         if field == "kind":
             _drop_fields_of_other_kinds(model, table, dotted.split(".")[0], plain)
-        other = EXCLUSIVE.get(dotted)
+        other = _no_longer_fits(dotted, plain)
         if other and other not in changes:
             table.pop(other.split(".")[1], None)
         table[field] = plain
     return result
+
+
+def _no_longer_fits(dotted: str, value: object) -> str | None:
+    """The field that a change makes meaningless: the other length, rows of synthetic data."""
+    if dotted == "data.source":
+        return None if value in (SYNTHETIC, WITH_TEXTS) else "data.rows"
+    return EXCLUSIVE.get(dotted)
 
 
 def _table_of(
