@@ -61,7 +61,7 @@ class TorchBlock(nn.Module):
         """(batch, tokens, width) to the same."""
         batch, tokens, width = x.shape
         parts = self.qkv(self.ln1(x)).split(width, -1)
-        # each (batch, heads, tokens, width / heads)
+        # each has batch, heads, tokens and the features of a head
         q, k, v = (y.view(batch, tokens, self.heads, -1).transpose(1, 2) for y in parts)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(y.transpose(1, 2).reshape(batch, tokens, width))
@@ -105,7 +105,7 @@ class NnxBlock(nnx.Module):
         """(batch, tokens, width) to the same."""
         batch, tokens, width = x.shape
         parts = jnp.split(self.qkv(self.ln1(x)), 3, -1)
-        # each (batch, tokens, heads, width / heads)
+        # each has batch, tokens, heads and the features of a head
         q, k, v = (y.reshape(batch, tokens, self.heads, -1) for y in parts)
         y = jax.nn.dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(y.reshape(batch, tokens, width))
