@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,26 @@ def test_a_command_that_breaks_by_itself_is_told(tmp_path: Path) -> None:
     killed = kills.kill(_command(tmp_path, "sys.exit(5)", longest_s=60.0), 0, 1)
     assert killed.broken == ["ended by itself with 5"]
     assert not killed.good
+
+
+def test_interrupts_reach_a_command_though_a_shell_had_them_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kills, "ENDING_S", 5.0)
+    monkeypatch.setattr(kills, "FINISHING_S", 0.1)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        killed = kills.kill(_command(tmp_path, "time.sleep(30)"), 0, 3)  # the third is SIGINT
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (killed.sent, killed.held, killed.broken) == (3, 3, [])
+
+
+def test_the_exit_code_must_be_that_of_the_signal() -> None:
+    assert kills.wrong_code("SIGINT", 130) == kills.wrong_code("SIGINT", -2) == ""
+    assert kills.wrong_code("SIGTERM", -15) == kills.wrong_code("SIGKILL", 0) == ""
+    assert kills.wrong_code("SIGTERM", 1) == "exit code 1; allowed is one of (0, -15, 130)"
+    assert kills.wrong_code("SIGKILL", 130) == "exit code 130; allowed is one of (0, -9)"
 
 
 @pytest.mark.slow

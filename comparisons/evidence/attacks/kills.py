@@ -21,6 +21,7 @@ import psutil
 from pydantic import Field
 
 from comparisons.evidence.attacks.tally import path_of
+from twofold.commands import INTERRUPTED
 from twofold.errors import DataError
 from twofold.problem import checkpoint
 from twofold.results import environment
@@ -164,6 +165,9 @@ def kill(command: Resumable, seed: int, times: int) -> Killed:
 
     Whenever it comes to its end before the signal, its result is put aside and it begins anew.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # So a shell starts what it puts into the background, and the command would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     rng, killed = random.Random(seed), Killed(command.name)
     with temporary_folder() as base:
         results, temporary = base / "results", base / "temporary"
@@ -204,16 +208,25 @@ def _once(
             process.send_signal(getattr(signal, name))
         killed.sent += 1
         try:
-            process.wait(ENDING_S)
+            code = process.wait(ENDING_S)
         except subprocess.TimeoutExpired:
             killed.broken.append(f"{name}: did not end within {ENDING_S:g} s")
             return
-    found = wrong(command, results, before)
+    found = wrong_code(name, code) or wrong(command, results, before)
     if found:
         killed.broken.append(f"{name}: {found}")
         _remove(results)  # what is damaged once would be told again by every later start
     else:
         killed.held += 1
+
+
+def wrong_code(name: str, code: int) -> str:
+    """What is wrong with the exit code after a signal; "" if nothing is.
+
+    A signal ends a command with 130, or before it has begun by itself; 0 if it came too late.
+    """
+    allowed = (0, -getattr(signal, name)) + ((INTERRUPTED,) if name != "SIGKILL" else ())
+    return "" if code in allowed else f"exit code {code}; allowed is one of {allowed}"
 
 
 def wrong(command: Resumable, results: Path, before: int) -> str:
