@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -39,7 +39,7 @@ class Case:
 
 def run_cases(
     attack: str, seed: int, first: int, end: int, *, longest_s: float = LONGEST_S
-) -> Iterator[Case]:
+) -> Generator[Case, None, None]:
     """The cases from first to end - 1, in order, each as soon as it is over."""
     while first < end:
         with _Child([attack, str(seed), str(first), str(end)], longest_s) as child:

@@ -17,8 +17,8 @@ HOMES: Final[Mapping[str, str]] = {
     "Function": "twofold_jax.port.function:Function",
 }
 STEPS: Final[Mapping[str, str]] = {
-    "torch": "twofold_torch.port.blackbox:TorchStep",
-    "jax": "twofold_jax.port.blackbox:JaxStep",
+    "torch": "twofold_torch.port.black_box:black_box",
+    "jax": "twofold_jax.port.black_box:black_box",
 }
 EXTRAS: Final[Mapping[str, str]] = {
     "twofold_torch": "torch",
