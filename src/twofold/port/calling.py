@@ -14,7 +14,7 @@ from twofold.errors import BadInput
 LIBRARIES: Final = frozenset({"torch", "jax", "jaxlib", "flax", "optax"})
 WATCHERS: Final = (
     *("wide.py", "calling.py", "operations.py", "sites.py", "captured.py"),
-    *("places.py", "changed.py"),
+    *("places.py", "changed.py", "tables.py"),
 )
 TRAINING: Final = ("training", "train", "is_training")
 EVALUATION: Final = ("deterministic", "use_running_average")
