@@ -47,7 +47,7 @@ class Pair:
     found. `inputs` are the keys or positions of the batch that the models take; without them the
     models' own signatures say.
     `part` judges modules instead of the models: {"encoder.0": "blocks.0"}; the batches are then
-    the inputs of these modules. Raises BadInput.
+    the inputs of these modules. "" stands for a side that is that part already. Raises BadInput.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ def _parts(a: Side, b: Side, part: Mapping[str, str]) -> tuple[Side, Side]:
             f'part: {dict(part)} given; allowed is one pair, such as {{"encoder.0": "blocks.0"}}'
         )
     ((first, second),) = part.items()
-    return a.part(first), b.part(second)
+    return a.part(first) if first else a, b.part(second) if second else b
 
 
 def _require_alike(a: Side, b: Side) -> None:

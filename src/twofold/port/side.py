@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
-from twofold.errors import SideFailed
+from twofold.errors import BadInput, SideFailed
 from twofold.port.where.prints import Array as Array
 
 if TYPE_CHECKING:
@@ -232,4 +232,7 @@ class Side(ABC):
 
     def part(self, path: str) -> Side:
         """The side of one module of this one, by its path. Raises BadInput."""
-        raise NotImplementedError
+        raise BadInput(
+            f"part: {path!r} given; {self.label} has no modules; give the function of that part "
+            'and its own parameters, and "" for its path'
+        )
