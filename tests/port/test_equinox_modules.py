@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +16,7 @@ from torch import nn
 
 from twofold import port
 from twofold.errors import BadInput
+from twofold.port.side import Call
 
 KEY = jax.random.key(0)
 
@@ -100,3 +102,97 @@ def test_names_are_paths_and_other_things_are_refused() -> None:
 def test_two_modules_of_equinox(rows: Any) -> None:
     """A refactoring that changes nothing, and one that does."""
     assert port.certify(Network(), Network(), (rows,)).passed
+
+
+class Block(eqx.Module):
+    """A block of rows of tokens: every layer is mapped over the tokens, as Equinox wants it."""
+
+    norm: eqx.nn.LayerNorm
+    up: eqx.nn.Linear
+    down: eqx.nn.Linear
+
+    def __init__(self, eps: float) -> None:
+        keys = jax.random.split(KEY)
+        self.norm = eqx.nn.LayerNorm(6, eps=eps)
+        self.up = eqx.nn.Linear(6, 8, key=keys[0])
+        self.down = eqx.nn.Linear(8, 6, key=keys[1])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        def of_one_token(token: jax.Array) -> jax.Array:
+            return self.down(jax.nn.relu(self.up(token)))
+
+        return x + jax.vmap(of_one_token)(jax.vmap(self.norm)(x))
+
+
+class Tokens(eqx.Module):
+    blocks: list[Block]
+    last: eqx.nn.Linear
+
+    def __init__(self, *eps: float) -> None:
+        self.blocks = [Block(each) for each in eps]
+        self.last = eqx.nn.Linear(6, 3, key=KEY)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for block in self.blocks:
+            x = block(x)
+        return jax.vmap(self.last)(x)
+
+
+class TorchBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(6), nn.Linear(6, 8), nn.Linear(8, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.down(torch.relu(self.up(self.norm(x))))
+
+
+class TorchTokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.blocks = nn.ModuleList(TorchBlock() for _ in range(3))
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.last(x)
+
+
+TOKENS = np.random.default_rng(3).standard_normal((2, 5, 6)).astype(np.float32)
+
+
+def test_a_module_inside_two_maps_is_named_with_its_cause() -> None:
+    wrong = Tokens(1e-5, 1e-3, 1e-5)
+    report = port.certify(TorchTokens(), wrong, (TOKENS,), gradients=False, precisions=())
+    first = report.first_difference
+    assert first is not None
+    assert first.module == first.port_module == "blocks.1.norm"
+    assert first.cause == "the epsilon of the layer norm: 1e-05 in the original, 0.001 in the port"
+    assert first.also == ()
+    assert "test_equinox_modules.py" in first.port_line
+
+
+def test_outputs_inside_maps_are_those_of_the_rows() -> None:
+    """Each kept output and input has the mapped axes in front, and is what NumPy makes of it."""
+    model = Tokens(1e-5)
+    side = port.Equinox(model)
+    call = Call({}, (TOKENS,), want=frozenset({"outputs", "modules"}))
+    answer = side.answer(call)
+    assert list(answer.modules) == [
+        *("blocks.0.norm", "blocks.0.up", "blocks.0.down", "blocks.0", "last")
+    ]
+    normed = answer.modules["blocks.0.norm"]
+    x = TOKENS.astype(np.float64)
+    centred = x - x.mean(-1, keepdims=True)
+    expected = centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + 1e-5)
+    assert np.allclose(normed, expected, rtol=1e-12)
+    assert np.array_equal(answer.module_inputs["blocks.0.up"], normed)
+    given = np.random.default_rng(4).standard_normal((2, 5, 8))
+    forced = side.answer(replace(call, forced={"blocks.0.up": given}))
+    weight, bias = (
+        np.asarray(v, np.float64) for v in (model.blocks[0].down.weight, model.blocks[0].down.bias)
+    )
+    assert np.allclose(forced.modules["blocks.0.down"], np.maximum(given, 0) @ weight.T + bias)
+    assert jax.vmap.__module__.startswith("jax")

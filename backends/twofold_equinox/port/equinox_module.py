@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, final
 
 import equinox as eqx
 import jax
 from twofold_jax.port.arrays import numpy_value
+from twofold_jax.port.captured import Places, intercepted, through_vmap
 from twofold_jax.port.model import Applied, JaxSide, Values
 from twofold_jax.port.naming import kind, plain_attributes
 
@@ -73,21 +75,28 @@ class Equinox(JaxSide):
 
     def apply(self, values: Values, batch: Any, call: Call, forced: Values) -> Applied:
         """Run a module that holds these values."""
-        del forced
         training = call.mode == "training"
         leaves = [values[tensor.name] for tensor in self._tensors]
         model: Any = eqx.combine(jax.tree_util.tree_unflatten(self._structure, leaves), self._rest)
         model = eqx.nn.inference_mode(model, value=not training)
+        places = Places(forced, keep="modules" in call.want, operations=self.operations)
+        watched = call.forced or self.operations is not None or "modules" in call.want
+        with _intercepted(model, places, forced) if watched else nullcontext():
+            outputs = self._outputs(model, batch, call)
+        return Applied(outputs, {}, places.found, places.inputs)
+
+    def _outputs(self, model: Any, batch: Any, call: Call) -> Any:
+        training = call.mode == "training"
         if self._call is not None:
             extra = {"training": training} if "training" in parameter_names(self._call) else {}
-            return Applied(self._call(model, batch, **extra), {}, {})
+            return self._call(model, batch, **extra)
         positional, named = arguments(batch, call.inputs, model.__call__, self.has_loss)
         mode = mode_keywords(model.__call__, training)
 
         def of_one_row(positional: Any, named: Any) -> Any:
             return model(*positional, **named, **mode)
 
-        return Applied(jax.vmap(of_one_row)(positional, named), {}, {})
+        return jax.vmap(of_one_row)(positional, named)
 
     def trainable_tree(self, values: Values) -> Any:
         """The module's floating-point arrays in its own shape, None elsewhere."""
@@ -113,6 +122,19 @@ def _modules(model: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]
     for below, item in inside:
         if isinstance(item, eqx.Module):
             yield from _modules(item, (*path, *below))
+
+
+@contextmanager
+def _intercepted(model: Any, places: Places, forced: Values) -> Iterator[None]:
+    """Every module's `__call__` watched while the model runs, inside `jax.vmap` as well."""
+    modules = list(_modules(model))
+    names = {id(item): name for name, item in modules}
+    classes = (base for _, item in modules for base in type(item).__mro__)
+    if places.operations is not None:
+        for value in forced.values():  # a row of it is known by the whole
+            places.operations.recorder.source(value)
+    with intercepted(names, classes, places), through_vmap(places):
+        yield
 
 
 def _tensor(path: Any, leaf: Any, owners: dict[str, Any]) -> Tensor:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, final
+from typing import Any, Final, final
 
 import flax.linen as nn
 import jax
@@ -25,6 +25,8 @@ from twofold.port.side import Call, Module, Tensor
 Path = tuple[str, ...]
 _FLATTEN: Any = traverse_util.flatten_dict
 _UNFLATTEN: Any = traverse_util.unflatten_dict
+OUTER: Final = ("parent", "scope", "_state", "_id")
+"""Attributes of a module of Linen that hold what is around it, or its own state."""
 
 
 @final
@@ -98,6 +100,27 @@ class Linen(JaxSide):
         )
         self._tensors = self._described()
 
+    def part(self, path: str) -> Linen:
+        """The side of one submodule that `setup` makes, by its path in the variables.
+
+        What `nn.compact` makes exists only while the model runs. Raises BadInput.
+        """
+        variables = _UNFLATTEN(self._leaves)
+        at: nn.Module = self.module.bind(variables)
+        for count, name in enumerate(path.split(".")):
+            inside = _children(at)
+            if name not in inside:
+                outer = ".".join(path.split(".")[:count]) or "the model"
+                raise BadInput(
+                    f"part: {path!r} given; in {outer}, setup makes "
+                    f"{', '.join(inside) or 'no modules'}; what nn.compact makes exists only while "
+                    "the model runs: give that module and its variables, port.Linen(module, "
+                    'variables), and "" for its path'
+                )
+            at = inside[name]
+        module, own = at.unbind()
+        return Linen(module, own, rngs=self._rngs)
+
     def _described(self) -> tuple[Tensor, ...]:
         kinds = {module.name: module for module in self._modules}
         found = []
@@ -155,6 +178,15 @@ class Linen(JaxSide):
         """The leaves of such a tree by name."""
         flat = _FLATTEN(tree)
         return {self._names["params", *path]: leaf for path, leaf in flat.items()}
+
+
+def _children(bound: nn.Module) -> dict[str, nn.Module]:
+    """The modules that `setup` of a bound module makes, by their names in the variables."""
+    hasattr(bound, "what setup makes")  # asking for what is not there runs setup
+    values = [value for name, value in vars(bound).items() if name not in OUTER]
+    inside = jax.tree_util.tree_leaves(values, is_leaf=lambda v: isinstance(v, nn.Module))
+    modules = [item for item in inside if isinstance(item, nn.Module)]
+    return {item.name: item for item in modules if item.name is not None}
 
 
 def _names(paths: list[Path]) -> dict[Path, str]:

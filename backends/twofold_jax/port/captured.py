@@ -10,6 +10,7 @@ from typing import Any, final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from twofold.port.trees import leaves, mapped
 from twofold_jax.port.arrays import is_array
@@ -22,6 +23,7 @@ class Places:
     """What modules returned, by place. A module's second call is named "path@2", and so on.
 
     What is traced inside a loop or a compiled part of its own must not leave it, and is not kept.
+    What `jax.vmap` runs leaves it with the mapped axis in front; see `through_vmap`.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class Places:
     ) -> None:
         self.found: dict[str, Any] = {}
         self.inputs: dict[str, Any] = {}
-        self._operations = operations
+        self.operations = operations
         self._counts: Counter[str] = Counter()
         self._forced = forced
         self._keep = keep
@@ -44,12 +46,31 @@ class Places:
         first = next((v for v in jax.tree_util.tree_leaves(inputs) if is_array(v)), None)
         if self._keep and first is not None and current_trace() is self._outside:
             self.inputs[place] = first
-        modules = [] if self._operations is None else self._operations.running
+        modules = [] if self.operations is None else self.operations.running
         modules.append(place)
         try:
             yield place
         finally:
             modules.pop()
+
+    @contextmanager
+    def inside(self, forced: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """While `jax.vmap` traces one row; gives what is kept of outputs and inputs there."""
+        around = self.found, self.inputs, self._forced, self._outside
+        self.found, self.inputs, self._forced, self._outside = {}, {}, forced, current_trace()
+        try:
+            yield self.found, self.inputs
+        finally:
+            self.found, self.inputs, self._forced, self._outside = around
+
+    def can_leave(self) -> bool:
+        """Whether what is made here may be kept."""
+        return current_trace() is self._outside
+
+    def rows_of(self, size: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Given outputs that can be those of `size` rows, and all others."""
+        rows = {k: v for k, v in self._forced.items() if np.ndim(v) and np.shape(v)[0] == size}
+        return rows, {k: v for k, v in self._forced.items() if k not in rows}
 
     def exchanged(self, place: str, output: Any) -> Any:
         """The output to go on with: the module's own, or the given one in its place."""
@@ -66,8 +87,8 @@ class Places:
             if key not in self._forced:
                 return value
             given = jnp.reshape(self._forced[key], value.shape).astype(value.dtype)
-            if self._operations is not None:
-                self._operations.recorder.source(given)
+            if self.operations is not None:
+                self.operations.recorder.source(given)
             return given
 
         return mapped(output, change)
@@ -107,6 +128,57 @@ def intercepted(
     finally:
         for base, original in changed.items():
             setattr(base, "__call__", original)  # noqa: B010
+
+
+@contextmanager
+def through_vmap(places: Places) -> Iterator[None]:
+    """Modules inside `jax.vmap` watched as well, at whatever depth, where it is called by name.
+
+    Their outputs and inputs come out with the mapped axis in front, and given ones go in so.
+    """
+    plain = jax.vmap
+
+    def vmap(fun: Any, in_axes: Any = 0, out_axes: Any = 0, **named: Any) -> Any:
+        @wraps(fun, updated=())
+        def run(*args: Any, **keywords: Any) -> Any:
+            size = _mapped_size(args, in_axes)
+            if size is None or not places.can_leave():
+                return plain(fun, in_axes, out_axes, **named)(*args, **keywords)
+            rows, rest = places.rows_of(size)
+            order: list[str] = []
+
+            def one_row(row: Any, *own: Any, **more: Any) -> Any:
+                with places.inside({**rest, **row}) as kept:
+                    output = fun(*own, **more)
+                order[:] = kept[0]  # a dictionary comes out of vmap sorted
+                return output, *kept
+
+            axes = in_axes if isinstance(in_axes, tuple | list) else [in_axes] * len(args)
+            watched = plain(one_row, (0, *axes), (out_axes, 0, 0), **named)
+            output, found, inputs = watched(rows, *args, **keywords)
+            places.found.update((name, found[name]) for name in order)
+            places.inputs.update(inputs)
+            return output
+
+        return run
+
+    setattr(jax, "vmap", vmap)  # noqa: B010 - mypy knows another signature
+    try:
+        yield
+    finally:
+        setattr(jax, "vmap", plain)  # noqa: B010
+
+
+def _mapped_size(args: tuple[Any, ...], in_axes: Any) -> int | None:
+    """The size of the mapped axis; None where axes are given for parts of an argument."""
+    axes = in_axes if isinstance(in_axes, tuple | list) else [in_axes] * len(args)
+    if not all(axis is None or isinstance(axis, int) for axis in axes):
+        return None
+    for value, axis in zip(args, axes, strict=False):
+        leaves_of = jax.tree_util.tree_leaves(value)
+        if axis is not None and leaves_of and np.ndim(leaves_of[0]) > axis:
+            return int(np.shape(leaves_of[0])[axis])
+    return None
 
 
 def exchanging(places: Places) -> Any:

@@ -21,10 +21,12 @@ from twofold.port.trees import leaves as tree_leaves
 from twofold.port.trees import mapped
 from twofold.port.weights.use import Use
 from twofold.port.where.operations import LOSS
+from twofold.port.where.tables import is_narrow
 from twofold_jax.port.arrays import array, is_array, number
 from twofold_jax.port.operations import Operations
 from twofold_jax.port.sites import Sites
 from twofold_jax.port.steps import JaxStepper
+from twofold_jax.port.tables import RunTables
 from twofold_jax.port.uses import uses_of
 from twofold_jax.port.wide import Watch, recorded
 
@@ -101,6 +103,8 @@ class JaxSide(Side):
 
     def answer(self, call: Call) -> Answer:
         """Run the model once. Raises SideFailed."""
+        if "tables" in call.want:
+            return self._with_tables(call)
         if {"operations", "sites"} & call.want or call.changes:
             return self._recorded(call)
         with self.session(call):
@@ -127,7 +131,8 @@ class JaxSide(Side):
         self.operations = Operations()
         sites = Sites(self.operations.running, call.changes)
         wide = call.wide and call.precision == "float64"
-        watch = Watch(wide=wide, operations=self.operations, sites=sites)
+        tables = RunTables(call.replacements) if call.replacements else None
+        watch = Watch(wide=wide, operations=self.operations, sites=sites, tables=tables)
         try:
             with self.session(call), watch.on(), sites.on(), jax.disable_jit():
                 operands = self.operands(call)
@@ -144,6 +149,23 @@ class JaxSide(Side):
                 )
         finally:
             self.operations = None
+
+    def _with_tables(self, call: Call) -> Answer:
+        """Run once, operation by operation, and collect the tables. Raises SideFailed."""
+        tables = RunTables()
+        watch = Watch(wide=call.wide, tables=tables)
+        with self.session(call), watch.on(), jax.disable_jit():
+            values, batch, *rest = self.operands(call)
+            for tensor in self.tensors():
+                if tensor.name in call.tensors or tensor.trainable:
+                    tables.found.judged(values[tensor.name])
+                elif is_narrow(tensor.value):
+                    tables.found.narrow(values[tensor.name], tensor.name)
+            for leaf in jax.tree_util.tree_leaves(batch):
+                if jnp.issubdtype(leaf.dtype, jnp.floating):
+                    tables.found.judged(leaf)
+            outputs, *_ = self._question(watch, call)(values, batch, *rest)
+            return Answer(outputs=_plain(outputs), tables=tables.found.found)
 
     @contextmanager
     def session(self, call: Call) -> Iterator[None]:
@@ -185,6 +207,9 @@ class JaxSide(Side):
     ) -> Program:
         """The compiled form of a question, made once for all calls that differ in numbers only."""
         wide = call.wide and call.precision == "float64"
+        if call.replacements:
+            watch = Watch(wide=wide, tables=RunTables(call.replacements))
+            return Program(one_by_one(question(watch, call)), watch, compiled=False)
         masks = call.masks if call.masks is None else len(call.masks)
         key = (
             *(kind, call.mode, call.precision, call.want, call.inputs),
@@ -285,6 +310,16 @@ class JaxSide(Side):
         if self.optimizer is None:
             raise BadInput(f"{self.label}: no optimizer given")
         return JaxStepper(self)
+
+
+def one_by_one(run: Callable[..., Any]) -> Callable[..., Any]:
+    """A program that runs operation by operation: only so are tables numbers while it runs."""
+
+    def ran(*operands: Any) -> Any:
+        with jax.disable_jit():
+            return run(*operands)
+
+    return ran
 
 
 def _taken(tensor: Tensor, given: Mapping[str, Array], dtype: Any) -> jax.Array:

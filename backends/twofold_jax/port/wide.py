@@ -29,6 +29,7 @@ from twofold.port.calling import own_line
 from twofold.port.side import Cast, Mask, MasksDoNotFit
 from twofold_jax.port.operations import Operations
 from twofold_jax.port.sites import Sites
+from twofold_jax.port.tables import RunTables
 
 NARROW: Final = (jnp.dtype("float32"), jnp.dtype("bfloat16"), jnp.dtype("float16"))
 TYPE_PARAMETERS: Final = ("new_dtype", "dtype", "preferred_element_type")
@@ -51,17 +52,24 @@ class Watch:
     """What a program does while it is traced; one for each program, whose masks come as arrays."""
 
     def __init__(
-        self, *, wide: bool, operations: Operations | None = None, sites: Sites | None = None
+        self,
+        *,
+        wide: bool,
+        operations: Operations | None = None,
+        sites: Sites | None = None,
+        tables: RunTables | None = None,
     ) -> None:
         self.operations = operations
         self._sites = sites
+        self._tables = tables
         self.places: tuple[str, ...] = ()
         self.found: Counter[tuple[str, str, str]] = Counter()
         self.drawn: list[str] = []
         self.masks: list[tuple[Any, float]] = []
         self.kept_narrow = False
         self._wide = wide
-        self._number = next(_numbers) if operations is None else ONE_BY_ONE
+        alone = operations is None and tables is None
+        self._number = next(_numbers) if alone else ONE_BY_ONE
         self._given: Sequence[Any] | None = ()
 
     @property
@@ -87,7 +95,7 @@ class Watch:
         bind, draw = Primitive.bind, jax.random.bernoulli
 
         def watched(primitive: Any, *args: Any, **params: Any) -> Any:
-            name = primitive.name
+            name, given = primitive.name, args
             if name in DRAWS:
                 self._drew(name)
             if self._wide and name not in LEFT_ALONE and not _has_program(params):
@@ -95,9 +103,13 @@ class Watch:
                 args = tuple(self._wide_operand(bind, item) for item in args)
             if self._sites is not None and not _has_program(params):
                 args = self._sites.exchanged(name, args)
+            if self._tables is not None and not _has_program(params):
+                args = self._tables.exchanged(args)
             results = bind(primitive, *args, **params)  # type: ignore[no-untyped-call]
             if self.operations is not None and not _has_program(params):
                 self.operations.ran(name, args, results)
+            if self._tables is not None and not _has_program(params):
+                self._tables.ran(given, args, results)
             return results
 
         def masked(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Final, final
 
 import numpy as np
@@ -16,12 +16,14 @@ from twofold.port.side import Answer, Array, Call, Module, Side, Stepper, Tensor
 from twofold.port.trees import leaves, mapped
 from twofold.port.weights.use import Use
 from twofold.port.where.operations import LOSS
+from twofold.port.where.tables import Tables, is_narrow
 from twofold_torch.port.describe import is_compiled, modules_of, plain_name, tensors_of
 from twofold_torch.port.live import DTYPES, lent, tensors_from
 from twofold_torch.port.operations import Operations
 from twofold_torch.port.places import Places
 from twofold_torch.port.sites import Sites, changed_loss
 from twofold_torch.port.steps import TorchStepper
+from twofold_torch.port.tables import Collected, Exchanged
 from twofold_torch.port.uses import uses_of
 from twofold_torch.port.wide import Watch
 
@@ -55,6 +57,7 @@ class Torch(Side):
         self.clip = clip
         self._compiled = is_compiled(module)
         self._modes: list[Any] = []
+        self._below: list[Any] = []
 
     @property
     def label(self) -> str:
@@ -92,6 +95,8 @@ class Torch(Side):
         """Run the module once. Raises SideFailed."""
         if self._compiled and call.mode == "training":
             self._require_no_dropout()
+        # Inside, all are of the precision that is asked.
+        narrow = {t.name for t in self.tensors() if "tables" in call.want and is_narrow(t.value)}
         with self.session(call) as (batch, watch):
             needed = WATCHED & call.want or call.forced or call.changes
             places = Places(self.module, call) if needed else None
@@ -99,13 +104,14 @@ class Torch(Side):
             sites = Sites(places, call.changes) if call.changes or "sites" in call.want else None
             self._modes += [mode for mode in (trace, sites) if mode is not None]
             graph = "gradients" in call.want
+            tables = self._collected(call, batch, narrow)
             with places or nullcontext(), torch.set_grad_enabled(graph):
                 outputs = self.outputs(batch, call)
                 flat = dict(leaves(outputs, torch.is_tensor))
                 if places is not None:
                     places.running.append(LOSS)
                 loss = self.loss(outputs, flat, batch, call) if self._asked(call) else None
-            with watch or nullcontext():
+            with self.below():
                 gradients, unreached = self._gradients(loss) if graph else ({}, ())
             return Answer(
                 outputs={path: _numbers(value) for path, value in flat.items()},
@@ -121,6 +127,7 @@ class Torch(Side):
                 notes=_changed(batch, call.batch),
                 sites=() if sites is None else tuple(sites.found),
                 operations=() if trace is None else tuple(trace.recorder.operations),
+                tables=() if tables is None else tables.found,
             )
 
     def _require_no_dropout(self) -> None:
@@ -145,20 +152,31 @@ class Torch(Side):
             training = call.mode == "training"
             with lent(self.module, call.tensors, call.precision, training), stance:
                 batch = mapped(call.batch, lambda _, item: tensors_from(item, dtype))
-                self._modes = [] if watch is None else [watch]
+                self._below = [] if watch is None else [watch]
+                if call.replacements:
+                    self._below.append(Exchanged(call.replacements))
+                self._modes = list(self._below)
                 yield batch, watch
         except TwofoldError:
             raise
         except Exception as error:
             raise SideFailed(f"{self.label}: {_explained(error)}") from error
 
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _watched(self) -> AbstractContextManager[Any]:
         """Every mode that watches or changes what runs inside; the last one sees it first."""
-        with ExitStack() as stack:
-            for mode in self._modes:
-                stack.enter_context(mode)
-            yield
+        return _entered(self._modes)
+
+    def below(self) -> AbstractContextManager[Any]:
+        """The modes that see the backward pass too."""
+        return _entered(self._below)
+
+    def _collected(self, call: Call, batch: Any, narrow: set[str]) -> Tables | None:
+        """The tables that a run finds, if they are wanted."""
+        if "tables" not in call.want:
+            return None
+        collected = Collected(self.module, narrow, call, batch)
+        self._modes.append(collected)
+        return collected.tables
 
     def outputs(self, batch: Any, call: Call) -> Any:
         """What the model computes from a batch of tensors."""
@@ -231,6 +249,14 @@ class Torch(Side):
         if self.optimizer is None:
             raise BadInput(f"{self.label}: no optimizer given")
         return TorchStepper(self)
+
+
+@contextmanager
+def _entered(modes: list[Any]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        yield
 
 
 def _numbers(value: Any) -> Array:

@@ -51,7 +51,7 @@ class TorchStepper(Stepper):
             outputs = side.outputs(batch, call)
             flat = dict(leaves(outputs, torch.is_tensor))
             loss = side.loss(outputs, flat, batch, call)
-            with watch or nullcontext():
+            with side.below():
                 loss.backward()  # type: ignore[no-untyped-call]
             if "gradient factor" in new:
                 _scale(side, new["gradient factor"])

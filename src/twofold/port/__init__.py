@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twofold.port import sides
 
 if TYPE_CHECKING:
+    from twofold.port.decoding import token_by_token
     from twofold.port.pair import Pair, assert_same, certify
     from twofold.port.report import PortReport
     from twofold.port.side import Side
@@ -38,6 +39,7 @@ __all__ = [
     "Torch",
     "assert_same",
     "certify",
+    "token_by_token",
 ]
 
 _OWN: Final = {
@@ -47,6 +49,7 @@ _OWN: Final = {
     "Step": "twofold.port.sides:step",
     "assert_same": "twofold.port.pair:assert_same",
     "certify": "twofold.port.pair:certify",
+    "token_by_token": "twofold.port.decoding:token_by_token",
 }
 
 

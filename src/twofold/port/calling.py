@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from twofold.errors import BadInput
 
-LIBRARIES: Final = frozenset({"torch", "jax", "jaxlib", "flax", "optax"})
+LIBRARIES: Final = frozenset({"torch", "jax", "jaxlib", "flax", "optax", "equinox"})
 WATCHERS: Final = (
     *("wide.py", "calling.py", "operations.py", "sites.py", "captured.py"),
-    *("places.py", "changed.py"),
+    *("places.py", "changed.py", "tables.py"),
 )
 TRAINING: Final = ("training", "train", "is_training")
 EVALUATION: Final = ("deterministic", "use_running_average")

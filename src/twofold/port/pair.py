@@ -11,6 +11,7 @@ from typing import Any, Final, final
 
 from twofold.errors import BadInput, ParityDiverges, SideFailed
 from twofold.port.judge.batches import Batches
+from twofold.port.judge.constants import with_shared_constants
 from twofold.port.judge.first import first_difference
 from twofold.port.judge.forward_rungs import Forward
 from twofold.port.judge.mapping import find_weights
@@ -46,7 +47,7 @@ class Pair:
     found. `inputs` are the keys or positions of the batch that the models take; without them the
     models' own signatures say.
     `part` judges modules instead of the models: {"encoder.0": "blocks.0"}; the batches are then
-    the inputs of these modules. Raises BadInput.
+    the inputs of these modules. "" stands for a side that is that part already. Raises BadInput.
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class Pair:
 
         done([weights_rung(forward.subject)])
         if all(found.note != TIED_IN_PORT for found in rungs[0].findings):
-            self._climb(forward, steps, gradients=gradients, precisions=precisions, done=done)
+            forward = self._climb(
+                forward, steps, gradients=gradients, precisions=precisions, done=done
+            )
         return PortReport(
             original=self.original.label,
             port=self.port.label,
@@ -129,21 +132,30 @@ class Pair:
         gradients: bool,
         precisions: Sequence[Precision],
         done: Callable[[Sequence[PortRung]], None],
-    ) -> None:
-        """The rungs above the weights. Raises BadInput and SideFailed."""
+    ) -> Forward:
+        """The rungs above the weights. Raises BadInput and SideFailed.
+
+        Gives the forward with which they were judged: that with the same tables on both sides,
+        where roundings of constants would hide everything else.
+        """
         done([state_rung(forward.subject)])
+        written, shared = forward, None
         if not self.original.only_steps:
             try:
-                done([forward.evaluation()])
+                rung = forward.evaluation()
             except SideFailed as error:
                 raise SideFailed(f"{error}{self._batches.proposal()}") from error
-            if gradients:
-                names = "forward, training", "loss", "gradients", "buffers"
-                done(_attempted(names, forward.training))
+            forward, shared, rung = with_shared_constants(forward, rung)
+            done([rung])
+        tell = done if shared is None else lambda rungs: done(map(shared.explained, rungs))
+        if gradients and not self.original.only_steps:
+            names = "forward, training", "loss", "gradients", "buffers"
+            tell(_attempted(names, forward.training))
         if gradients and steps > 0:
-            done(_attempted(("steps",), Steps(forward, steps).rungs))
+            tell(_attempted(("steps",), Steps(forward, steps).rungs))
         for precision in () if self.original.only_steps else precisions:
-            done(_attempted((precision,), partial(precision_rungs, forward, precision)))
+            done(_attempted((precision,), partial(precision_rungs, written, precision)))
+        return forward
 
     def _subject(self) -> Subject:
         return Subject(
@@ -198,7 +210,7 @@ def _parts(a: Side, b: Side, part: Mapping[str, str]) -> tuple[Side, Side]:
             f'part: {dict(part)} given; allowed is one pair, such as {{"encoder.0": "blocks.0"}}'
         )
     ((first, second),) = part.items()
-    return a.part(first), b.part(second)
+    return a.part(first) if first else a, b.part(second) if second else b
 
 
 def _require_alike(a: Side, b: Side) -> None:

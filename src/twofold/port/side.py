@@ -11,18 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
-from twofold.errors import SideFailed
+from twofold.errors import BadInput, SideFailed
 from twofold.port.where.prints import Array as Array
 
 if TYPE_CHECKING:
     from twofold.port.causes.sites import Change, Site
     from twofold.port.weights.use import Use
     from twofold.port.where.operations import Operation
+    from twofold.port.where.tables import Replacement, Table
 
 Mode: TypeAlias = Literal["evaluation", "training"]
 Precision: TypeAlias = Literal["float64", "float32", "bfloat16"]
 Want: TypeAlias = Literal[
-    "outputs", "loss", "gradients", "buffers", "modules", "masks", "operations", "sites"
+    "outputs", "loss", "gradients", "buffers", "modules", "masks", "operations", "sites", "tables"
 ]
 
 
@@ -101,7 +102,8 @@ class Call:
     loss is the sum of their products, for sides without a loss. `masks` are used by the dropouts
     in the order of their calls; None draws anew, () keeps every unit. `forced` replaces outputs of
     modules. `wide` keeps casts inside in float64. `inputs` names what the model takes of the batch.
-    `changes` run operations in another way than they are written.
+    `changes` run operations in another way than they are written, `replacements` give tables
+    other numbers.
     """
 
     tensors: Mapping[str, Array]
@@ -115,6 +117,7 @@ class Call:
     forced: Mapping[str, Array] = field(default_factory=dict)
     wide: bool = True
     changes: tuple[Change, ...] = ()
+    replacements: tuple[Replacement, ...] = ()
 
 
 @final
@@ -126,7 +129,8 @@ class Answer:
     path in the order in which they were done, with ".1" and so on behind it for the later parts of
     an output of several arrays; `module_inputs` has the first array that each takes. `operations`
     are all that depend on the batch, in their order; `sites` are those that `Call.changes` can
-    change, () for a side that knows none.
+    change, () for a side that knows none. `tables` are numbers that depend on nothing that is
+    judged, where they meet what does.
     `gradients` has every trainable parameter that the loss reaches; `unreached` names the others.
     `draws` are source lines of random draws other than dropout masks; `notes` are sentences on
     what a reader must know of this run, such as an input that the model changed in place.
@@ -145,6 +149,7 @@ class Answer:
     notes: tuple[str, ...] = ()
     operations: tuple[Operation, ...] = ()
     sites: tuple[Site, ...] = ()
+    tables: tuple[Table, ...] = ()
 
 
 @final
@@ -227,4 +232,7 @@ class Side(ABC):
 
     def part(self, path: str) -> Side:
         """The side of one module of this one, by its path. Raises BadInput."""
-        raise NotImplementedError
+        raise BadInput(
+            f"part: {path!r} given; {self.label} has no modules; give the function of that part "
+            'and its own parameters, and "" for its path'
+        )

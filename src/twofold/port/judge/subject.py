@@ -15,6 +15,7 @@ from twofold.port.judge.batches import Batches
 from twofold.port.side import Array, Call, Mask, Mode, Precision, Side, Tensor, Want
 from twofold.port.twins import ULP, Lazy, jittered, nudged
 from twofold.port.weights import Link, Weights
+from twofold.port.where.tables import Replacement
 
 
 @final
@@ -43,6 +44,7 @@ class Subject:
         }
         self._hypothesis: Hypothesis | None = None
         self._changed = 0
+        self._replacements: tuple[Replacement, ...] = ()
         self._point = {name: jittered(tensor, seed) for name, tensor in self._tensors.items()}
 
     def with_hypothesis(self, hypothesis: Hypothesis, changed: int) -> Subject:
@@ -50,6 +52,12 @@ class Subject:
         other = copy(self)
         other._hypothesis = hypothesis
         other._changed = changed if hypothesis.side is None else hypothesis.side
+        return other
+
+    def with_tables(self, replacements: tuple[Replacement, ...]) -> Subject:
+        """The same pair whose original has other numbers for some tables."""
+        other = copy(self)
+        other._replacements = replacements
         return other
 
     @property
@@ -137,6 +145,7 @@ class Subject:
             projection=self._projected(projections[0], twin, ulp),
             masks=masks[0],
             wide=wide,
+            replacements=self._replacements,
         )
         other = replace(
             call,
@@ -144,6 +153,7 @@ class Subject:
             batch=self.batches.port(batch, twin, ulp),
             projection=self._projected(projections[1], twin, ulp),
             masks=masks[1],
+            replacements=(),
         )
         if self._hypothesis is None:
             return call, other

@@ -46,7 +46,7 @@ def turns_between(pairs: Mapping[str, tuple[Array, Array]]) -> dict[str, Turn]:
     for name, (original, port) in pairs.items():
         if original.size != port.size:
             continue
-        turns = list(_candidates(original.shape, port.shape))
+        turns = list(turns_of(original.shape, port.shape))
         near = [turn for turn in turns if _is_near(turn(original), port)]
         if len(turns) == 1 or near:
             found[name] = near[0] if near else turns[0]
@@ -58,8 +58,11 @@ def turns_between(pairs: Mapping[str, tuple[Array, Array]]) -> dict[str, Turn]:
     return {name: found[name] for name in pairs if name in found}
 
 
-def _candidates(first: tuple[int, ...], second: tuple[int, ...]) -> Iterator[Turn]:
-    """The order as it is first, then channels moved to the end or the front, then all others."""
+def turns_of(first: tuple[int, ...], second: tuple[int, ...]) -> Iterator[Turn]:
+    """Every turn that gives a shape.
+
+    The order as it is comes first, then channels moved to the end or the front, then all others.
+    """
     axes = tuple(range(len(first)))
     moved = [(0, *axes[2:], 1), (0, axes[-1], *axes[1:-1])] if len(axes) > 2 else []
     others = permutations(axes) if len(axes) <= MOST_AXES else iter([axes])
