@@ -113,7 +113,7 @@ def test_patience_needs_a_split_and_is_a_whole_number() -> None:
         assert "training.patience: 5 given without validation rows" in str(caught.value)
         assert "set data.validation_fraction above 0" in str(caught.value)
     for wrong in ("0", "2.5", "true"):
-        with pytest.raises(SpecError, match="training.patience: .* allowed is a whole number, 1"):
+        with pytest.raises(SpecError, match=r"training\.patience: .* allowed is a whole number, 1"):
             Experiment.load("digits", (f"training.patience={wrong}", "data.validation_fraction=.2"))
 
 

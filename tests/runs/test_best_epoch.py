@@ -94,7 +94,7 @@ def test_stopped_before_and_after_the_best_epoch(opened: Session, tmp_path: Path
         assert bits(folder) == bits(whole)
         assert untimed(folder) == untimed(whole)
         assert (result.score, result.validation) == (expected.score, found)
-    # It had ended, and its best epoch came before its last: no step is left, the answer is the same.
+    # It had ended, and its best epoch came before its last: no step is left to take.
     again = run(fresh(opened), whole, resume=True, every_steps=EVERY)
     assert (again.score, again.validation, again.steps) == (expected.score, found, expected.steps)
 
