@@ -5,7 +5,7 @@ It builds models with Equinox's own layers; what trains them is `twofold_jax`.
 
 from twofold_jax import COMPILE_CACHE, OPTAX_BIAS_CORRECTION, PACKAGES
 
-from twofold.backends.description import Backend, EngineDescription, RefusedLayer
+from twofold.backends.description import Backend, EngineDescription, ExportFormat, RefusedLayer
 from twofold.spec.layers.batch_norm import BatchNorm
 
 BACKEND = Backend(
@@ -23,6 +23,15 @@ BACKEND = Backend(
     opener="twofold_equinox.engines:open_executor",
     prober="twofold_equinox.engines:probe",
     seeds="twofold_equinox.engines:open_seeds",
+    exports=(
+        ExportFormat(
+            "jax-export",
+            ".jaxexport",
+            writer="twofold_equinox.engines:export",
+            reader="twofold_jax.export:read",
+            modules=("flatbuffers",),
+        ),
+    ),
     cache_variables=COMPILE_CACHE,
     palette=("#882255", "#AA4499"),
     refused_layers=(

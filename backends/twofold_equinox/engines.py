@@ -1,4 +1,4 @@
-"""The engines of Equinox, and how they are opened."""
+"""The engines of Equinox, how they are opened, and how a trained model leaves them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any, Final
 from twofold_jax import device, executor
 from twofold_jax.engines import jit, scan
 from twofold_jax.execution import Execution
+from twofold_jax.export import write
 from twofold_jax.program import Program
 from twofold_jax.seeds import JaxSeeds
 
 from twofold.problem.problem import Problem
+from twofold.problem.state import TrainState
 from twofold_equinox.model import build_model
 
 ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {"jit": jit, "scan": scan}
@@ -25,6 +27,11 @@ def open_executor(engine: str, problem: Problem) -> executor.JaxExecutor:
 def open_seeds(problems: Sequence[Problem]) -> JaxSeeds:
     """Open problems that differ in their seeds, to be trained together."""
     return JaxSeeds(problems, build_model)
+
+
+def export(problem: Problem, state: TrainState) -> bytes:
+    """A trained model as a file of `jax.export`."""
+    return write(problem, state, build_model)
 
 
 def probe() -> dict[str, Any]:

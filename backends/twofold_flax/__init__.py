@@ -3,7 +3,7 @@
 from twofold_jax import COMPILE_CACHE, OPTAX_BIAS_CORRECTION, PACKAGES
 
 from twofold.backends.departures import BiasedRunningVariance, KnownDifference
-from twofold.backends.description import Backend, EngineDescription, NativeInit
+from twofold.backends.description import Backend, EngineDescription, ExportFormat, NativeInit
 
 BACKEND = Backend(
     name="flax",
@@ -23,6 +23,15 @@ BACKEND = Backend(
     prober="twofold_flax.engines:probe",
     native_init=NativeInit("lecun_normal", "zeros"),
     seeds="twofold_flax.engines:open_seeds",
+    exports=(
+        ExportFormat(
+            "jax-export",
+            ".jaxexport",
+            writer="twofold_flax.engines:export",
+            reader="twofold_jax.export:read",
+            modules=("flatbuffers",),
+        ),
+    ),
     cache_variables=COMPILE_CACHE,
     quick_engines=(("jit",), ("scan",)),
     best_engines=("jit", "scan"),

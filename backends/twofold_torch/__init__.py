@@ -1,7 +1,13 @@
 """The PyTorch backend: describes itself here without importing torch."""
 
 from twofold.backends.departures import KnownDifference, LongerNorm
-from twofold.backends.description import Backend, CacheVariables, EngineDescription, NativeInit
+from twofold.backends.description import (
+    Backend,
+    CacheVariables,
+    EngineDescription,
+    ExportFormat,
+    NativeInit,
+)
 
 BACKEND = Backend(
     name="torch",
@@ -25,6 +31,22 @@ BACKEND = Backend(
     prober="twofold_torch.device:probe",
     native_init=NativeInit("pytorch", "pytorch"),
     seeds="twofold_torch.seeds:TorchSeeds",
+    exports=(
+        ExportFormat(
+            "torch-export",
+            ".pt2",
+            writer="twofold_torch.export:write_program",
+            reader="twofold_torch.export:read_program",
+        ),
+        ExportFormat(
+            "onnx",
+            ".onnx",
+            writer="twofold_torch.export:write_onnx",
+            reader="twofold_torch.export:read_onnx",
+            modules=("onnx", "onnxscript", "onnxruntime"),
+            precisions=("float32",),
+        ),
+    ),
     cache_variables=CacheVariables(
         "TORCHINDUCTOR_CACHE_DIR",
         by_default=True,

@@ -128,3 +128,16 @@ def test_a_persons_mistakes_are_sentences(flowers: Path, tmp_path: Path) -> None
         found = RUNNER.invoke(app, arguments)
         assert isinstance(found.exception, kind), found.output
         assert says in str(found.exception)
+
+
+def test_the_best_epoch_is_said_and_drawn(tmp_path: Path) -> None:
+    options = ["--set", "data.validation_fraction=0.2", "--set", "training.patience=1"]
+    run = tmp_path / "run"
+    found = RUNNER.invoke(app, ["train", "diabetes", "--output", str(run), *options])
+    assert found.exit_code == 0, found.output
+    stored = json.loads((run / "result.json").read_text())
+    best, epochs = stored["validation"]["epoch"], len(stored["epochs"])
+    assert f"best epoch {best} of {epochs}" in found.output
+    assert "validation, at the end of an epoch" in (run / "curves.svg").read_text()
+    again = RUNNER.invoke(app, ["evaluate", str(run / "model.safetensors")])
+    assert f"R^2 {stored['score']['value']:.4f} on 88 rows" in again.output

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from twofold.backends.departures import KnownDifference
-from twofold.spec.experiment import Device, Experiment
+from twofold.spec.experiment import Device, Experiment, Precision
 from twofold.spec.initial_values import BiasInit, Init
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.model import has
@@ -39,6 +39,29 @@ class RefusedLayer:
 
     kind: type[LayerKind]
     reason: str
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A file of a trained model for other programs; `writer` and `reader` are "module:name".
+
+    `writer` takes (problem, state) and returns the file's bytes; the problem's rows are not real.
+    `reader` takes a path and returns what the file makes of inputs (batch, in_features): a function
+    to logits (batch, out_features), of any number of rows, in NumPy. `suffix` is how such files'
+    names end, `modules` are needed beside the backend's frameworks and come with the extra
+    `export`, `precisions` are those that the format holds.
+    """
+
+    name: str
+    suffix: str
+    writer: str
+    reader: str
+    modules: tuple[str, ...] = ()
+    precisions: tuple[Precision, ...] = ("float32", "float64", "mixed_bfloat16")
+
+    def missing_modules(self) -> tuple[str, ...]:
+        """The modules that are not installed; nothing is imported to find out."""
+        return _missing(self.modules)
 
 
 @dataclass(frozen=True)
@@ -80,7 +103,8 @@ class Backend:
     `opener` takes (engine name, problem) and returns an Executor; `prober` takes nothing and
     returns what `twofold doctor` prints: versions, devices, threads, precision flags; `seeds` takes
     problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`;
-    `native_init` is how its linear layers start with `rng = "native"`, None if that is not known.
+    `native_init` is how its linear layers start with `rng = "native"`, None if that is not known;
+    `exports` are the formats in which it writes a trained model for other programs.
 
     `quick_engines` stand for the backend where there is no time for all: of each group the first
     that exists. `best_engines` have each been its fastest in a stored run on a processor: without
@@ -100,6 +124,7 @@ class Backend:
     known_differences: tuple[KnownDifference, ...] = ()
     refused_layers: tuple[RefusedLayer, ...] = ()
     native_init: NativeInit | None = None
+    exports: tuple[ExportFormat, ...] = ()
     cache_variables: CacheVariables | None = None
     quick_engines: tuple[tuple[str, ...], ...] = ()
     best_engines: tuple[str, ...] = ()
@@ -119,4 +144,8 @@ class Backend:
 
     def missing_frameworks(self) -> tuple[str, ...]:
         """The modules that are not installed; nothing is imported to find out."""
-        return tuple(name for name in self.frameworks if importlib.util.find_spec(name) is None)
+        return _missing(self.frameworks)
+
+
+def _missing(modules: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in modules if importlib.util.find_spec(name) is None)

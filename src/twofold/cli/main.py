@@ -16,6 +16,7 @@ from twofold.cli.calibrate import calibrate
 from twofold.cli.diverge import diverge
 from twofold.cli.doctor import doctor
 from twofold.cli.experiments import experiments
+from twofold.cli.export import export
 from twofold.cli.outcome import outcome
 from twofold.cli.parity import parity
 from twofold.cli.port import port
@@ -64,6 +65,7 @@ app.command()(time)
 app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(export)
 app.command()(sweep)
 app.command()(calibrate)
 app.command()(advise)

@@ -79,14 +79,16 @@ def _sizes(problem: Problem) -> list[str]:
     from twofold.problem.micro_batches import parts_of
 
     steps = problem.steps_per_epoch
+    most = "at most" if problem.experiment.training.patience is not None else "in all"
+    between = "" if problem.validation is None else f"{problem.validation.rows:,} validation rows, "
     lines = [
-        f"{problem.train.rows:,} training rows, {problem.test.rows:,} test rows",
-        f"{steps:,} steps an epoch, {problem.total_steps:,} steps in all",
+        f"{problem.train.rows:,} training rows, {between}{problem.test.rows:,} test rows",
+        f"{steps:,} steps an epoch, {problem.total_steps:,} steps {most}",
     ]
     count, rows = problem.experiment.training.micro_batches, problem.experiment.data.batch_size
     if count > 1:
-        most = parts_of(rows, count)[0]
-        lines.append(f"batches of {rows:,} rows in {count:,} parts of {most.stop:,} or fewer")
+        first = parts_of(rows, count)[0]
+        lines.append(f"batches of {rows:,} rows in {count:,} parts of {first.stop:,} or fewer")
     return lines
 
 

@@ -45,13 +45,21 @@ def _units(problem: Problem) -> str:
 
 def _counted(problem: Problem) -> list[str]:
     """Each class with its rows, such as "red in 12 training and 3 test rows"."""
-    names, batches = problem.description.classes, (problem.train, problem.test)
-    train, test = (
-        np.bincount(batch.targets.reshape(-1).astype(np.int64), minlength=len(names))
-        for batch in batches
-    )
-    first = [f"{names[0]} in {train[0]:,} training and {test[0]:,} test rows"]
-    return first + [f"{name} {train[i]:,} and {test[i]:,}" for i, name in enumerate(names) if i]
+    names = problem.description.classes
+    batches = {"training": problem.train, "validation": problem.validation, "test": problem.test}
+    counts = {
+        kind: np.bincount(batch.targets.reshape(-1).astype(np.int64), minlength=len(names))
+        for kind, batch in batches.items()
+        if batch is not None
+    }
+    first = _and([f"{count[0]:,} {kind}" for kind, count in counts.items()])
+    rest = [_and([f"{count[i]:,}" for count in counts.values()]) for i in range(1, len(names))]
+    others = [f"{name} {numbers}" for name, numbers in zip(names[1:], rest, strict=True)]
+    return [f"{names[0]} in {first} rows", *others]
+
+
+def _and(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _done(problem: Problem) -> list[str]:
@@ -64,20 +72,21 @@ def _done(problem: Problem) -> list[str]:
         lines.append(
             f"filled in: {_number(each.cells, 'empty cell')} of {each.column} with {value}"
         )
-    lines += _categories("one-hot", found.one_hot, "so all zero")
-    lines += _categories("embedding", found.embedded, "so in the row of other texts")
+    row = "test row" if problem.validation is None else "validation or test row"
+    lines += _categories("one-hot", found.one_hot, "so all zero", row)
+    lines += _categories("embedding", found.embedded, "so in the row of other texts", row)
     return lines
 
 
-def _categories(how: str, columns: Sequence[Categories], unseen_are: str) -> list[str]:
-    """The columns of text that became numbers in some way, and the texts of test rows alone."""
+def _categories(how: str, columns: Sequence[Categories], unseen_are: str, row: str) -> list[str]:
+    """The columns of text that became numbers in some way, and the texts of other rows alone."""
     lines = []
     for column in columns:
         lines.append(
             f"{how}: {column.column}, {len(column.categories):,} texts of the training rows"
         )
         if column.unseen:
-            unseen = [f"{text!r} in {_number(rows, 'test row')}" for text, rows in column.unseen]
+            unseen = [f"{text!r} in {_number(rows, row)}" for text, rows in column.unseen]
             lines.append(f"not in training, {unseen_are}: {_listed(unseen, '; ')}")
     return lines
 

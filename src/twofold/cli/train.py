@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from twofold.engines.session import Session
     from twofold.engines.training import TrainingResult
+    from twofold.engines.validation import Validation
     from twofold.runs.metrics import Line
 
 
@@ -102,7 +103,9 @@ def _trained(
 
         def on_line(line: Line) -> None:
             loss = "not finite" if line.loss is None else f"{line.loss:.4g}"
-            words = f"epoch {line.epoch}, loss {loss}, step"
+            validated = line.validation_loss
+            more = "" if validated is None else f", validation {validated:.4g}"
+            words = f"epoch {line.epoch}, loss {loss}{more}, step"
             bar.update(task, completed=line.step, description=words)
 
         return run(
@@ -120,8 +123,8 @@ def _draw(folder: Path, console: Console) -> None:
     import importlib.util
 
     from twofold.files import write_text
+    from twofold.runs import metrics
     from twofold.runs.folder import RunFolder
-    from twofold.runs.metrics import read
 
     missing = [name for name in ("altair", "vl_convert") if not importlib.util.find_spec(name)]
     if missing:
@@ -134,9 +137,10 @@ def _draw(folder: Path, console: Console) -> None:
     from twofold.report.style import to_svg
 
     place = RunFolder(folder)
-    write_text(
-        place.curves, to_svg(chart([(line.step, line.loss) for line in read(place.metrics)]))
-    )
+    lines = metrics.read(place.metrics)
+    training = [(line.step, line.loss) for line in lines]
+    validation = [(line.step, line.validation_loss) for line in lines]
+    write_text(place.curves, to_svg(chart(training, validation)))
 
 
 def summary(result: TrainingResult, folder: Path) -> list[str]:
@@ -155,6 +159,17 @@ def summary(result: TrainingResult, folder: Path) -> list[str]:
             "the training left the range of its numbers: a loss or logit was not finite; "
             f"{length}; lower optimizer.learning_rate, or set optimizer.clip_norm"
         )
+    validated = [] if result.validation is None else [_best_epoch(result, result.validation)]
     model = ["model", "result"] if result.outcome == "finished" else ["result"]
     names = {"model": "model.safetensors", "result": "result.json"}
-    return [first, *(f"{each}: {folder / names[each]}" for each in model)]
+    return [first, *validated, *(f"{each}: {folder / names[each]}" for each in model)]
+
+
+def _best_epoch(result: TrainingResult, found: Validation) -> str:
+    """Which epoch's model was kept, and why the training ended where it did."""
+    patience = result.experiment.training.patience
+    end = f", stopped after {patience} without a better one" if found.stopped else ""
+    return (
+        f"best epoch {found.epoch} of {len(result.epochs)}{end}: validation loss "
+        f"{found.loss:.4g} on {found.rows:,} rows"
+    )

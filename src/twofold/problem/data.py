@@ -36,7 +36,7 @@ class _Targets:
 
 
 def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
-    """The problem of an experiment: its feature counts known, its training and test rows loaded.
+    """The problem of an experiment: its feature counts known, its rows loaded.
 
     `given`: the table of the experiment's source, where it has been read already.
 
@@ -47,7 +47,8 @@ def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
     data = experiment.data
     table, dropped = without_empty_rows(_checked(given or sources.load(experiment)), data.missing)
     found = _targets(experiment, table)
-    train_rows, test_rows = _split(experiment, table.rows)
+    rows = _split(experiment, table.rows)
+    train_rows = rows.train
     filled, cells = filled_in(table, data.missing, train_rows)
     coded = encoded(table, filled, train_rows, data.categorical)
     resolved = _resolved(experiment, table, coded, found)
@@ -63,7 +64,7 @@ def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
     problem = Problem(
         experiment=resolved,
         train=Batch(inputs[train_rows], targets[train_rows]),
-        test=Batch(inputs[test_rows], targets[test_rows]),
+        test=Batch(inputs[rows.test], targets[rows.test]),
         description=Description(
             inputs=coded.names,
             targets=table.target_names,
@@ -75,6 +76,11 @@ def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
             one_hot=coded.one_hot,
             embedded=coded.embedded,
             telling=telling_columns(table, found.values),
+        ),
+        validation=(
+            Batch(inputs[rows.validation], targets[rows.validation])
+            if experiment.data.validation_fraction > 0
+            else None
         ),
     )
     rest = problem.train.rows % resolved.data.batch_size
@@ -196,23 +202,48 @@ def _with_table(experiment: Experiment, table: Table, coded: Encoded) -> Mlp | S
     return with_categories(experiment.model, found)
 
 
-def _split(experiment: Experiment, rows: int) -> tuple[Array, Array]:
-    """Training and test rows, each in the data's own order, so that shuffle = false means that."""
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of the three splits, each in the data's own order, so shuffle = false means that."""
+
+    train: Array
+    validation: Array
+    test: Array
+
+
+def _split(experiment: Experiment, rows: int) -> _Rows:
+    """Draw the test rows, and from the rest the validation rows.
+
+    Scaling, fills and categories are those of the training rows, without either.
+    """
     data = experiment.data
-    test = round(rows * data.test_fraction)
-    if data.test_fraction > 0 and test in (0, rows):
-        side = "test" if test == 0 else "training"
+    test = _share_of(data.test_fraction, rows, "test")
+    validation = _share_of(data.validation_fraction, rows - test, "validation")
+    first = test + validation
+    if data.drop_last and rows - first < data.batch_size:
         raise DataError(
-            f"data.test_fraction: {data.test_fraction:g} of {rows} rows leaves no {side} rows; "
-            "allowed is 0, or a fraction that leaves both"
-        )
-    if data.drop_last and rows - test < data.batch_size:
-        raise DataError(
-            f"data.batch_size: {data.batch_size} given; allowed is {rows - test} or less, the "
+            f"data.batch_size: {data.batch_size} given; allowed is {rows - first} or less, the "
             "training rows, because data.drop_last = true drops a batch that is not full"
         )
     order = threefry.permutation(threefry.stream_key(experiment.seed, threefry.SPLIT), rows)
-    return np.sort(order[test:]), np.sort(order[:test])
+    return _Rows(
+        train=np.sort(order[first:]),
+        validation=np.sort(order[test:first]),
+        test=np.sort(order[:test]),
+    )
+
+
+def _share_of(fraction: float, rows: int, name: str) -> int:
+    """How many of the rows a fraction takes. Raises DataError where it takes none or all."""
+    taken = round(rows * fraction)
+    if fraction > 0 and taken in (0, rows):
+        side = name if taken == 0 else "training"
+        of = "rows" if name == "test" else "rows that are not test rows"
+        raise DataError(
+            f"data.{name}_fraction: {fraction:g} of {rows} {of} leaves no {side} rows; "
+            "allowed is 0, or a fraction that leaves both"
+        )
+    return taken
 
 
 def _standardized(

@@ -49,8 +49,9 @@ class Filled:
 class Categories:
     """A column of text whose categories are the texts that the training rows have, sorted.
 
-    `unseen` has the texts of test rows that no training row has, with their number of rows. One-hot
-    such a row has 0 in all inputs of the column; embedded it has the column's row of other texts.
+    `unseen` has the texts of validation and test rows that no training row has, with their number
+    of rows. One-hot such a row has 0 in all inputs of the column; embedded it has the column's row
+    of other texts.
     """
 
     column: str

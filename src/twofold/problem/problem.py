@@ -52,6 +52,7 @@ class Batch:
 class Problem:
     """A resolved experiment (its feature counts known) with its training and test rows.
 
+    `validation` are the rows that tell the best epoch, None where the experiment sets none aside.
     `description` says what columns and labels stand for, where the data says it.
     """
 
@@ -59,6 +60,7 @@ class Problem:
     train: Batch
     test: Batch
     description: Description = NOTHING_KNOWN
+    validation: Batch | None = None
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
@@ -88,7 +90,7 @@ class Problem:
 
     @property
     def total_steps(self) -> int:
-        """Training steps that the experiment asks for."""
+        """Training steps that the experiment asks for; with `training.patience` at most."""
         training = self.experiment.training
         if training.steps is not None:
             return training.steps

@@ -9,7 +9,7 @@ from twofold.engines.session import Session
 from twofold.errors import DataError
 from twofold.problem import metrics
 from twofold.problem.problem import Batch, Problem, slot_names
-from twofold.problem.state import Array, fresh_state
+from twofold.problem.state import Array, TrainState, fresh_state
 from twofold.runs.model_file import Model
 
 
@@ -19,16 +19,22 @@ def open_model(model: Model, engine: str) -> Session:
     Raises DataError where the weights do not fit the model that the file describes, and what
     `open_session` raises.
     """
-    problem = _without_rows(model)
-    session = open_session(problem, engine)
-    weights = model.state
-    slots = slot_names(model.experiment)
-    session.load_state(fresh_state(weights.parameters, slots, weights.buffers))
+    session = open_session(problem_of(model), engine)
+    session.load_state(state_of(model))
     return session
 
 
-def _without_rows(model: Model) -> Problem:
-    """A problem has training rows; a session needs one batch of them to be opened."""
+def state_of(model: Model) -> TrainState:
+    """The weights of a model as a train state, its slots zero."""
+    weights = model.state
+    return fresh_state(weights.parameters, slot_names(model.experiment), weights.buffers)
+
+
+def problem_of(model: Model) -> Problem:
+    """The problem of a model without its data: its rows are zeros.
+
+    A problem has training rows; a session needs one batch of them to be opened. Raises DataError.
+    """
     experiment = model.experiment
     sizes = experiment.model.in_features, experiment.model.out_features
     if sizes[0] is None or sizes[1] is None:

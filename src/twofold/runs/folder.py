@@ -3,6 +3,7 @@
     run.json                        experiment, engine, and how often a checkpoint is due
     metrics.jsonl                   a line for each piece
     checkpoints/step-00000400.safetensors   the newest two
+    checkpoints/best-at-step-00000400.safetensors   with validation rows: the best epoch until then
     model.safetensors               when the training has ended
     result.json, curves.svg         likewise
 
@@ -11,6 +12,7 @@ Every file is written whole or not at all, but for metrics.jsonl, which grows.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,14 @@ from twofold.spec.experiment import Experiment
 SCHEMA: Final = "twofold.run/1"
 KEPT: Final = 2  # the newest, and the one before it, should the disk have lost the newest
 _NAME: Final = re.compile(r"step-([0-9]{8,19})\.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run goes on from: its state, and with validation rows its best epoch's so far."""
+
+    state: TrainState
+    best: TrainState | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ class RunFolder:
             raise ResultError(
                 f"--resume: there is no run in {self.path}; leave --resume out to begin one"
             )
-        stored = read_json(self.header, SCHEMA)
+        stored = _with_defaults(read_json(self.header, SCHEMA))
         differing = differences(stored, header.to_json())
         if differing:
             name, before, now = differing[0]
@@ -92,26 +102,42 @@ class RunFolder:
                 "it began, or its numbers would be others: give the same, or another folder"
             )
 
-    def save(self, state: TrainState) -> Path:
-        """Write a checkpoint; older ones than the newest KEPT go."""
-        path = checkpoint.save(state, self.checkpoints / f"step-{state.step:08d}.safetensors")
-        for _, older in self._found()[KEPT:]:
+    def save(self, state: TrainState, best: TrainState | None = None) -> Path:
+        """Write a checkpoint; older ones than the newest KEPT go.
+
+        `best` is written first: where the state is, that of the best epoch is.
+        """
+        path = self._state_at(state.step)
+        if best is not None:
+            checkpoint.save(best, self._best_at(state.step))
+        checkpoint.save(state, path)
+        for step, older in self._found()[KEPT:]:
             older.unlink(missing_ok=True)
+            self._best_at(step).unlink(missing_ok=True)
         return path
 
-    def newest(self) -> tuple[TrainState | None, tuple[str, ...]]:
-        """The newest whole checkpoint, and what is wrong with newer ones; None where none is."""
+    def newest(self, best_from: int | None = None) -> tuple[Checkpoint | None, tuple[str, ...]]:
+        """The newest whole checkpoint, and what is wrong with newer ones; None where none is.
+
+        From the step `best_from` on, one is whole only with the state of the best epoch until then.
+        """
         wrong: list[str] = []
         for step, path in self._found():
             try:
-                state = checkpoint.load(path)
+                state = _of_step(path, step, step)
+                has_best = best_from is not None and step >= best_from
+                best = _of_step(self._best_at(step), 1, step) if has_best else None
             except DataError as error:
                 wrong.append(str(error))
                 continue
-            if state.step == step:
-                return state, tuple(wrong)
-            wrong.append(f"{path}: its step is {state.step}")
+            return Checkpoint(state, best), tuple(wrong)
         return None, tuple(wrong)
+
+    def _state_at(self, step: int) -> Path:
+        return self.checkpoints / f"step-{step:08d}.safetensors"
+
+    def _best_at(self, step: int) -> Path:
+        return self.checkpoints / f"best-at-step-{step:08d}.safetensors"
 
     def _found(self) -> list[tuple[int, Path]]:
         """Steps and files of checkpoints, the newest first."""
@@ -122,6 +148,23 @@ class RunFolder:
                 f"{self.checkpoints}: cannot be read: {error.strerror or error}"
             ) from error
         return sorted(((int(match[1]), path) for match, path in names if match), reverse=True)
+
+
+def _of_step(path: Path, first: int, last: int) -> TrainState:
+    """The state in a file, if its step is between two. Raises DataError."""
+    state = checkpoint.load(path)
+    if not first <= state.step <= last:
+        raise DataError(f"{path}: its step is {state.step}")
+    return state
+
+
+def _with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
+    """A header with the fields that specs did not have when it was written."""
+    try:
+        experiment = Experiment.model_validate_json(json.dumps(stored["experiment"]))
+    except (KeyError, ValueError):
+        return stored  # what is wrong with it differs, and is told so
+    return {**stored, "experiment": experiment.model_dump(mode="json")}
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:

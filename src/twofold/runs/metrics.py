@@ -23,7 +23,8 @@ class Line:
     """What became of one piece: `steps` steps up to `step`, in `epoch` (counted from 1).
 
     `loss` is the mean over these steps, None where it is not finite. `seconds` is what they took,
-    compiling included.
+    compiling included. `validation_loss` is that of the validation rows at the end of an epoch;
+    None elsewhere, and where it is not finite.
     """
 
     step: int
@@ -31,11 +32,19 @@ class Line:
     epoch: int
     loss: float | None
     seconds: float
+    validation_loss: float | None = None
+
+    def as_text(self) -> str:
+        """The line as JSON with a line feed; without a validation loss where there is none."""
+        values = asdict(self)
+        if self.validation_loss is None:
+            del values["validation_loss"]
+        return json.dumps(values, allow_nan=False) + "\n"
 
 
 def append(path: Path, line: Line) -> None:
     """Write a line behind the others, onto the disk. Raises ResultError."""
-    text = json.dumps(asdict(line), allow_nan=False) + "\n"
+    text = line.as_text()
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
@@ -76,7 +85,7 @@ def keep_until(path: Path, step: int) -> list[Line]:
             f"{path}: its lines do not lead to step {step}, where the newest checkpoint is; "
             "begin again in another folder"
         )
-    write_text(path, "".join(json.dumps(asdict(line), allow_nan=False) + "\n" for line in lines))
+    write_text(path, "".join(line.as_text() for line in lines))
     return lines
 
 
@@ -84,8 +93,10 @@ def _parsed(text: str) -> Line | None:
     try:
         given: Any = json.loads(text)
         whole = all(_count(given[name]) for name in ("step", "steps", "epoch"))
-        loss, seconds = given["loss"], given["seconds"]
-        numbers = isinstance(seconds, float) and (loss is None or isinstance(loss, float))
+        losses, seconds = (given["loss"], given.get("validation_loss")), given["seconds"]
+        numbers = isinstance(seconds, float) and all(
+            loss is None or isinstance(loss, float) for loss in losses
+        )
         return Line(**given) if whole and numbers else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,14 +13,16 @@ import numpy as np
 
 from twofold.engines.session import Session
 from twofold.engines.training import Epoch, TrainingResult, scored
-from twofold.errors import DataError, SpecError
+from twofold.engines.validation import Watch, best_of
+from twofold.errors import DataError, ResultError, SpecError
+from twofold.problem.problem import Problem
 from twofold.problem.state import TrainState
 from twofold.results.json_files import write_json
 from twofold.runs import metrics, model_file
-from twofold.runs.folder import Header, RunFolder
+from twofold.runs.folder import Checkpoint, Header, RunFolder
 from twofold.runs.lock import locked
 from twofold.runs.metrics import Line
-from twofold.runs.pieces import is_boundary, pieces
+from twofold.runs.pieces import Piece, is_boundary, pieces
 
 EVERY_SECONDS: Final = 60.0
 
@@ -49,7 +51,8 @@ def run(
 
     A checkpoint is written after each `every_steps` steps, and at the end of an epoch when the
     last one is `every_seconds` old. With `resume` the run in the folder goes on from its newest
-    whole checkpoint, and ends with the same bits as if it had never stopped.
+    whole checkpoint, and ends with the same bits as if it had never stopped. With validation rows
+    the session and the model file end with the state of the best epoch.
 
     Raises ResultError or DataError where the folder does not allow it, SpecError for `resume`
     with `rng = "native"`, whose generator no checkpoint holds.
@@ -60,21 +63,29 @@ def run(
     place = RunFolder(folder)
     place.make()
     with locked(folder):
-        lines = _going_on(session, place, header, events) if resume else _beginning(place, header)
-        lines += _trained(session, place, header, every_seconds, events)
-        result = scored(session, _epochs(lines))
+        begin = _going_on if resume else _beginning
+        lines, watch = begin(session, place, header, events)
+        lines += _trained(session, place, header, every_seconds, events, watch)
+        epochs = _epochs(lines, validated=session.problem.validation is not None)
+        if epochs[-1].is_finite:
+            watch.restore()
+        result = scored(session, epochs)
         if result.outcome == "finished":
             model_file.save(session, place.model)
         write_json(place.result, result.to_json())
     return result
 
 
-def _beginning(place: RunFolder, header: Header) -> list[Line]:
+def _beginning(
+    session: Session, place: RunFolder, header: Header, _: Events
+) -> tuple[list[Line], Watch]:
     place.begin(header)
-    return []
+    return [], Watch(session)
 
 
-def _going_on(session: Session, place: RunFolder, header: Header, events: Events) -> list[Line]:
+def _going_on(
+    session: Session, place: RunFolder, header: Header, events: Events
+) -> tuple[list[Line], Watch]:
     """Put the newest checkpoint into the session; returns the lines that lead to it."""
     if session.problem.experiment.rng == "native":
         raise SpecError(
@@ -82,16 +93,24 @@ def _going_on(session: Session, place: RunFolder, header: Header, events: Events
             "own generator is in no checkpoint"
         )
     place.go_on(header)
-    state, wrong = place.newest()
+    found, wrong = place.newest(best_from=_first_validation(session.problem))
     for sentence in wrong:
         events.on_note(f"passed over: {sentence}")
-    if state is None:
+    if found is None:
         events.on_note("no whole checkpoint: the run begins at its first step")
-        return metrics.keep_until(place.metrics, 0)
-    _require_boundary(session, state, header.every)
-    session.load_state(state)
-    events.on_note(f"going on from step {state.step:,}")
-    return metrics.keep_until(place.metrics, state.step)
+        return metrics.keep_until(place.metrics, 0), Watch(session)
+    _require_boundary(session, found.state, header.every)
+    session.load_state(found.state)
+    events.on_note(f"going on from step {found.state.step:,}")
+    lines = metrics.keep_until(place.metrics, found.state.step)
+    return lines, Watch(session, *_validated(place, lines, found))
+
+
+def _first_validation(problem: Problem) -> int | None:
+    """The step after which a run has a best epoch; None without validation rows."""
+    if problem.validation is None:
+        return None
+    return min(problem.steps_per_epoch, problem.total_steps)
 
 
 def _require_boundary(session: Session, state: TrainState, every: int | None) -> None:
@@ -104,33 +123,70 @@ def _require_boundary(session: Session, state: TrainState, every: int | None) ->
         )
 
 
+def _validated(
+    place: RunFolder, lines: Sequence[Line], found: Checkpoint
+) -> tuple[list[float], TrainState | None]:
+    """The validation losses that lines tell of, and the state of the best epoch among them.
+
+    Raises ResultError where the checkpoint has another epoch's.
+    """
+    ends = [line for line in lines if line.validation_loss is not None]
+    losses = [line.validation_loss for line in ends if line.validation_loss is not None]
+    step = ends[best_of(losses)].step if losses else None
+    if found.best is not None and found.best.step != step:
+        raise ResultError(
+            f"{place.metrics}: by its validation losses the best epoch ended at step {step}, by "
+            f"the newest checkpoint at step {found.best.step}; begin again in another folder"
+        )
+    return losses, found.best
+
+
 def _trained(
-    session: Session, place: RunFolder, header: Header, every_seconds: float, events: Events
+    session: Session,
+    place: RunFolder,
+    header: Header,
+    every_seconds: float,
+    events: Events,
+    watch: Watch,
 ) -> list[Line]:
-    """Take the steps that are left; stops after a piece whose loss is not finite."""
+    """Take the steps that are left; stops after a loss that is not finite, or out of patience."""
     lines: list[Line] = []
     saved = time.monotonic()
     for piece in pieces(session.problem, session.state().step, header.every):
-        start = time.perf_counter()
-        losses = session.run(piece.steps)  # (steps,)
-        session.synchronize()
-        loss = float(np.mean(losses, dtype=np.float64))
-        known = loss if math.isfinite(loss) else None
-        line = Line(piece.after, piece.steps, piece.epoch, known, time.perf_counter() - start)
+        if watch.is_over:
+            break
+        line, finite = _line_of(session, piece, watch)
         metrics.append(place.metrics, line)
         lines.append(line)
         events.on_line(line)
-        if known is None:
+        if not finite:
             break
         due = header.every is not None and piece.after % header.every == 0
         late = piece.ends_epoch and time.monotonic() - saved >= every_seconds
-        if due or late or piece.after == session.problem.total_steps:
-            place.save(session.state())
+        if due or late or piece.after == session.problem.total_steps or watch.is_over:
+            place.save(session.state(), watch.best)
             saved = time.monotonic()
     return lines
 
 
-def _epochs(lines: list[Line]) -> list[Epoch]:
+def _line_of(session: Session, piece: Piece, watch: Watch) -> tuple[Line, bool]:
+    """Take the steps of a piece; what became of them, and whether the training may go on."""
+    start = time.perf_counter()
+    losses = session.run(piece.steps)  # (steps,)
+    session.synchronize()
+    seconds = time.perf_counter() - start
+    loss = _if_finite(float(np.mean(losses, dtype=np.float64)))
+    measured = watch.measure() if piece.ends_epoch and loss is not None else None
+    validated = None if measured is None else _if_finite(measured)
+    line = Line(piece.after, piece.steps, piece.epoch, loss, seconds, validated)
+    return line, loss is not None and (measured is None or validated is not None)
+
+
+def _if_finite(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None
+
+
+def _epochs(lines: list[Line], *, validated: bool) -> list[Epoch]:
     """The epochs that lines tell of; a loss that is not finite is not a number."""
     losses = metrics.losses_by_epoch(lines)
     return [
@@ -139,6 +195,12 @@ def _epochs(lines: list[Line]) -> list[Epoch]:
             sum(line.steps for line in lines if line.epoch == epoch),
             math.nan if loss is None else loss,
             sum(line.seconds for line in lines if line.epoch == epoch),
+            _validation_loss(lines, epoch) if validated and loss is not None else None,
         )
         for epoch, loss in losses.items()
     ]
+
+
+def _validation_loss(lines: list[Line], epoch: int) -> float:
+    (*_, last) = (line for line in lines if line.epoch == epoch)
+    return math.nan if last.validation_loss is None else last.validation_loss

@@ -107,6 +107,10 @@ class Data(Section):
 
     `standardize` brings inputs, and for `mse` and `huber` the targets too, to zero mean and unit
     variance on the training rows; inputs that stand for texts stay as they are.
+
+    `test_fraction` is the share of all rows that no training sees, `validation_fraction` the share
+    of the rest that is set aside to tell the best epoch (`twofold.engines.validation`). Both are
+    drawn with the seed; with validation rows the test rows are the same as without.
     """
 
     source: Annotated[str, Field(min_length=1)] = "synthetic"
@@ -126,6 +130,7 @@ class Data(Section):
     drop_last: bool = False
     standardize: bool = True
     test_fraction: Fraction = 0.2
+    validation_fraction: Fraction = 0.0
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -142,11 +142,16 @@ class Training(Section):
     With `micro_batches` above 1 each batch goes through the model in so many parts, whose gradients
     add up to the gradient of the batch: the same step in less memory
     (`twofold.problem.micro_batches`).
+
+    With validation rows (`data.validation_fraction`) the model of the best epoch is kept; with
+    `patience` the training ends after so many epochs in a row without a better one, and `epochs` or
+    `steps` are the most that it takes.
     """
 
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
     micro_batches: PositiveInt = 1
+    patience: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -251,6 +256,16 @@ class Experiment(Section):
         if given > rows:
             raise ValueError(
                 f"training.micro_batches: {given} given; allowed is 1 to data.batch_size = {rows}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patience_needs_validation_rows(self) -> Self:
+        if self.training.patience is not None and self.data.validation_fraction == 0:
+            raise ValueError(
+                f"training.patience: {self.training.patience} given without validation rows, which "
+                "tell a better epoch; set data.validation_fraction above 0, or leave "
+                "training.patience out"
             )
         return self
 

@@ -142,6 +142,7 @@ def measure(
     problem = _checked_problem(experiment, seeds, stated, engines)
     if together:
         _require_one_of_each_backend(engines)
+        _require_no_validation(problem)
     sample = _sample_together if together else _sample
     samples = tuple(
         sample(engine, problem, _seeds_of(experiment.seed, place, seeds), on_progress)
@@ -215,6 +216,16 @@ def _require_one_of_each_backend(engines: Sequence[str]) -> None:
         raise SpecError(
             f"engines: {', '.join(engines)} given; allowed is one of each backend where the seeds "
             "are trained together"
+        )
+
+
+def _require_no_validation(problem: Problem) -> None:
+    """Each seed would end at another epoch, and have another best one."""
+    if problem.validation is not None:
+        fraction = problem.experiment.data.validation_fraction
+        raise SpecError(
+            f"data.validation_fraction: {fraction:g} given; allowed is 0 where the seeds are "
+            "trained together, for each has a best epoch of its own; train the seeds one by one"
         )
 
 
