@@ -23,7 +23,7 @@ from twofold_torch.accumulation import MicroBatch, cut, rows_of
 from twofold_torch.feed import Steps
 from twofold_torch.layers import Masks
 from twofold_torch.program import Execution, Program
-from twofold_torch.world import exchange, gathered, require_same
+from twofold_torch.world import exchange, gathered, require_same_state
 
 
 @final
@@ -90,7 +90,7 @@ class DataParallel:
 
     def require_same(self, state: TrainState) -> None:
         """Raise DataError where not all processes were given the same train state."""
-        require_same(state, self._world)
+        require_same_state(state, self._world)
 
     def _own_step(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         loss = self._own_backward(inputs, targets, keys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,8 +11,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from twofold.engines.world import GIVE_UP_S, World, this_world
-from twofold.errors import DataError, EngineFailed
+from twofold.engines.world import (
+    GIVE_UP_S,
+    World,
+    fingerprint,
+    left_alone,
+    require_same,
+    this_world,
+)
 from twofold.problem.state import TrainState
 
 
@@ -48,11 +53,7 @@ def exchange(world: World) -> Iterator[None]:
     except RuntimeError as error:
         if world.size == 1 or not _of_the_exchange(error):
             raise
-        reason = str(error).strip().splitlines()[0]
-        raise EngineFailed(
-            f"process {world.rank} of {world.size}: another process has ended, or was silent for "
-            f"{GIVE_UP_S} s; all end: {reason}"
-        ) from error
+        raise left_alone(world, error) from error
 
 
 def _of_the_exchange(error: RuntimeError) -> bool:
@@ -70,16 +71,7 @@ def gathered(tensor: Tensor, world: World) -> list[Tensor]:
     return parts
 
 
-def require_same(state: TrainState, world: World) -> None:
+def require_same_state(state: TrainState, world: World) -> None:
     """Raise DataError where not all processes were given the same train state."""
-    digest = hashlib.sha256(str(state.step).encode())
-    for name, array in sorted(state.tensors.items()):
-        digest.update(name.encode() + array.tobytes())
-    own = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
-    others = gathered(own, world)
-    differing = [rank for rank, other in enumerate(others) if not torch.equal(own, other)]
-    if differing:
-        raise DataError(
-            f"process {world.rank} of {world.size}: process {differing[0]} was given another train "
-            "state; give all processes the same spec, and the same folder to go on from"
-        )
+    own = torch.frombuffer(bytearray(fingerprint(state)), dtype=torch.uint8)
+    require_same([bytes(each.tolist()) for each in gathered(own, world)], world)

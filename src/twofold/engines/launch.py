@@ -41,10 +41,12 @@ class Ended:
     code: int
     words: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def manner(self) -> str:
+        """How it ended, in words."""
         if self.code >= 0:
-            return f"process {self.rank} ended with exit code {self.code}"
-        return f"process {self.rank} was ended by {signal.Signals(-self.code).name}"
+            return f"ended with exit code {self.code}"
+        return f"was ended by {signal.Signals(-self.code).name}"
 
 
 def launch(arguments: Sequence[str], processes: int, command: Sequence[str] = COMMAND) -> int:
@@ -66,8 +68,11 @@ def launch(arguments: Sequence[str], processes: int, command: Sequence[str] = CO
         if ended.rank > 0 and started[0].returncode != ended.code and ended.words:
             print(ended.words, file=sys.stderr)
         return ended.code
-    said = f": {ended.words}" if ended.rank > 0 and ended.words else ""
-    raise EngineFailed(f"{ended} of {processes}, and the others were stopped{said}")
+    said = f" ({ended.words})" if ended.rank > 0 and ended.words else ""
+    raise EngineFailed(
+        f"process {ended.rank} of {processes} {ended.manner}{said}; the others were stopped; a "
+        "training goes on with --resume"
+    )
 
 
 def require_number(processes: int) -> None:

@@ -7,24 +7,28 @@ whatever is asked of one has to be asked of all.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from twofold.errors import BadInput
+from twofold.errors import BadInput, DataError, EngineFailed
+from twofold.problem.state import TrainState
 
 RANK: Final = "RANK"
 SIZE: Final = "WORLD_SIZE"
 HOST: Final = "MASTER_ADDR"
 PORT: Final = "MASTER_PORT"
-"""The variables in which `torchrun` tells each process its place (PyTorch 2.13, `torch.distributed`:
-"Environment variable initialization"); `twofold --processes` sets the same."""
+"""The variables in which `torchrun` tells each process its place (PyTorch 2.13, documentation of
+`torch.distributed`: "Environment variable initialization"); `twofold --processes` sets the same."""
 
 GIVE_UP_S: Final = 60
 """How long a process waits for the others in one exchange before it ends."""
 SILENT_S: Final = 20
 """How long a process may show no sign of life before the others end, where it is watched."""
+
+LONGEST_WORDS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -85,3 +89,31 @@ def _number(variables: Mapping[str, str], name: str) -> int:
     if not given.isdigit():
         raise BadInput(f"{name}: {given!r} given; allowed is a number, as torchrun sets it")
     return int(given)
+
+
+def fingerprint(state: TrainState) -> bytes:
+    """32 bytes that differ where two train states differ in a single bit."""
+    digest = hashlib.sha256(str(state.step).encode())
+    for name, array in sorted(state.tensors.items()):
+        digest.update(name.encode() + array.tobytes())
+    return digest.digest()
+
+
+def require_same(fingerprints: Sequence[bytes], world: World) -> None:
+    """Raise DataError where not all processes, in the order of their ranks, have one train state."""
+    own = fingerprints[world.rank]
+    for rank, other in enumerate(fingerprints):
+        if other != own:
+            raise DataError(
+                f"process {world.rank} of {world.size}: process {rank} was given another train "
+                "state; give all processes the same spec, and the same folder to go on from"
+            )
+
+
+def left_alone(world: World, error: Exception) -> EngineFailed:
+    """The error of a process whose exchange with another one failed, in words."""
+    reason = str(error).strip().splitlines()[0].partition(". ")[0][:LONGEST_WORDS]
+    return EngineFailed(
+        f"process {world.rank} of {world.size}: another process has ended, or was silent for "
+        f"{GIVE_UP_S} s; all end, and a training goes on with --resume ({reason})"
+    )
