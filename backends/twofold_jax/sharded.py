@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, final
 
 import jax
 import numpy as np
@@ -23,11 +23,10 @@ from twofold_jax.counting import CountingJit
 from twofold_jax.execution import Execution
 from twofold_jax.feed import Steps
 from twofold_jax.program import Program
-from twofold_jax.state import Params, State
+from twofold_jax.state import State
 from twofold_jax.world import exchange, join, require_same_state
 
 ROWS: Final = "rows"
-Answer = TypeVar("Answer")
 
 
 def sharded(program: Program) -> Execution:
@@ -113,26 +112,14 @@ class Sharded:
             logits=partial(self._whole, self._logits),
             training_logits=partial(self._whole, self._training_logits),
             evaluate=partial(self._whole, self._evaluate),
-            loss_and_gradients=self.loss_and_gradients,
-            train_step=self.train_step,
+            loss_and_gradients=partial(self._whole, self._loss_and_gradients),
+            train_step=partial(self._whole, self._train_step),
             train_steps=self.train_steps,
             compilations=lambda: self._compiled.traces,
             hold=self.hold,
             release=self.release,
             require_same=partial(require_same_state, world=self._world),
         )
-
-    def loss_and_gradients(
-        self, state: State, inputs: Array, targets: Array
-    ) -> tuple[Array, Params]:
-        """The loss in training mode, and its gradients."""
-        answer: tuple[Array, Params] = self._whole(self._loss_and_gradients, state, inputs, targets)
-        return answer
-
-    def train_step(self, state: State, inputs: Array, targets: Array) -> tuple[State, Array]:
-        """One training step; returns the loss before the update."""
-        answer: tuple[State, Array] = self._whole(self._train_step, state, inputs, targets)
-        return answer
 
     def train_steps(
         self, state: State, inputs: Array, targets: Array, steps: Steps

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -55,11 +57,25 @@ def exchange(world: World) -> Iterator[None]:
         raise left_alone(world, error) from error
 
 
+@contextmanager
+def _standard_output_elsewhere() -> Iterator[None]:
+    """What libraries write to the standard output goes to the standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def require_same_state(state: TrainState, world: World) -> None:
     """Raise DataError where not all processes were given the same train state."""
     if world.size == 1:
         return
     own = np.frombuffer(fingerprint(state), np.uint8)
-    with exchange(world):
+    # The first exchange of all: gloo says so on the standard output (jaxlib 0.10), which is ours.
+    with exchange(world), _standard_output_elsewhere():
         all_of_them = np.asarray(multihost_utils.process_allgather(own))  # (processes, 32)
     require_same([each.tobytes() for each in all_of_them], world)

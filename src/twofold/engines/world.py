@@ -100,7 +100,7 @@ def fingerprint(state: TrainState) -> bytes:
 
 
 def require_same(fingerprints: Sequence[bytes], world: World) -> None:
-    """Raise DataError where not all processes, in the order of their ranks, have one train state."""
+    """Raise DataError where the processes, in the order of their ranks, have several states."""
     own = fingerprints[world.rank]
     for rank, other in enumerate(fingerprints):
         if other != own:
