@@ -58,16 +58,17 @@ def exchange(world: World) -> Iterator[None]:
 
 
 @contextmanager
-def _standard_output_elsewhere() -> Iterator[None]:
-    """What libraries write to the standard output goes to the standard error."""
+def _silent_standard_output() -> Iterator[None]:
+    """What libraries write to the standard output goes nowhere."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(2, 1)
+        os.dup2(nowhere, 1)
         yield
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+        os.close(nowhere)
 
 
 def require_same_state(state: TrainState, world: World) -> None:
@@ -76,6 +77,6 @@ def require_same_state(state: TrainState, world: World) -> None:
         return
     own = np.frombuffer(fingerprint(state), np.uint8)
     # The first exchange of all: gloo says so on the standard output (jaxlib 0.10), which is ours.
-    with exchange(world), _standard_output_elsewhere():
+    with exchange(world), _silent_standard_output():
         all_of_them = np.asarray(multihost_utils.process_allgather(own))  # (processes, 32)
     require_same([each.tobytes() for each in all_of_them], world)

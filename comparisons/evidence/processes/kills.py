@@ -25,7 +25,7 @@ SEED: Final = 18
 
 
 def kill_and_go_on(engine: str, size: int, number: int) -> dict[str, Any]:
-    """Train without a stop, and with one killed and then on; compare what comes out, bit for bit."""
+    """Train without a stop, and with a kill and then on; compare what comes out, bit for bit."""
     random = np.random.default_rng([SEED, number])
     rank, step = int(random.integers(size)), int(random.integers(EVERY, 40 * EVERY))
     with temporary_folder() as within:

@@ -31,6 +31,8 @@ GRACE_S: Final = 5.0
 LINGER_S: Final = 60.0
 """How long the others may go on after one has ended well."""
 MOST: Final = 64
+OWN_CODES: Final = (1, 2, 130)
+"""Exit codes of what diverges, of a person's mistake, and of an interruption."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,11 @@ def launch(arguments: Sequence[str], processes: int, command: Sequence[str] = CO
     worlds = [World(rank, processes, address) for rank in range(processes)]
     with _started([*command, *arguments], worlds) as started:
         ended = _first_to_end_badly(started)
-        if ended is None:
-            return 0
-        _wait(started, GRACE_S)
-    if 0 < ended.code < EngineFailed.exit_code or ended.code in (130, 128 + signal.SIGINT):
-        if ended.rank > 0 and started[0].returncode != ended.code and ended.words:
-            print(ended.words, file=sys.stderr)
+    if ended is None:
+        return 0
+    if ended.code in OWN_CODES:
+        if ended.rank > 0:  # the first process said nothing of it
+            print(f"error: {ended.words}", file=sys.stderr)
         return ended.code
     said = f" ({ended.words})" if ended.rank > 0 and ended.words else ""
     raise EngineFailed(
@@ -162,23 +163,35 @@ class _Process:
 
 
 def _first_to_end_badly(started: Sequence[_Process]) -> Ended | None:
-    """Wait for the first process that does not end with 0; None where all end well."""
+    """Wait for the end of all; returns the process for whose end the others ended, if there is one.
+
+    Those that are left GRACE_S after the first bad end are left running.
+    """
+    ended: list[_Process] = []
     deadline = float("inf")
-    while True:
-        codes = [process.returncode for process in started]
-        bad = [process for process, code in zip(started, codes, strict=True) if code]
-        # A signal ends one process; the others then break for want of it.
-        for process in sorted(bad, key=lambda each: (each.returncode or 0) > 0):
-            return process.ended()
-        if all(code == 0 for code in codes):
-            return None
-        if 0 in codes:
-            deadline = min(deadline, time.monotonic() + LINGER_S)
-        if time.monotonic() > deadline:
-            late = next(p for p, code in zip(started, codes, strict=True) if code is None)
-            late.stop(signal.SIGKILL)
-            return late.ended()
+    while len(ended) < len(started) and time.monotonic() < deadline:
+        for process in started:
+            if process not in ended and process.returncode is not None:
+                ended.append(process)
+                limit = GRACE_S if process.returncode else LINGER_S
+                deadline = min(deadline, time.monotonic() + limit)
         time.sleep(LOOK_S)
+    bad = [process for process in ended if process.returncode]
+    if not bad and len(ended) < len(started):
+        late = next(process for process in started if process not in ended)
+        late.stop(signal.SIGKILL)
+        return late.ended()
+    return min(bad, key=_gravity).ended() if bad else None
+
+
+def _gravity(process: _Process) -> tuple[int, int]:
+    """What comes first as the reason: a signal, then what the person did, then a breakdown.
+
+    Of equals the first to end, for a process whose fellow is gone breaks down; but a person's
+    mistake is told by the first process that found it.
+    """
+    code = process.returncode or 0
+    return (1, process.rank) if code in OWN_CODES else (0 if code < 0 else 2, 0)
 
 
 def _wait(started: Sequence[_Process], limit_s: float) -> None:

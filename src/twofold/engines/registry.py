@@ -45,6 +45,11 @@ def default_engines(*experiments: Experiment) -> tuple[str, ...]:
     return tuple(names)
 
 
+def single_engines() -> tuple[str, ...]:
+    """Every engine as `backend:engine` but those of processes, whatever is installed here."""
+    return tuple(name for name in engine_names() if not find_engine(name)[1].processes)
+
+
 def find_engine(engine: str) -> tuple[Backend, EngineDescription]:
     """The backend and description of an engine such as `torch:eager`. Raises UnknownEngine."""
     known = engine_names()
