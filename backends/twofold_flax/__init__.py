@@ -18,6 +18,9 @@ BACKEND = Backend(
         EngineDescription("jit", "the whole step as one pure function under jax.jit"),
         EngineDescription("aot", "as jit, compiled ahead for the shapes of an epoch"),
         EngineDescription("scan", "an epoch on the device: the loop over batches is compiled"),
+        EngineDescription(
+            "sharded", "as jit, on a mesh of devices: processes share each batch", processes=True
+        ),
     ),
     opener="twofold_flax.engines:open_executor",
     prober="twofold_flax.engines:probe",

@@ -92,7 +92,7 @@ def choose_device(experiment: Experiment) -> jax.Device:
         )
     if name == "mps" and experiment.precision == "float64":
         raise DeviceUnavailable("device: 'mps' given with precision float64; mps has float32 only")
-    device: jax.Device = jax.devices(name)[0]
+    device: jax.Device = jax.local_devices(backend=name)[0]  # of several processes, its own
     return device
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jax import Array
 
+from twofold.problem.state import TrainState
 from twofold_jax.feed import Rows, Steps
 from twofold_jax.state import Params, State
 
@@ -27,6 +28,10 @@ TrainSteps = Callable[[Any, Array, Array, Steps], tuple[Any, Losses]]
 def as_it_is(state: State) -> State:
     """The way to hold a state of an engine that works on the state itself."""
     return state
+
+
+def unshared(state: TrainState) -> None:
+    """No other process has to be given the same state."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Execution:
     hold: Callable[[State], Any] = as_it_is
     release: Callable[[Any], State] = as_it_is
     prepare: Callable[[Any, Array, Array, Steps], None] | None = None
+    require_same: Callable[[TrainState], None] = unshared
 
 
 def python_loop(take: Take, train_step: TrainStep) -> TrainSteps:

@@ -127,6 +127,7 @@ class JaxExecutor(Executor):
 
     def load_state(self, state: TrainState) -> None:
         """Replace the train state."""
+        self._execution.require_same(state)
         with self._unheard():
             self._state = self._execution.hold(
                 convert.state_to_jax(

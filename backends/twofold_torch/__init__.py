@@ -7,7 +7,9 @@ from twofold.backends.description import (
     EngineDescription,
     ExportFormat,
     NativeInit,
+    RefusedLayer,
 )
+from twofold.spec.layers.batch_norm import BatchNorm
 
 BACKEND = Backend(
     name="torch",
@@ -23,6 +25,22 @@ BACKEND = Backend(
         EngineDescription("compile", "model = torch.compile(model); the optimizer stays eager"),
         EngineDescription("compile-step", "forward, backward and optimizer as one graph"),
         EngineDescription("compile-epoch", "several whole steps in one graph"),
+        EngineDescription(
+            "ddp",
+            "DistributedDataParallel: processes share each batch",
+            "cpu",
+            processes=True,
+            shares=True,
+            refused_layers=(
+                RefusedLayer(
+                    BatchNorm,
+                    "model: batch_norm given; torch:ddp allows none: each process would normalize "
+                    "by its own rows, another function than that of one process, and "
+                    "nn.SyncBatchNorm runs on GPUs only (PyTorch 2.13, "
+                    "torch/nn/modules/batchnorm.py); use layer_norm, or flax:sharded",
+                ),
+            ),
+        ),
         EngineDescription("cuda-graph", "the whole step, captured and replayed", "cuda"),
         EngineDescription("reduce-overhead", "compile-step, replayed as a CUDA graph", "cuda"),
         EngineDescription("max-autotune", "compile-step, kernels chosen by measuring", "cuda"),

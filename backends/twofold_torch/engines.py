@@ -135,6 +135,23 @@ def compile_epoch(program: Program) -> Execution:
     return WholeStep(program, compiler).execution(steps_per_call=STEPS_PER_CALL)
 
 
+def ddp(program: Program) -> Execution:
+    """The lesson's model in `DistributedDataParallel`, eager: processes share each batch.
+
+    Compiles nothing. Each process computes its rows of the batch; while the backward pass runs, DDP
+    adds up the gradients of all, so that every process takes the same update. It pays where the
+    arithmetic of a step takes longer than that sum: for wide models and large batches, with
+    processors or machines of their own. It costs a message for each bucket of gradients, a copy of
+    the model and of the data in every process, and care: DDP takes the mean over processes, not
+    over rows, and statistics of a batch are of one process's rows. One process alone is a world of
+    one.
+    """
+    from twofold_torch.ddp import DataParallel
+    from twofold_torch.world import join
+
+    return DataParallel(program, join()).execution()
+
+
 def cuda_graph(program: Program) -> Execution:
     """The whole step, not compiled but captured once as a CUDA graph and replayed.
 
@@ -185,6 +202,7 @@ ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {
     "compile": compile_model,
     "compile-step": compile_step,
     "compile-epoch": compile_epoch,
+    "ddp": ddp,
     "cuda-graph": cuda_graph,
     "reduce-overhead": reduce_overhead,
     "max-autotune": max_autotune,

@@ -111,6 +111,7 @@ class TorchExecutor(Executor):
 
     def load_state(self, state: TrainState) -> None:
         """Replace the train state."""
+        self._execution.require_same(state)
         convert.load_state(self._program.model, self._program.optimizer, state)
         if self._program.schedule is not None:
             seek(self._program.schedule, state.step)

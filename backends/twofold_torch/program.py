@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from twofold.engines.build_time import NOTHING_BUILT, BuildTime
 from twofold.problem.problem import Problem
+from twofold.problem.state import TrainState
 from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
 from twofold_torch.loss import LossFunction, RowWeights, build_loss, build_row_weights
@@ -110,6 +111,10 @@ def never() -> int:
     return 0
 
 
+def unshared(state: TrainState) -> None:
+    """No other process has to be given the same state."""
+
+
 def nothing() -> BuildTime:
     """The build time of an engine that neither traces nor compiles."""
     return NOTHING_BUILT
@@ -117,7 +122,10 @@ def nothing() -> BuildTime:
 
 @dataclass(frozen=True)
 class Execution:
-    """What an engine made of a program: the functions that a session calls."""
+    """What an engine made of a program: the functions that a session calls.
+
+    `require_same` is called with every state that the session is given.
+    """
 
     forward: Forward
     backward: Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -125,6 +133,7 @@ class Execution:
     train_steps: Callable[[Tensor, Tensor, Steps], Tensor]
     compilations: Callable[[], int]
     build_time: Callable[[], BuildTime] = nothing
+    require_same: Callable[[TrainState], None] = unshared
 
     @classmethod
     def of(cls, program: Program, compilations: Callable[[], int] = never) -> Execution:

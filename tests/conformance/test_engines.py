@@ -33,7 +33,8 @@ from twofold.spec.experiment import (
 COMPILES_WHOLE_STEPS = frozenset({"torch:compile-step", "torch:compile-epoch"})
 SLOW_TO_COMPILE = COMPILES_WHOLE_STEPS | {"torch:compile"}
 NEVER_COMPILES = frozenset({"torch:lesson", "torch:eager", "torch:eager-fused", "flax:op-by-op"})
-HERE = default_engines()
+OF_PROCESSES = tuple(name for name in engine_names() if find_engine(name)[1].processes)
+HERE = (*default_engines(), *OF_PROCESSES)
 
 
 def marked(engine: str, slow: frozenset[str] = frozenset()) -> Any:
@@ -54,12 +55,13 @@ OPTIONAL = [owner for owner in backends() if owner.optional]
 EVERY_OPTIONAL = frozenset(
     owner.full_name(engine.name) for owner in OPTIONAL for engine in owner.engines
 )
-OWN_SESSION = [marked(name, SLOW_TO_COMPILE | EVERY_OPTIONAL) for name in engine_names()]
+SHARDED = frozenset(name for name in OF_PROCESSES if name.endswith(":sharded"))
+OWN_SESSION = [marked(name, SLOW_TO_COMPILE | EVERY_OPTIONAL | SHARDED) for name in engine_names()]
 """For tests that open a session each: an engine that compiles for 10 to 40 s is marked slow.
 
 So is every engine of an optional backend; in the fast tests its first has the warm session.
 """
-SLOW_TO_WARM = COMPILES_WHOLE_STEPS | EVERY_OPTIONAL - {
+SLOW_TO_WARM = COMPILES_WHOLE_STEPS | SHARDED | EVERY_OPTIONAL - {
     owner.full_name(owner.engines[0].name) for owner in OPTIONAL
 }
 WARM_SESSION = [marked(name, SLOW_TO_WARM) for name in engine_names()]

@@ -65,10 +65,16 @@ def problem_of(**values: Any) -> Problem:
     return make_problem(model=MODEL, optimizer=OPTIMIZER, **values)
 
 
+def refused(engine: str, experiment: Experiment) -> bool:
+    """Whether an engine, or its backend, cannot run an experiment."""
+    owner, own = find_engine(engine)
+    return bool(owner.refusals(experiment) or own.refusals(experiment))
+
+
 def problem_for(engine: str, **values: Any) -> Problem:
     """That problem; without batch norm for an engine whose backend refuses it."""
     problem = problem_of(**values)
-    if not find_engine(engine)[0].refusals(problem.experiment):
+    if not refused(engine, problem.experiment):
         return problem
     return make_problem(model=LAYER_NORMS, optimizer=OPTIMIZER, **values)
 
@@ -76,7 +82,7 @@ def problem_for(engine: str, **values: Any) -> Problem:
 WITH_BATCH_NORM = [
     marked(name, SLOW_TO_WARM)
     for name in engine_names()
-    if not find_engine(name)[0].refusals(problem_of().experiment)
+    if not refused(name, problem_of().experiment)
 ]
 batch_norm_sessions = pytest.mark.parametrize("warm", WITH_BATCH_NORM, indirect=True)
 

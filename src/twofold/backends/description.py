@@ -17,12 +17,37 @@ from twofold.spec.model import has
 class EngineDescription:
     """What a person reads about an engine: its name within the backend and one line.
 
-    `device` is the only kind of device that it runs on, None if it runs on all.
+    `device` is the only kind of device that it runs on, None if it runs on all. An engine of
+    `processes` may share a training with other processes (`twofold.engines.world`), and takes part
+    only where it is asked for. With `shares` each process weighs the mean over its own rows with
+    their share of the batch, and the processes' mean is taken, which the oracle leaves room for.
+    `refused_layers` are kinds that this engine cannot do, beside those of its backend.
     """
 
     name: str
     summary: str
     device: Device | None = None
+    processes: bool = False
+    shares: bool = False
+    refused_layers: tuple[RefusedLayer, ...] = ()
+
+    def refusals(self, experiment: Experiment) -> tuple[str, ...]:
+        """Why it cannot run an experiment that its backend can express; empty if it can."""
+        reasons = [
+            refused.reason for refused in self.refused_layers if has(experiment.model, refused.kind)
+        ]
+        if self.processes and experiment.training.micro_batches > 1:
+            reasons.append(
+                f"training.micro_batches: {experiment.training.micro_batches} given; {self.name} "
+                "allows 1, for processes share each batch already; set it to 1, or start more "
+                "processes"
+            )
+        if self.processes and experiment.rng == "native":
+            reasons.append(
+                f'rng: "native" given; {self.name} allows "shared" only, for all processes\' rows '
+                "need masks of one draw; run with --set rng=shared"
+            )
+        return tuple(reasons)
 
 
 @dataclass(frozen=True)

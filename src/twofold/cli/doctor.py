@@ -73,14 +73,13 @@ def _check(listing: str | None, device: str, limit_s: float) -> int:
     """Check engines, print each as soon as it is known, and return the exit code."""
     from rich.console import Console
 
-    from twofold.backends import installed
     from twofold.cli import doctor_check
     from twofold.cli.calibrate import checked_device
     from twofold.cli.options import listed
     from twofold.engines import registry
 
     place = checked_device(device)
-    names = installed.engine_names() if listing is None else listed(listing) or ()
+    names = registry.single_engines() if listing is None else listed(listing) or ()
     for name in names:
         registry.find_engine(name)
     if not names:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli.processes import Coordinator, Process, Processes
+
 if TYPE_CHECKING:
     from twofold.parity.judging.verdict import ParityReport
     from twofold.spec.experiment import Experiment, Precision
@@ -41,6 +43,9 @@ def parity(
     json: Annotated[
         Path | None, typer.Option(help="Write the report to this file.", metavar="FILE")
     ] = None,
+    processes: Processes = None,
+    coordinator: Coordinator = None,
+    process: Process = None,
 ) -> None:
     """Certify engines against the oracle.
 
@@ -48,6 +53,7 @@ def parity(
     codes: 0 parity holds, 1 it does not, 2 the experiment cannot show it, 3 an engine could not
     run.
     """
+    from twofold.cli.processes import enter
     from twofold.cli.time import asked_engines
     from twofold.engines import registry
     from twofold.files import require_writable
@@ -57,11 +63,13 @@ def parity(
     experiments = [Experiment.load(spec, tuple(changes or ())) for spec in specs]
     asked = [asked_engines(engines, each) for each in experiments]
     require_writable("--json", json)
+    named = dict.fromkeys(name for names in asked for name in names or ())
+    world = enter(tuple(named), processes, coordinator, process)
     reports = [
         _certify(each, names or registry.default_engines(each), precisions, steps)
         for each, names in zip(experiments, asked, strict=True)
     ]
-    if json is not None:
+    if json is not None and world.first:
         _write(json, reports)
     raise typer.Exit(_exit_code(reports))
 
@@ -92,11 +100,12 @@ def _certify(
     from rich.console import Console
 
     from twofold.cli.parity_view import print_report
+    from twofold.engines.world import this_world
     from twofold.parity.certify import certify
     from twofold.parity.judging.subject import DEFAULT_STEPS
 
     console = Console(highlight=False)
-    progress = Console(stderr=True, highlight=False)
+    progress = Console(stderr=True, highlight=False, quiet=not this_world().first)
     with progress.status(f"{experiment.name}: preparing the oracle") as status:
         report = certify(
             experiment,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli.processes import Coordinator, Process, Processes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -48,6 +50,9 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
     ] = None,
+    processes: Processes = None,
+    coordinator: Coordinator = None,
+    process: Process = None,
 ) -> None:
     """Train to the end, score the test rows, and write the model.
 
@@ -60,6 +65,7 @@ def train(
     """
     from rich.console import Console
 
+    from twofold.cli.processes import enter, folder_of
     from twofold.commands import INTERRUPTED
     from twofold.engines import registry
     from twofold.problem.data import prepare
@@ -67,16 +73,19 @@ def train(
 
     experiment = Experiment.load(spec, tuple(changes or ()))
     registry.require_framework(registry.find_engine(engine)[0])
+    world = enter((engine,), processes, coordinator, process)
     folder = output or Path("runs") / f"{experiment.name}-{engine.replace(':', '-')}"
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, quiet=not world.first)
     with console.status(f"{experiment.name}: preparing the data, opening {engine}"):
         session = registry.open_session(prepare(experiment), engine)
     try:
-        result = _trained(session, folder, resume, every_steps, every_seconds, console)
+        with folder_of(world, folder, resume=resume) as place:
+            result = _trained(session, place, resume, every_steps, every_seconds, console)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: --resume --output {folder}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    _draw(folder, console)
+    if world.first:
+        _draw(folder, console)
     for line in summary(result, folder):
         typer.echo(line)
     if result.outcome != "finished":

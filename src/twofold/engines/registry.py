@@ -20,7 +20,7 @@ OpenExecutor = Callable[[Problem], Executor]
 
 
 def default_engines(*experiments: Experiment) -> tuple[str, ...]:
-    """Every engine but those bound to a kind of device that is not here.
+    """Every engine but those bound to a kind of device that is not here, and those of processes.
 
     Left out is also an optional backend whose frameworks are not installed, and with experiments a
     backend that cannot express them all.
@@ -32,16 +32,22 @@ def default_engines(*experiments: Experiment) -> tuple[str, ...]:
         missing = owner.missing_frameworks()
         if (owner.optional and missing) or any(map(owner.refusals, experiments)):
             continue
-        bound = any(engine.device for engine in owner.engines)
+        engines = [engine for engine in owner.engines if not engine.processes]
+        bound = any(engine.device for engine in engines)
         found: tuple[str, ...] = ()
         if bound and not missing:
             found = tuple(name.partition(":")[0] for name in probe(owner)["devices"])
         names += [
             owner.full_name(engine.name)
-            for engine in owner.engines
+            for engine in engines
             if engine.device is None or engine.device in found
         ]
     return tuple(names)
+
+
+def single_engines() -> tuple[str, ...]:
+    """Every engine as `backend:engine` but those of processes, whatever is installed here."""
+    return tuple(name for name in engine_names() if not find_engine(name)[1].processes)
 
 
 def find_engine(engine: str) -> tuple[Backend, EngineDescription]:
@@ -65,9 +71,13 @@ def require_framework(owner: Backend) -> None:
         )
 
 
-def require_expressible(owner: Backend, experiment: Experiment) -> None:
-    """Raise SpecError, with the reasons, if the backend cannot express an experiment."""
+def require_expressible(
+    owner: Backend, experiment: Experiment, engine: EngineDescription | None = None
+) -> None:
+    """Raise SpecError, with the reasons, if backend or engine cannot express an experiment."""
     reasons = owner.refusals(experiment)
+    if engine is not None:
+        reasons += engine.refusals(experiment)
     if reasons:
         raise SpecError("; ".join(reasons))
 
@@ -78,10 +88,10 @@ def require_engines(engines: Iterable[str], *experiments: Experiment) -> None:
     That is UnknownEngine, FrameworkMissing or SpecError.
     """
     for name in engines:
-        owner, _ = find_engine(name)
+        owner, engine = find_engine(name)
         require_framework(owner)
         for experiment in experiments:
-            require_expressible(owner, experiment)
+            require_expressible(owner, experiment, engine)
 
 
 def open_session(problem: Problem, engine: str, executor: OpenExecutor | None = None) -> Session:

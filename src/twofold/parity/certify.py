@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twofold.engines import registry
+from twofold.engines.world import this_world
 from twofold.errors import SpecError, TwofoldError
 from twofold.parity.diagnosis.diagnose import diagnose
 from twofold.parity.judging.subject import DEFAULT_STEPS, Subject, steps_in
@@ -57,15 +58,23 @@ def certify(
     references: list[Reference] = []
     for precision in precisions or default_precisions(experiment):
         problem = prepare(experiment.model_copy(update={"precision": precision}), table)
-        reference = build_reference(problem)
-        references.append(reference)
+        built: dict[int, Reference] = {}
         for name in names:
+            parts = processes_of(name)
+            reference = built[parts] = built.get(parts) or build_reference(problem, parts)
             for rung in climb(name, reference, steps=steps_in(precision, steps), ladder=ladder):
                 rungs.append(rung)
                 if on_rung is not None:
                     on_rung(rung)
+        references.append(next(iter(built.values())))
     idle = (*not_exercised(references, steps), *without_evidence(rungs))
     return ParityReport(experiment, describe_environment(names), tuple(rungs), idle)
+
+
+def processes_of(engine: str) -> int:
+    """How many processes take the mean over a part of each batch in an engine, in this world."""
+    _, description = registry.find_engine(engine)
+    return this_world().size if description.shares else 1
 
 
 def default_precisions(experiment: Experiment) -> tuple[Precision, ...]:

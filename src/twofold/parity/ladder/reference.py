@@ -111,12 +111,13 @@ def moment(label: str, problem: Problem, state: TrainState, arithmetic: Arithmet
     return Moment(label, state, step.batch, logits, evaluation.loss, step.training, step.after)
 
 
-def build_reference(problem: Problem) -> Reference:
+def build_reference(problem: Problem, processes: int = 1) -> Reference:
     """Run the oracle at the initial state and at a state `WARM_STEPS` steps later.
 
-    Where the training leaves the range before that, at the last state that does not.
+    Where the training leaves the range before that, at the last state that does not. `processes`
+    is the number of those that take the mean over a part of each batch.
     """
-    arithmetic = arithmetic_for(problem.experiment.precision)
+    arithmetic = arithmetic_for(problem.experiment.precision, processes)
     fresh = moment("fresh", problem, initial_state(problem), arithmetic)
     warm = replace(fresh, label="warm")
     for _ in range(WARM_STEPS):

@@ -1,4 +1,6 @@
-"""What cutting a batch into micro-batches adds to the bounds on its loss and gradients.
+"""What cutting a batch into parts adds to the bounds on its loss and gradients.
+
+The parts are micro-batches, one after the other, or the rows of several processes.
 
 The values are those of the whole batch. An engine computes sum_i s_i m_i, where m_i is the mean
 over the n_i rows of part i and s_i = n_i / n its share of all n rows, and differs in two ways.
@@ -20,6 +22,14 @@ rounding errors.
 With class weights a part's mean is divided by the sum of its labels' weights, and its share is that
 sum by the sum of the whole batch: beside the latter, which the loss of the whole batch counts too,
 two sums of n_i positive numbers, n_i roundings each at most.
+
+Processes. An all-reduce adds what k processes have, in an order of its own, which may be another
+for each element: k - 1 additions, as above. One that takes their mean is given k s_i for a share;
+that k stands in the numerator of the share and is an integer, so it rounds nothing by itself. The
+mean multiplies by 1 / k: rounded when 1 is divided by k, brought to the engine's precision, and
+multiplied, which are MEAN_ROUNDINGS (PyTorch 2.13, torch/csrc/distributed/c10d/reducer.cpp:
+`mark_variable_ready_dense` multiplies each gradient by 1 / world size before the sum). A process
+for which a batch has no row adds zeros.
 """
 
 from __future__ import annotations
@@ -34,13 +44,18 @@ from twofold.problem.micro_batches import Part
 from twofold.spec.losses import Loss
 
 SHARE_ROUNDINGS: Final = 3
+MEAN_ROUNDINGS: Final = 3
 FLUSHES: Final = 2  # for each part: its share of a gradient, and the sum so far read as zero
 
 
-def share_roundings(loss: Loss, parts: Sequence[Part]) -> int:
-    """How often the share of a part may be rounded; the first part is the largest."""
+def share_roundings(loss: Loss, parts: Sequence[Part], processes: int) -> int:
+    """How often the share of a part may be rounded; the first part is the largest.
+
+    Where several processes have the parts, the mean over these is counted as well.
+    """
     weighted = loss.kind == "cross_entropy" and loss.class_weights is not None
-    return SHARE_ROUNDINGS + (2 * parts[0].stop if weighted else 0)
+    of_share = SHARE_ROUNDINGS + (2 * parts[0].stop if weighted else 0)
+    return of_share + (MEAN_ROUNDINGS if processes > 1 else 0)
 
 
 def weighted(result: LossResult, parts: int, roundings: int, arithmetic: Arithmetic) -> LossResult:

@@ -69,6 +69,8 @@ class Arithmetic:
     oracle's at most B(u_oracle), and B is superlinear, so B(u_engine + u_oracle) covers the
     difference of the two. Results below `smallest_normal` may be flushed to zero: XLA on the CPU
     does so, PyTorch does not.
+
+    `processes` is the number of processes each of which takes the mean over a part of a batch.
     """
 
     precision: Precision
@@ -79,6 +81,7 @@ class Arithmetic:
     largest: float
     ulps: FunctionUlps = FunctionUlps()
     stored_roundoff: float = 0.0
+    processes: int = 1
 
     @property
     def layers(self) -> Arithmetic:
@@ -110,7 +113,7 @@ class Arithmetic:
         return additions * self.unit_roundoff
 
 
-def arithmetic_for(precision: Precision) -> Arithmetic:
+def arithmetic_for(precision: Precision, processes: int = 1) -> Arithmetic:
     """Float64 judges float32 and mixed precision; NumPy's longdouble judges float64.
 
     Longdouble has 64 bits of mantissa on x86 and 113 on most others; where it is no wider than
@@ -128,4 +131,5 @@ def arithmetic_for(precision: Precision) -> Arithmetic:
         smallest_normal=float(judged.smallest_normal),
         largest=float(judged.max),
         stored_roundoff=BFLOAT16_ROUNDOFF if precision == "mixed_bfloat16" else 0.0,
+        processes=processes,
     )

@@ -83,14 +83,16 @@ def loss_and_gradients(
 ) -> LossAndGradients:
     """Loss of a batch in training mode, the gradients by reverse differentiation, new buffers.
 
-    With micro-batches the values are those of the whole batch, for which the sum over its parts
-    stands; the bounds leave room for that sum (`twofold.parity.oracle.accumulation`).
+    With micro-batches, or processes that take means, the values are those of the whole batch, for
+    which the sum over its parts stands; the bounds leave room for that sum
+    (`twofold.parity.oracle.accumulation`).
     """
-    cut = parts_of(batch.rows, experiment.training.micro_batches)
+    processes = arithmetic.processes
+    cut = parts_of(batch.rows, experiment.training.micro_batches * processes)
     parts = len(cut)
     run = _applied(experiment, held, batch.inputs, masks, arithmetic, parts)
     result = evaluate_loss(experiment.loss, run.outputs, batch.targets, arithmetic)
-    roundings = share_roundings(experiment.loss, cut)
+    roundings = share_roundings(experiment.loss, cut, processes)
     result = weighted(result, parts, roundings, arithmetic)
     delta = stored(result.logits_gradient, arithmetic)  # (batch, out)
     gradients = run.pull(delta, False).parameters

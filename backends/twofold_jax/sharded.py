@@ -1,0 +1,170 @@
+"""Data parallelism in JAX: one program over a mesh of devices, with any number of rows.
+
+The program is that of one device. What differs is where its arrays lie: a batch by rows, each
+device having as many as any other, and all else on every device. XLA puts in the sums over devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, final
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from jax import Array
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from twofold.engines.world import World
+from twofold_jax.counting import CountingJit
+from twofold_jax.execution import Execution
+from twofold_jax.feed import Steps
+from twofold_jax.program import Program
+from twofold_jax.state import State
+from twofold_jax.world import exchange, join, require_same_state
+
+ROWS: Final = "rows"
+
+
+def sharded(program: Program) -> Execution:
+    """As `jit`, on a mesh of all devices of all processes: a batch lies on them by rows.
+
+    Compiles the step of `jit` once for each shape of batch; from where its arguments lie XLA sees
+    what each device computes, and where to add up over devices. Nothing in the model says so. It
+    pays where the arithmetic of a step takes longer than those sums: for wide models and large
+    batches, on several devices or machines. It costs a copy of the state on every device, and in
+    every process the call of the same program, in the same order: one that is missing makes all
+    others wait. A mean is of all rows, and so are the statistics of batch norm. Rows that do not
+    divide among the devices are filled up, and cut off again in the program.
+    """
+    return Sharded(program, join()).execution()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A mesh of all devices of all processes, and the two ways in which arrays lie on it."""
+
+    mesh: jax.sharding.Mesh
+
+    @classmethod
+    def of_all_devices(cls) -> Placement:
+        """One axis, the rows, over every device in the order of the processes."""
+        devices = jax.devices()
+        return cls(jax.make_mesh((len(devices),), (ROWS,), axis_types=(AxisType.Auto,)))
+
+    @property
+    def everywhere(self) -> NamedSharding:
+        """The whole array on every device."""
+        return NamedSharding(self.mesh, P())
+
+    @property
+    def by_rows(self) -> NamedSharding:
+        """Consecutive rows on each device, as many on all."""
+        return NamedSharding(self.mesh, P(ROWS))
+
+    def copied(self, leaf: Array) -> Array:
+        """An array of this process, the same in all, on every device."""
+        host = np.asarray(leaf)
+        copy: Array = jax.make_array_from_callback(
+            host.shape, self.everywhere, lambda index: host[index]
+        )
+        return copy
+
+    def spread(self, array: npt.NDArray[Any], rows: npt.NDArray[np.integer]) -> Array:
+        """Some rows of an array; this process reads those of its own devices alone.
+
+        There have to be as many on each device, so the first is repeated at the end.
+        """
+        missing = -len(rows) % self.mesh.size
+        filled = np.concatenate([rows, np.repeat(rows[:1], missing)])
+        spread: Array = jax.make_array_from_callback(
+            (len(filled), *array.shape[1:]), self.by_rows, lambda index: array[filled[index[0]]]
+        )
+        return spread
+
+
+@final
+class Sharded:
+    """A program whose batches are shared by the devices of a world.
+
+    Every function takes the whole batch and answers for the whole batch.
+    """
+
+    def __init__(self, program: Program, world: World) -> None:
+        self._world = world
+        self._place = Placement.of_all_devices()
+        self._compiled = CountingJit(partial(jax.jit, out_shardings=self._place.everywhere))
+        self._logits = self._compiled(_cutting(program.logits), static_argnums=0)
+        self._training_logits = self._compiled(_cutting(program.training_logits), static_argnums=0)
+        self._evaluate = self._compiled(_cutting(program.evaluate), static_argnums=0)
+        gradients = _cutting(program.loss_and_gradients)
+        self._loss_and_gradients = self._compiled(gradients, static_argnums=0)
+        self._train_step = self._compiled(
+            _cutting(program.train_step), static_argnums=0, donate_argnums=1
+        )
+
+    def execution(self) -> Execution:
+        """The functions that a session calls; the state lies on every device."""
+        return Execution(
+            logits=partial(self._whole, self._logits),
+            training_logits=partial(self._whole, self._training_logits),
+            evaluate=partial(self._whole, self._evaluate),
+            loss_and_gradients=partial(self._whole, self._loss_and_gradients),
+            train_step=partial(self._whole, self._train_step),
+            train_steps=self.train_steps,
+            compilations=lambda: self._compiled.traces,
+            hold=self.hold,
+            release=self.release,
+            require_same=partial(require_same_state, world=self._world),
+        )
+
+    def train_steps(
+        self, state: State, inputs: Array, targets: Array, steps: Steps
+    ) -> tuple[State, Sequence[Array]]:
+        """Steps on batches of the training rows; returns their losses."""
+        losses, hosts = [], [np.asarray(inputs), np.asarray(targets)]
+        for rows in steps.rows:
+            state, loss = self._called(self._train_step, state, hosts, np.asarray(rows))
+            losses.append(loss)
+        return state, losses
+
+    def hold(self, state: State) -> State:
+        """A state of this process, the same in all, on every device."""
+        held: State = jax.tree.map(self._place.copied, state)
+        return held
+
+    def release(self, state: State) -> State:
+        """The state as it lies on this process's first device."""
+        released: State = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+        return released
+
+    def _whole(self, function: Any, state: State, *arrays: Array) -> Any:
+        hosts = [np.asarray(array) for array in arrays]
+        return self._called(function, state, hosts, np.arange(len(hosts[0])))
+
+    def _called(
+        self,
+        function: Any,
+        state: State,
+        hosts: Sequence[npt.NDArray[Any]],
+        rows: npt.NDArray[np.integer],
+    ) -> Any:
+        """The function of some rows; waited for, where another process may not come to it."""
+        spread = [self._place.spread(host, rows) for host in hosts]
+        with exchange(self._world):
+            answer = function(len(rows), state, *spread)
+            if self._world.size > 1:
+                jax.block_until_ready(answer)  # type: ignore[no-untyped-call]  # JAX leaves it so
+        return answer
+
+
+def _cutting(function: Any) -> Any:
+    """The function of a batch, given the number of its rows and the batch filled up."""
+
+    def cut(rows: int, state: State, *arrays: Array) -> Any:
+        return function(state, *(array[:rows] for array in arrays))
+
+    return cut

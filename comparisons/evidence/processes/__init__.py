@@ -1,0 +1,1 @@
+"""What several processes that share a training are put through."""

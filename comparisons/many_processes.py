@@ -1,0 +1,76 @@
+"""Is a training that several processes share the training of one?
+
+    python -m comparisons.many_processes [--engines E,E] [--worlds N,N] [--kills K] [--out FOLDER]
+
+The ladder of `twofold parity`, climbed in worlds of several sizes by every engine of processes; and
+trainings in which one process is killed at a random moment, and which then go on. Stores
+`many-processes.json`. Nothing is timed: so many processes on so few cores test what is computed,
+not how fast. Exit codes: 0 all as it should be, 1 not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from comparisons.evidence.processes import kills, ladders
+from comparisons.folders import add_folder_options, chosen_folder
+from twofold.commands import run_command
+from twofold.errors import TwofoldError
+from twofold.results import environment
+from twofold.results.json_files import write_json
+
+SCHEMA: Final = "twofold.many-processes/1"
+FILE: Final = "many-processes.json"
+WORLDS: Final = (("torch:ddp", (1, 2, 3, 4)), ("flax:sharded", (1, 2, 4)))
+KILLS: Final = 3
+KILLED_WORLD: Final = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Climb, kill, print and store; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    folder: Path = chosen_folder(given)
+    asked = [(name, given.worlds or worlds) for name, worlds in WORLDS if name in given.engines]
+    try:
+        climbed = [
+            each
+            for engine, worlds in asked
+            for size in worlds
+            for each in ladders.climb(engine, size, given.steps)
+        ]
+        killed = [
+            kills.kill_and_go_on(engine, KILLED_WORLD, number)
+            for engine, _ in asked
+            for number in range(given.kills)
+        ]
+        result: dict[str, Any] = {
+            "schema": SCHEMA,
+            "environment": environment.describe(),
+            "ladders": climbed,
+            "kills": killed,
+        }
+        path = write_json(folder / FILE, result, non_finite="null")
+    except TwofoldError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"Results: {path}")
+    return 0 if all(each["holds"] for each in (*climbed, *killed)) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m comparisons.many_processes")
+    names = [name for name, _ in WORLDS]
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=names)
+    parser.add_argument("--worlds", type=lambda text: [int(n) for n in text.split(",")])
+    parser.add_argument("--steps", type=int, default=ladders.STEPS)
+    parser.add_argument("--kills", type=int, default=KILLS, help="kills of each engine")
+    add_folder_options(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main)
