@@ -15,6 +15,7 @@ from twofold.engines.build_time import BuildTime
 from twofold.temporary import temporary_folder
 from twofold_torch import step_cache
 from twofold_torch.building import BuildClock
+from twofold_torch.cpp_compiler import require_compiler
 from twofold_torch.flat_state import FlatState
 from twofold_torch.tape import fingerprint
 
@@ -114,6 +115,7 @@ class TracedGraphs:
             found = step_cache.find(name)
         if found is not None:
             return found
+        require_compiler()
         from twofold_torch.inductor import compile_library, trace
 
         with self._clock.tracing(), _compiling():
