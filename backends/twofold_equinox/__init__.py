@@ -23,6 +23,7 @@ BACKEND = Backend(
     opener="twofold_equinox.engines:open_executor",
     prober="twofold_equinox.engines:probe",
     seeds="twofold_equinox.engines:open_seeds",
+    chooser="twofold_jax.default_engine:default_engine",
     cache_variables=COMPILE_CACHE,
     palette=("#882255", "#AA4499"),
     refused_layers=(

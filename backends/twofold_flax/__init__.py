@@ -23,6 +23,7 @@ BACKEND = Backend(
     prober="twofold_flax.engines:probe",
     native_init=NativeInit("lecun_normal", "zeros"),
     seeds="twofold_flax.engines:open_seeds",
+    chooser="twofold_jax.default_engine:default_engine",
     cache_variables=COMPILE_CACHE,
     quick_engines=(("jit",), ("scan",)),
     best_engines=("jit", "scan"),

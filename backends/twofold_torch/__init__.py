@@ -25,6 +25,7 @@ BACKEND = Backend(
     prober="twofold_torch.device:probe",
     native_init=NativeInit("pytorch", "pytorch"),
     seeds="twofold_torch.seeds:TorchSeeds",
+    chooser="twofold_torch.default_engine:default_engine",
     cache_variables=CacheVariables(
         "TORCHINDUCTOR_CACHE_DIR",
         by_default=True,

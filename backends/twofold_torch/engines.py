@@ -18,11 +18,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from twofold.engines.registry import find_engine
 from twofold.problem.problem import Problem
+from twofold_torch.default_engine import COMPILED
 from twofold_torch.device import choose_device, pin_matmul_precision
 from twofold_torch.executor import TorchExecutor
 from twofold_torch.feed import Steps
 from twofold_torch.model import Network
 from twofold_torch.program import Execution, Program, build_program, loop
+from twofold_torch.remembered import remembering
 from twofold_torch.self_stepping import STEPS_PER_CALL, self_stepping
 from twofold_torch.whole_step import WholeStep
 
@@ -191,4 +193,7 @@ def open_executor(engine: str, problem: Problem) -> TorchExecutor:
     device = choose_device(problem.experiment, find_engine(f"torch:{engine}")[1])
     pin_matmul_precision()
     program = build_program(problem, device)
-    return TorchExecutor(problem, device, program, ENGINES[engine](program))
+    execution = ENGINES[engine](program)
+    if engine == COMPILED:
+        execution = replace(execution, train_steps=remembering(problem, execution.train_steps))
+    return TorchExecutor(problem, device, program, execution)

@@ -26,6 +26,14 @@ class EngineDescription:
 
 
 @dataclass(frozen=True)
+class EngineChoice:
+    """An engine by its name within the backend, and why it was chosen, in a part of a sentence."""
+
+    engine: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class NativeInit:
     """How a framework's own linear layer starts, in the words of `twofold.spec.initial_values`."""
 
@@ -79,7 +87,8 @@ class Backend:
     One that is `optional` takes part where no engines are named only if they are installed.
     `opener` takes (engine name, problem) and returns an Executor; `prober` takes nothing and
     returns what `twofold doctor` prints: versions, devices, threads, precision flags; `seeds` takes
-    problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`;
+    problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`; `chooser`
+    takes (problem, steps) and returns the EngineChoice for who does not choose;
     `native_init` is how its linear layers start with `rng = "native"`, None if that is not known.
 
     `quick_engines` stand for the backend where there is no time for all: of each group the first
@@ -97,6 +106,7 @@ class Backend:
     opener: str
     prober: str
     seeds: str = ""
+    chooser: str = ""
     known_differences: tuple[KnownDifference, ...] = ()
     refused_layers: tuple[RefusedLayer, ...] = ()
     native_init: NativeInit | None = None
