@@ -80,30 +80,35 @@ class TracedGraphs:
     ) -> Callable[[Sequence[Tensor]], Bound]:
         """One graph on `tensors`: those of the state, then the arguments that are not None."""
         count = len(self.state.tensors)
-        outputs: list[int | None] = []
+        alone = False  # whether the result is one tensor, not several
 
-        def on_tensors(*given: Tensor) -> Any:
+        def on_tensors(*given: Tensor) -> tuple[Tensor, ...]:
+            nonlocal alone
             rest = iter(given[count:])
             own = [None if each is None else next(rest) for each in arguments]
             result = function(self.state.of(given[:count]), *own)
-            outputs[:] = [len(result) if isinstance(result, tuple) else None]
-            return result
+            alone = isinstance(result, Tensor)
+            return (result,) if alone else tuple(result)
 
+        bind = self._compiled(on_tensors, tensors)
+        self.graphs += 1
+        return (lambda given: _first_of(bind(given))) if alone else bind
+
+    def _compiled(
+        self, function: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]
+    ) -> Callable[[Sequence[Tensor]], Bound]:
         if all(each.device.type == "cpu" for each in tensors):
+            count = len(self.state.tensors)
             copies = [each.clone() for each in tensors[:count]]
             with self._clock.tracing(), _compiling():
-                taped = fingerprint(on_tensors, [*copies, *tensors[count:]])
-            library = self._library(taped, on_tensors, tensors)
-            single = outputs == [None]
-            self.graphs += 1
-            return lambda given: _only(library.bind(given)) if single else library.bind(given)
+                taped = fingerprint(function, [*copies, *tensors[count:]])
+            return self._library(taped, function, tensors).bind
         from twofold_torch.inductor import compile_graph, trace
 
         with self._clock.tracing(), _compiling():
-            graph = trace(on_tensors, tensors)
+            graph = trace(function, tensors)
         with self._clock.compiling():
             compiled = compile_graph(graph, tensors)
-        self.graphs += 1
         return lambda given: lambda: compiled(*given)
 
     def _library(
@@ -126,8 +131,8 @@ class TracedGraphs:
             return step_cache.StepLibrary(path)
 
 
-def _only(bound: Callable[[], list[Tensor]]) -> Bound:
-    return lambda: bound()[0]
+def _first_of(call: Bound) -> Bound:
+    return lambda: call()[0]
 
 
 @cache
