@@ -23,6 +23,7 @@ BACKEND = Backend(
     opener="twofold_equinox.engines:open_executor",
     prober="twofold_equinox.engines:probe",
     seeds="twofold_equinox.engines:open_seeds",
+    chooser="twofold_jax.default_engine:default_engine",
     exports=(
         ExportFormat(
             "jax-export",

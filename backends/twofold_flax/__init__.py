@@ -26,6 +26,7 @@ BACKEND = Backend(
     prober="twofold_flax.engines:probe",
     native_init=NativeInit("lecun_normal", "zeros"),
     seeds="twofold_flax.engines:open_seeds",
+    chooser="twofold_jax.default_engine:default_engine",
     exports=(
         ExportFormat(
             "jax-export",

@@ -49,6 +49,7 @@ BACKEND = Backend(
     prober="twofold_torch.device:probe",
     native_init=NativeInit("pytorch", "pytorch"),
     seeds="twofold_torch.seeds:TorchSeeds",
+    chooser="twofold_torch.default_engine:default_engine",
     exports=(
         ExportFormat(
             "torch-export",

@@ -8,8 +8,6 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Final, ParamSpec, TypeVar, final
 
-from torch._dynamo.utils import compilation_time_metrics
-
 from twofold.engines.build_time import BuildTime
 from twofold_torch.program import Execution
 
@@ -87,6 +85,8 @@ def dynamo_build_time() -> BuildTime:
 
     All that is not Inductor's counts as tracing: Dynamo, AOTAutograd, the keys of their caches.
     """
+    from torch._dynamo.utils import compilation_time_metrics  # here: Dynamo takes long to load
+
     whole, inductor = (
         sum(sum(compilation_time_metrics.get(name, ())) for name in names)
         for names in (WHOLE, INDUCTOR)

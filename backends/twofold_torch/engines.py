@@ -18,12 +18,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from twofold.engines.registry import find_engine
 from twofold.problem.problem import Problem
+from twofold_torch.default_engine import COMPILED
 from twofold_torch.device import choose_device, pin_matmul_precision
 from twofold_torch.executor import TorchExecutor
 from twofold_torch.feed import Steps
 from twofold_torch.model import Network
 from twofold_torch.program import Execution, Program, build_program, loop
-from twofold_torch.whole_step import STEPS_PER_CALL, WholeStep
+from twofold_torch.remembered import remembering
+from twofold_torch.self_stepping import STEPS_PER_CALL, self_stepping
+from twofold_torch.whole_step import WholeStep
 
 
 def lesson(program: Program) -> Execution:
@@ -112,10 +115,7 @@ def compile_step(program: Program) -> Execution:
     them there is no autograd at run time. The graph is traced without Dynamo and called without its
     checks; Inductor's C++ wrapper calls the kernels without Python.
     """
-    from twofold_torch.inductor import whole_step_compiler
-
-    compiler = partial(whole_step_compiler, lambda: program.model.training)
-    return WholeStep(program, compiler).execution()
+    return self_stepping(program, at_once=1)
 
 
 def compile_epoch(program: Program) -> Execution:
@@ -129,10 +129,7 @@ def compile_epoch(program: Program) -> Execution:
     training rows must lie on the device. PyTorch has no loop that would stay on the device for a
     whole epoch at this speed (`torch.while_loop` copies what it carries), hence the unrolling.
     """
-    from twofold_torch.inductor import whole_step_compiler
-
-    compiler = partial(whole_step_compiler, lambda: program.model.training)
-    return WholeStep(program, compiler).execution(steps_per_call=STEPS_PER_CALL)
+    return self_stepping(program, at_once=STEPS_PER_CALL)
 
 
 def ddp(program: Program) -> Execution:
@@ -214,4 +211,7 @@ def open_executor(engine: str, problem: Problem) -> TorchExecutor:
     device = choose_device(problem.experiment, find_engine(f"torch:{engine}")[1])
     pin_matmul_precision()
     program = build_program(problem, device)
-    return TorchExecutor(problem, device, program, ENGINES[engine](program))
+    execution = ENGINES[engine](program)
+    if engine == COMPILED:
+        execution = replace(execution, train_steps=remembering(problem, execution.train_steps))
+    return TorchExecutor(problem, device, program, execution)

@@ -81,7 +81,7 @@ class TorchExecutor(Executor):
                 losses.append(
                     self._execution.train_steps(self._feed.inputs, self._feed.targets, part)
                 )
-                self._step += len(part.rows)
+                self._step += part.count
         return convert.to_array(torch.cat(losses))
 
     def batch(self, step: int) -> Batch:

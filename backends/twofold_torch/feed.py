@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -17,23 +17,47 @@ from twofold_torch.masks import dropout_keys
 
 @dataclass(frozen=True)
 class Steps:
-    """What consecutive steps of an epoch need: for each the rows it takes (batch,) and its keys.
+    """Consecutive steps of an epoch, from `start` to before `stop`, and what they need.
 
-    A step's keys are (dropout layers, 2), or None without shared dropout. `whole` holds the rows of
-    all whole batches of the epoch, (batches, batch), and `all_keys` the keys of all its steps,
-    (steps, dropout layers, 2); the first of these steps takes batch `start`.
+    `order` holds the training rows in the epoch's order, (rows,), of which each step takes
+    `batch_size`, the last one fewer where they do not come out even. `all_keys` are the keys of all
+    steps of the epoch, (steps, dropout layers, 2), or None without shared dropout.
     """
 
-    rows: Sequence[Tensor]
-    keys: Sequence[Tensor | None]
-    whole: Tensor
+    order: Tensor
+    batch_size: int
     all_keys: Tensor | None
     start: int
+    stop: int
 
     def part(self, start: int, stop: int) -> Steps:
-        """The steps from `start` to before `stop`, of the steps of a whole epoch."""
-        rows, keys = self.rows[start:stop], self.keys[start:stop]
-        return Steps(rows, keys, self.whole, self.all_keys, start)
+        """The steps from `start` to before `stop`, of the same epoch."""
+        return replace(self, start=start, stop=stop)
+
+    @property
+    def count(self) -> int:
+        """How many steps these are."""
+        return self.stop - self.start
+
+    @property
+    def whole(self) -> Tensor:
+        """The rows of all whole batches of the epoch, (batches, batch)."""
+        size = self.batch_size
+        return self.order[: len(self.order) // size * size].view(-1, size)
+
+    @property
+    def rows(self) -> Sequence[Tensor]:
+        """For each of these steps the rows it takes, (batch,)."""
+        size = self.batch_size
+        own = self.order[self.start * size : self.stop * size]
+        return torch.split(own, size) if self.count else ()
+
+    @property
+    def keys(self) -> Sequence[Tensor | None]:
+        """For each of these steps its keys, (dropout layers, 2), or None."""
+        if self.all_keys is None:
+            return [None] * self.count
+        return self.all_keys[self.start : self.stop].unbind(0)
 
 
 @final
@@ -68,15 +92,16 @@ class Feed:
 
     def _of_epoch(self, epoch: int) -> Steps:
         experiment, count = self._problem.experiment, self._problem.steps_per_epoch
-        size, all_rows = experiment.data.batch_size, self._problem.train.rows
-        order = to_tensor(
-            epoch_order(experiment.seed, epoch, all_rows, experiment.data.shuffle), self._device
+        order = epoch_order(
+            experiment.seed, epoch, self._problem.train.rows, experiment.data.shuffle
         )
-        rows = torch.split(order, size)[:count]
-        whole = order[: all_rows // size * size].view(-1, size)  # (batches, batch)
-        all_keys = self._keys(epoch * count, (epoch + 1) * count)
-        keys = [None] * count if all_keys is None else all_keys.unbind(0)
-        return Steps(rows, keys, whole, all_keys, start=0)
+        return Steps(
+            order=to_tensor(order, self._device),
+            batch_size=experiment.data.batch_size,
+            all_keys=self._keys(epoch * count, (epoch + 1) * count),
+            start=0,
+            stop=count,
+        )
 
     def _keys(self, start: int, stop: int) -> Tensor | None:
         """The keys of some steps, (steps, dropout layers, 2)."""

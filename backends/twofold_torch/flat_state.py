@@ -26,6 +26,7 @@ from twofold_torch.optimizer import SLOT_KEYS
 class FlatState:
     """Parameters and slots (elements,) of a model; steps taken () as float64; the model's buffers.
 
+    `position` is that in an epoch, (), of graphs that count it themselves.
     In float64 Adam's bias corrections are as exact as in eager mode, where they are Python numbers.
     No optimizer changes a buffer, so that each stays a tensor of its own.
     """
@@ -34,17 +35,21 @@ class FlatState:
     slots: tuple[Tensor, ...]
     step: Tensor
     buffers: tuple[Tensor, ...] = ()
+    position: tuple[Tensor, ...] = ()
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All that a training step changes."""
-        return (self.parameters, *self.slots, self.step, *self.buffers)
+        return (self.parameters, *self.slots, self.step, *self.buffers, *self.position)
 
     def of(self, tensors: Sequence[Tensor]) -> FlatState:
         """A state with other tensors in the places of these."""
-        parameters, *rest = tensors
-        slots, step = rest[: len(self.slots)], rest[len(self.slots)]
-        return FlatState(parameters, tuple(slots), step, tuple(rest[len(self.slots) + 1 :]))
+        rest = iter(tensors)
+        parameters = next(rest)
+        slots = tuple(itertools.islice(rest, len(self.slots)))
+        step = next(rest)
+        buffers = tuple(itertools.islice(rest, len(self.buffers)))
+        return FlatState(parameters, slots, step, buffers, tuple(rest))
 
 
 UpdateRule = Callable[[FlatState, Tensor, Tensor], None]

@@ -1,21 +1,28 @@
-"""The default compiler of `torch.compile`: counted, and told what to compute once."""
+"""The default compiler of `torch.compile`: counted, and told what to compute once and where.
+
+Private names of Inductor stand here alone, as PyTorch 2.13 has them.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from types import FunctionType
 from typing import Any, Final, final
 
 import torch
 from torch import Tensor
 from torch._dynamo import lookup_backend
+from torch._inductor import config
+from torch._inductor.codegen import common
+from torch._inductor.codegen.cpp_wrapper_cpu_array_ref import CppWrapperCpuArrayRef
 from torch._inductor.custom_graph_pass import CustomGraphPass
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir, temporary_cache_dir
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from twofold.engines.build_time import BuildTime
-from twofold_torch.building import BuildClock
-from twofold_torch.flat_state import FlatState
+from twofold.temporary import temporary_folder
 
 
 @final
@@ -124,86 +131,130 @@ WHOLE_STEP: Final[Mapping[str, Any]] = {
 }
 """Options for graphs that hold a whole training step."""
 
+SMALL_PRODUCT: Final = 31_000
+"""Multiplications up to which a loop that Inductor writes beats a call of the library of products.
 
-@final
-class TracedGraphs:
-    """Inductor on functions that are traced whole, without Dynamo.
+Measured on one thread of an Intel Xeon: it won up to 31,000 and lost from 41,000. Above all, calls
+and their intermediate results leave the graph; so it pays only if no product is left outside.
+"""
 
-    Dynamo checks before every call whether its graph still holds: arguments, the model's
-    attributes, the optimizer's values. On small models that and what else it does for a call took
-    as long as the arithmetic. Here all that a graph depends on is known: the shapes and strides of
-    the arguments, and whether the model is in training mode. A graph's inputs are the tensors of
-    the state and the arguments; the weights of a loss are constants in it.
+
+def _small_mm(left: Tensor, right: Tensor) -> Tensor:
+    """As Inductor decomposes some products itself (2.13, `torch/_inductor/decomposition.py`)."""
+    return (left.unsqueeze(2) * right.unsqueeze(0)).sum(dim=1)
+
+
+def _small_addmm(
+    added: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    return beta * added + alpha * _small_mm(left, right)
+
+
+SMALL_PRODUCTS: Final[Mapping[Any, Callable[..., Tensor]]] = {
+    torch.ops.aten.mm.default: _small_mm,
+    torch.ops.aten.addmm.default: _small_addmm,
+}
+"""A decomposition table, for graphs all of whose products are small."""
+
+
+def trace(function: Callable[..., Any], tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
+    """The graph of a function, small products written out as loops."""
+    graph = _traced(function, tensors, {})
+    if products_are_small(graph):
+        return _traced(function, tensors, SMALL_PRODUCTS)
+    return graph
+
+
+def _traced(
+    function: Callable[..., Any], tensors: Sequence[Tensor], table: Mapping[Any, Any]
+) -> torch.fx.GraphModule:
+    tracer = make_fx(function, table, tracing_mode="fake", _allow_non_fake_inputs=True)
+    return tracer(*tensors)
+
+
+def products_are_small(graph: torch.fx.GraphModule) -> bool:
+    """Whether it has products on the CPU, in float32 or float64, and all of them are small."""
+    aten = torch.ops.aten
+    products = [
+        node
+        for node in graph.graph.nodes
+        if node.target in (aten.mm.default, aten.addmm.default, aten.bmm.default)
+    ]
+    return bool(products) and all(_is_small(node) for node in products)
+
+
+def _is_small(node: torch.fx.Node) -> bool:
+    left, right = (each.meta["val"] for each in node.args[-2:])  # type: ignore[union-attr]  # nodes
+    if left.dim() != 2 or left.device.type != "cpu":
+        return False
+    if left.dtype not in (torch.float32, torch.float64):
+        return False  # sums of bfloat16 are float32's, and only within one loop
+    return left.shape[0] * left.shape[1] * right.shape[1] <= SMALL_PRODUCT
+
+
+def compile_graph(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
+    """A graph that holds a whole step, compiled for this process, on any device."""
+    made: Callable[..., Any] = torch._inductor.standalone_compile(
+        graph,
+        list(tensors),
+        dynamic_shapes="from_example_inputs",
+        options={"config_patches": dict(WHOLE_STEP)},
+    )
+    return made
+
+
+def compile_library(graph: torch.fx.GraphModule, tensors: Sequence[Tensor], folder: Path) -> Path:
+    """A graph that holds a whole step, compiled for the CPU into a shared library in a folder.
+
+    A library of AOTInductor is called without Python, and the next start can load it.
     """
-
-    def __init__(
-        self, options: Mapping[str, Any], is_training: Callable[[], bool], state: FlatState
-    ) -> None:
-        self.graphs = 0
-        self._clock = BuildClock()
-        self._options = {"config_patches": dict(options)}
-        self._is_training = is_training
-        self._state = state
-
-    def build_time(self) -> BuildTime:
-        """Seconds of tracing and of compiling so far."""
-        return self._clock.build_time()
-
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function of this state, traced and compiled at the first call with a shape."""
-        made: dict[tuple[object, ...], Callable[..., Any]] = {}
-        state = self._state.tensors
-
-        def call(*arguments: Tensor | None) -> Any:
-            layouts = [None if each is None else (each.shape, each.stride()) for each in arguments]
-            key = (self._is_training(), *layouts)
-            given = [each for each in arguments if each is not None]
-            if key not in made:
-                made[key] = self._make(function, arguments, (*state, *given))
-            return made[key](*state, *given)
-
-        return call
-
-    def _make(
-        self,
-        function: Callable[..., Any],
-        arguments: Sequence[Tensor | None],
-        tensors: Sequence[Tensor],
-    ) -> Callable[..., Any]:
-        """One graph on `tensors`: those of the state, then the arguments that are not None."""
-
-        def on_tensors(*given: Tensor) -> Any:
-            count = len(self._state.tensors)
-            rest = iter(given[count:])
-            own = [None if each is None else next(rest) for each in arguments]
-            return function(self._state.of(given[:count]), *own)
-
-        with self._clock.tracing(), _compiling():
-            trace = make_fx(on_tensors, tracing_mode="fake", _allow_non_fake_inputs=True)
-            graph = trace(*tensors)
-        with self._clock.compiling():
-            made: Callable[..., Any] = torch._inductor.standalone_compile(
-                graph, list(tensors), dynamic_shapes="from_example_inputs", options=self._options
-            )
-        self.graphs += 1
-        return made
+    small = not any(
+        node.target in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
+        for node in graph.graph.nodes
+    )
+    on_the_stack = _stack_allocation() if small else nullcontext()
+    options = {**WHOLE_STEP, "aot_inductor.output_path": str(folder / "step.so")}
+    with _writable_cache(), on_the_stack:
+        library = torch._inductor.aot_compile(graph, tuple(tensors), options=options)
+    assert isinstance(library, str)
+    return Path(library)
 
 
 @contextmanager
-def _compiling() -> Iterator[None]:
-    """Let `torch.compiler.is_compiling()` be true, as `torch.export` does where it traces so.
+def _stack_allocation() -> Iterator[None]:
+    """Let a small graph keep its intermediate results on the stack.
 
-    PyTorch's optimizers then keep the step and the learning rate in tensors (PyTorch 2.13,
-    `torch/_export/utils.py`, `torch/optim/adam.py`).
+    Inductor chooses between its two ways to write C++ once for each device and process
+    (2.13, `init_backend_registration`); here the other one is lent to one graph. What a graph
+    keeps there is at most 100 KB (`MAX_STACK_ALLOCATION_SIZE`).
     """
-    before = torch.compiler._is_compiling_flag
-    torch.compiler._is_compiling_flag = True
+    common.init_backend_registration()
+    before = common.device_codegens["cpu"]
+    common.device_codegens["cpu"] = common.DeviceCodegen(
+        before.scheduling,
+        before.wrapper_codegen,
+        CppWrapperCpuArrayRef,
+        before.fx_wrapper_codegen,
+    )
     try:
-        yield
+        with config.patch({"aot_inductor.allow_stack_allocation": True}):
+            yield
     finally:
-        torch.compiler._is_compiling_flag = before
+        common.device_codegens["cpu"] = before
 
 
-def whole_step_compiler(is_training: Callable[[], bool], state: FlatState) -> TracedGraphs:
-    """The compiler of whole steps that change a state."""
-    return TracedGraphs(WHOLE_STEP, is_training, state)
+@contextmanager
+def _writable_cache() -> Iterator[None]:
+    """A folder where Inductor can write while it compiles, if its own cache cannot be written."""
+    given = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or default_cache_dir()
+    try:
+        os.makedirs(given, exist_ok=True)
+        writable = os.access(given, os.W_OK)
+    except OSError:
+        writable = False
+    with temporary_folder() as folder:
+        other: AbstractContextManager[None] = (
+            nullcontext() if writable else temporary_cache_dir(str(folder))
+        )
+        with other:
+            yield

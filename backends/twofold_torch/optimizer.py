@@ -7,6 +7,8 @@ as it does in the loop that its documentation teaches.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -26,6 +28,9 @@ SLOT_KEYS: Final = {
 """Canonical slot names to the keys of `torch.optim.Optimizer.state` (PyTorch 2.13)."""
 
 
+_DISABLED: Final = "__dynamo_disable"
+
+
 def build_optimizer(
     spec: Optimizer, parameters: list[nn.Parameter], *, stacked: int = 0
 ) -> torch.optim.Optimizer:
@@ -34,7 +39,11 @@ def build_optimizer(
     In SGD and Adam the weight decay is added to the gradient (L2); in AdamW it is decoupled. With
     `stacked` = 1 each parameter has one more axis before its own: that of several seeds.
     """
-    groups = parameter_groups(spec, parameters, stacked)
+    with _dynamo_left_out():
+        return _built(spec, parameter_groups(spec, parameters, stacked))
+
+
+def _built(spec: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     if spec.kind == "sgd":
         return torch.optim.SGD(
             groups,
@@ -62,6 +71,24 @@ def build_optimizer(
         differentiable=False,
         fused=None,
     )
+
+
+@contextmanager
+def _dynamo_left_out() -> Iterator[None]:
+    """Make an optimizer without loading Dynamo, which takes most of a second.
+
+    PyTorch loads it when the method that adds a group is first called, to tell it that this method
+    is not to be compiled, and remembers so (2.13, `torch/_compile.py`). Here nothing compiles it.
+    """
+    method: Any = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+    if method is None or hasattr(method, _DISABLED):
+        yield
+        return
+    setattr(method, _DISABLED, method)
+    try:
+        yield
+    finally:
+        delattr(method, _DISABLED)
 
 
 def parameter_groups(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import reduce
-from typing import Any, Final, Protocol, final
+from functools import partial, reduce
+from typing import Any, Generic, Protocol, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,8 @@ from twofold_torch.accumulation import MicroBatch, cut
 from twofold_torch.feed import Steps
 from twofold_torch.flat_state import FlatState, flat_order, flatten, pieces_of, update_rule
 from twofold_torch.layers import Masks
-from twofold_torch.optimizer import seek
 from twofold_torch.program import Execution, Program
-
-STEPS_PER_CALL: Final = 4
+from twofold_torch.rates import Rates
 
 
 class Compiler(Protocol):
@@ -39,20 +37,41 @@ class Compiler(Protocol):
         """
 
 
-@final
-class WholeStep:
-    """A program's functions, each one graph; the compiler is chosen by the state it works on."""
+class Several(Protocol):
+    """Some whole steps on a state."""
 
-    def __init__(self, program: Program, compiler: Callable[[FlatState], Compiler]) -> None:
+    def __call__(
+        self,
+        state: FlatState,
+        inputs: Tensor,
+        targets: Tensor,
+        rows: Tensor,
+        keys: Tensor | None,
+        rates: Tensor,
+    ) -> Tensor:
+        """As many steps as `rows` (steps, batch) says; the losses (steps,)."""
+
+
+AnyCompiler = TypeVar("AnyCompiler", bound=Compiler)
+
+
+@final
+class WholeStep(Generic[AnyCompiler]):
+    """A program's functions, each one graph; the compiler is chosen by the state it works on.
+
+    `several` takes some steps, not compiled yet.
+    """
+
+    def __init__(self, program: Program, compiler: Callable[[FlatState], AnyCompiler]) -> None:
         self._program = program
         self._parameters = flat_order(program.optimizer)
         names = {parameter: name for name, parameter in program.model.named_parameters()}
         self._names = [names[parameter] for parameter in self._parameters]
         self._buffer_names = [name for name, _ in program.model.named_buffers()]
-        self._state = flatten(program.optimizer, list(program.model.buffers()))
-        self._compiler = compiler(self._state)
-        self._constant_rates: dict[int, Tensor] = {}
-        compiled = self._compiler.compile
+        state = flatten(program.optimizer, list(program.model.buffers()))
+        self.compiler = compiler(state)
+        self.rates = Rates(program, state.step.device)
+        compiled = self.compiler.compile
         model, tensors_of = program.model, self._tensors_of
         gradient, clip = self._gradient, self._clipped
         update = update_rule(program.optimizer)
@@ -91,21 +110,18 @@ class WholeStep:
 
         self._forward = compiled(forward)
         self._loss_and_gradient = compiled(loss_and_gradient)
+        self.several: Several = several
         self._several = compiled(several)
 
-    def execution(self, *, steps_per_call: int = 1) -> Execution:
-        """The functions for a session; `steps_per_call` whole batches go into one call."""
-
-        def train_steps(inputs: Tensor, targets: Tensor, steps: Steps) -> Tensor:
-            return self._run(inputs, targets, steps, steps_per_call)
-
+    def execution(self) -> Execution:
+        """The functions for a session, one call a step."""
         return Execution(
             self._logits,
             self._backward,
             self._train_step,
-            train_steps,
-            lambda: self._compiler.graphs,
-            self._compiler.build_time,
+            self._run,
+            lambda: self.compiler.graphs,
+            self.compiler.build_time,
         )
 
     def _parameters_of(self, state: FlatState) -> dict[str, Tensor]:
@@ -150,8 +166,10 @@ class WholeStep:
             loss = part.weighted(program.loss(logits, part.targets))
             return loss, (loss, list(buffers.values()))
 
-        differentiated = torch.func.grad(loss_of, has_aux=True)
-        gradients, (loss, buffers) = differentiated(self._parameters_of(state))
+        # Dynamo traces `torch.func.grad` alone; all others are spared loading Dynamo, as it does.
+        by_dynamo = torch.compiler.is_dynamo_compiling()
+        grad = partial(torch.func.grad, has_aux=True) if by_dynamo else differentiated
+        gradients, (loss, buffers) = grad(loss_of)(self._parameters_of(state))
         flat = torch.cat([gradients[name].reshape(-1) for name in self._names])
         return loss, flat, buffers
 
@@ -182,20 +200,6 @@ class WholeStep:
         norm = nn.utils.get_total_norm(pieces, norm_type=2.0, foreach=False)
         return gradient * torch.clamp(program.clip_norm / (norm + 1e-6), max=1.0)
 
-    def _rates(self, steps: int) -> Tensor:
-        """The learning rates of the next steps (steps,), float64; the schedule moves on."""
-        optimizer, schedule = self._program.optimizer, self._program.schedule
-        if schedule is None:
-            if steps not in self._constant_rates:
-                rate = optimizer.param_groups[0]["lr"]
-                self._constant_rates[steps] = torch.full_like(self._state.step, rate).repeat(steps)
-            return self._constant_rates[steps]
-        rates = []
-        for _ in range(steps):
-            rates.append(optimizer.param_groups[0]["lr"])
-            seek(schedule, schedule.last_epoch + 1)
-        return torch.tensor(rates, dtype=torch.float64, device=self._state.step.device)
-
     def _train_step(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         """A step of `several` that takes all rows of a batch, in their order."""
         rows = torch.arange(len(inputs), device=inputs.device)
@@ -206,22 +210,33 @@ class WholeStep:
         self, inputs: Tensor, targets: Tensor, rows: Tensor, keys: Tensor | None
     ) -> Tensor:
         own = None if keys is None else keys[None]
-        losses: Tensor = self._several(inputs, targets, rows[None], own, self._rates(1))
+        losses: Tensor = self._several(inputs, targets, rows[None], own, self.rates.of(1))
         return losses.clone()  # a CUDA graph overwrites what it gave
 
-    def _run(self, inputs: Tensor, targets: Tensor, steps: Steps, at_once: int) -> Tensor:
-        """Groups of whole batches in one call each, then what is left step by step."""
-        count = len(steps.rows)
-        whole = min(count, len(steps.whole) - steps.start)  # the last batch may be smaller
-        grouped = max(0, whole) // at_once * at_once if at_once > 1 else 0
-        losses = []
+    def _run(self, inputs: Tensor, targets: Tensor, steps: Steps) -> Tensor:
+        """Steps on batches of the training rows, one call each; their losses (steps,)."""
         with torch.no_grad():
-            for index in range(0, grouped, at_once):
-                part = slice(steps.start + index, steps.start + index + at_once)
-                keys = None if steps.all_keys is None else steps.all_keys[part]
-                rates = self._rates(at_once)
-                taken = self._several(inputs, targets, steps.whole[part], keys, rates)
-                losses.append(taken.clone())
-            for rows, key in zip(steps.rows[grouped:], steps.keys[grouped:], strict=True):
-                losses.append(self._one_step(inputs, targets, rows, key))
-        return torch.cat(losses)
+            return torch.cat(
+                [
+                    self._one_step(inputs, targets, rows, keys)
+                    for rows, keys in zip(steps.rows, steps.keys, strict=True)
+                ]
+            )
+
+
+def differentiated(
+    function: Callable[[dict[str, Tensor]], tuple[Tensor, tuple[Tensor, list[Tensor]]]],
+) -> Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], tuple[Tensor, list[Tensor]]]]:
+    """As `torch.func.grad` with `has_aux=True`, by `torch.autograd.grad`."""
+
+    def gradients(
+        parameters: dict[str, Tensor],
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, list[Tensor]]]:
+        leaves = {name: each.detach().requires_grad_() for name, each in parameters.items()}
+        with torch.enable_grad():
+            result, (loss, buffers) = function(leaves)
+        found = torch.autograd.grad(result, [*leaves.values()], materialize_grads=True)
+        kept = loss.detach(), [buffer.detach() for buffer in buffers]
+        return dict(zip(leaves, found, strict=True)), kept
+
+    return gradients

@@ -7,6 +7,7 @@
     │   ├── UnknownEngine               an engine or backend that does not exist
     │   ├── FrameworkMissing            a backend whose framework is not installed
     │   ├── DeviceUnavailable       3   a device this machine or framework does not have
+    │   ├── CompilerMissing         3   a compiler that an engine needs
     │   ├── ResultError                 a stored result that cannot be read
     │   └── NothingShown                an experiment that cannot show parity
     ├── ParityDiverges              1   two things that should compute the same do not
@@ -49,6 +50,12 @@ class FrameworkMissing(BadInput):
 
 class DeviceUnavailable(BadInput):
     """The device does not exist here, or the framework cannot use it."""
+
+    exit_code = 3
+
+
+class CompilerMissing(BadInput):
+    """An engine has to compile, and there is no compiler; the message names the next best one."""
 
     exit_code = 3
 

@@ -51,6 +51,14 @@ class EngineDescription:
 
 
 @dataclass(frozen=True)
+class EngineChoice:
+    """An engine by its name within the backend, and why it was chosen, in a part of a sentence."""
+
+    engine: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class NativeInit:
     """How a framework's own linear layer starts, in the words of `twofold.spec.initial_values`."""
 
@@ -128,6 +136,7 @@ class Backend:
     `opener` takes (engine name, problem) and returns an Executor; `prober` takes nothing and
     returns what `twofold doctor` prints: versions, devices, threads, precision flags; `seeds` takes
     problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`;
+    `chooser` takes (problem, steps) and returns the EngineChoice for who does not choose;
     `native_init` is how its linear layers start with `rng = "native"`, None if that is not known;
     `exports` are the formats in which it writes a trained model for other programs.
 
@@ -146,6 +155,7 @@ class Backend:
     opener: str
     prober: str
     seeds: str = ""
+    chooser: str = ""
     known_differences: tuple[KnownDifference, ...] = ()
     refused_layers: tuple[RefusedLayer, ...] = ()
     native_init: NativeInit | None = None

@@ -23,8 +23,13 @@ def train(
         str, typer.Argument(help="A built-in experiment or a TOML file.", metavar="SPEC")
     ],
     engine: Annotated[
-        str, typer.Option(help="The engine that trains; twofold doctor lists them.", metavar="E")
-    ] = "torch:eager",
+        str | None,
+        typer.Option(
+            help="The engine that trains; twofold doctor lists them. Default: PyTorch's quickest "
+            "for so many steps.",
+            metavar="E",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="The run's folder; default runs/NAME-BACKEND-ENGINE.", metavar="DIR"),
@@ -72,12 +77,20 @@ def train(
     from twofold.spec.experiment import Experiment
 
     experiment = Experiment.load(spec, tuple(changes or ()))
-    registry.require_framework(registry.find_engine(engine)[0])
+    if engine is None and resume:
+        engine = _engine_of_run(experiment.name, output)
+    if engine is not None:
+        registry.require_framework(registry.find_engine(engine)[0])
+    problem = prepare(experiment)
+    if engine is None:
+        choice = registry.default_engine(problem, problem.total_steps)
+        engine = choice.engine
+        typer.echo(f"engine: {engine}: {choice.reason}", err=True)
     world = enter((engine,), processes, coordinator, process)
     folder = output or Path("runs") / f"{experiment.name}-{engine.replace(':', '-')}"
     console = Console(stderr=True, highlight=False, quiet=not world.first)
-    with console.status(f"{experiment.name}: preparing the data, opening {engine}"):
-        session = registry.open_session(prepare(experiment), engine)
+    with console.status(f"{experiment.name}: opening {engine}"):
+        session = registry.open_session(problem, engine)
     try:
         with folder_of(world, folder, resume=resume) as place:
             result = _trained(session, place, resume, every_steps, every_seconds, console)
@@ -90,6 +103,17 @@ def train(
         typer.echo(line)
     if result.outcome != "finished":
         raise typer.Exit(2)
+
+
+def _engine_of_run(name: str, output: Path | None) -> str | None:
+    """The engine of the run to go on with: in the folder given, else the newest in runs/."""
+    from twofold.runs.folder import RunFolder
+
+    folders = [output] if output else Path("runs").glob(f"{name}-torch-*")
+    headers = [header for each in folders if (header := RunFolder(each).header).is_file()]
+    if not headers:
+        return None
+    return RunFolder(max(headers, key=lambda header: header.stat().st_mtime).parent).engine()
 
 
 def _trained(

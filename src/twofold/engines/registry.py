@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, cast
 
-from twofold.backends.description import Backend, EngineDescription
+from twofold.backends.description import Backend, EngineChoice, EngineDescription
 from twofold.backends.installed import backend, backend_of, backends, engine_names, load_part
 from twofold.engines.session import Executor, Session
 from twofold.errors import FrameworkMissing, SpecError, UnknownEngine
@@ -48,6 +48,21 @@ def default_engines(*experiments: Experiment) -> tuple[str, ...]:
 def single_engines() -> tuple[str, ...]:
     """Every engine as `backend:engine` but those of processes, whatever is installed here."""
     return tuple(name for name in engine_names() if not find_engine(name)[1].processes)
+
+
+def default_engine(problem: Problem, steps: int, backend_name: str = "torch") -> EngineChoice:
+    """The engine for who does not choose one: its full name, and why.
+
+    The backend weighs what compiling costs against what it saves in so many steps; one that says
+    nothing about that gets its first engine. Raises UnknownEngine or FrameworkMissing.
+    """
+    owner = backend(backend_name)
+    require_framework(owner)
+    if not owner.chooser:
+        return EngineChoice(owner.full_name(owner.engines[0].name), "the backend's first engine")
+    choose = cast("Callable[[Problem, int], EngineChoice]", load_part(owner.chooser))
+    choice = choose(problem, steps)
+    return EngineChoice(owner.full_name(choice.engine), choice.reason)
 
 
 def find_engine(engine: str) -> tuple[Backend, EngineDescription]:

@@ -102,6 +102,10 @@ class RunFolder:
                 "it began, or its numbers would be others: give the same, or another folder"
             )
 
+    def engine(self) -> str:
+        """The engine of the run that is there. Raises ResultError."""
+        return str(read_json(self.header, SCHEMA)["engine"])
+
     def save(self, state: TrainState, best: TrainState | None = None) -> Path:
         """Write a checkpoint; older ones than the newest KEPT go.
 

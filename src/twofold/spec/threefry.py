@@ -18,6 +18,7 @@ Key = tuple[int, int]
 
 ROTATIONS: Final = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY: Final = 0x1BD11BDA
+MASK: Final = 0xFFFFFFFF  # 32 bits
 MANTISSA_BITS: Final = 23  # a uniform float32 in [0, 1) is the top 23 of 32 random bits
 
 # One stream for each use, so that a draw more in one leaves the others as they were.
@@ -39,13 +40,29 @@ def threefry_2x32(
     schedule = (first, second, first ^ second ^ np.uint32(PARITY))
     with np.errstate(over="ignore"):
         x, y = high + schedule[0], low + schedule[1]
-        for group in range(5):
+        wrapped = np.empty_like(y)
+        for group in range(5):  # in place: a third less time than with new arrays
             for rotation in ROTATIONS[group % 2]:
-                x = x + y
-                y = (y << np.uint32(rotation)) | (y >> np.uint32(32 - rotation))
-                y = y ^ x
-            x = x + schedule[(group + 1) % 3]
-            y = y + schedule[(group + 2) % 3] + np.uint32(group + 1)
+                x += y
+                np.right_shift(y, np.uint32(32 - rotation), out=wrapped)
+                y <<= np.uint32(rotation)
+                y |= wrapped
+                y ^= x
+            x += schedule[(group + 1) % 3]
+            y += schedule[(group + 2) % 3] + np.uint32(group + 1)
+    return x, y
+
+
+def threefry_of_numbers(key: Key, high: int, low: int) -> tuple[int, int]:
+    """As `threefry_2x32`, for one counter: a tenth of the time of arrays of one element."""
+    schedule = (key[0], key[1], key[0] ^ key[1] ^ PARITY)
+    x, y = (high + schedule[0]) & MASK, (low + schedule[1]) & MASK
+    for group in range(5):
+        for rotation in ROTATIONS[group % 2]:
+            x = (x + y) & MASK
+            y = ((y << rotation | y >> (32 - rotation)) & MASK) ^ x
+        x = (x + schedule[(group + 1) % 3]) & MASK
+        y = (y + schedule[(group + 2) % 3] + group + 1) & MASK
     return x, y
 
 
@@ -56,9 +73,7 @@ def root_key(seed: int) -> Key:
 
 def fold_in(key: Key, number: int) -> Key:
     """A new key from `key` and a number from 0 to 2**32 - 1; equals `jax.random.fold_in`."""
-    zero, count = np.zeros(1, np.uint32), np.full(1, number, np.uint32)
-    x, y = threefry_2x32(key, zero, count)
-    return (int(x[0]), int(y[0]))
+    return threefry_of_numbers(key, 0, number)
 
 
 def stream_key(seed: int, stream: int, *numbers: int) -> Key:
