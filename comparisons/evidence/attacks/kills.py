@@ -155,7 +155,7 @@ COMMANDS: Final = (
         Resumable(
             f"twofold train --engine {engine}", _train(engine), _steps(engine), LESSON_STEPS, 10.0
         )
-        for engine in ("torch:eager", "flax:scan")
+        for engine in ("torch:eager", "torch:eager-fused", "flax:jit", "flax:scan")
     ),
 )
 
