@@ -34,7 +34,8 @@ def write(problem: Problem, state: TrainState, build_model: BuildModel) -> bytes
         program = build_program(problem, build_model)
         trained = convert.state_to_jax(program.model, program.optimizer, state, device)
         (batch,) = export.symbolic_shape("batch")
-        inputs = jax.ShapeDtypeStruct((batch, problem.in_features), problem.dtype)
+        shape = batch, problem.in_features
+        inputs = jax.ShapeDtypeStruct(shape, problem.dtype)  # type: ignore[no-untyped-call]
         logits = jax.jit(lambda rows: program.logits(trained, rows))
         return bytes(export.export(logits, platforms=PLATFORMS)(inputs).serialize())
 
@@ -48,7 +49,8 @@ def read(path: Path) -> Logits:
     def logits(inputs: Array) -> Array:
         device = _cpu()
         with arithmetic(precision, device):
-            return convert.to_array(exported.call(convert.to_device(inputs, device)))
+            found = exported.call(convert.to_device(inputs, device))  # type: ignore[no-untyped-call]
+            return convert.to_array(found)
 
     return logits
 
@@ -58,11 +60,11 @@ def _without_locations() -> Iterator[None]:
     """JAX has no public context for this option, so it is set and set back (JAX 0.10)."""
     option = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, option)
-    jax.config.update(option, 0)
+    jax.config.update(option, 0)  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        jax.config.update(option, before)
+        jax.config.update(option, before)  # type: ignore[no-untyped-call]
 
 
 def _cpu() -> jax.Device:
