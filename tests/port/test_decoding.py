@@ -145,14 +145,14 @@ def test_a_collection_of_linen_is_a_state():
         output, cache = plain.apply(own, token[0], mutable=["cache"])
         return cache, output
 
-    def first(bound, batch):
+    def first(_bound, batch):
         return {"cache": {"total": jnp.zeros((batch[0].shape[0], WIDTH))}}
 
     def torch_summed(model, total, token):
         total = total + model.embed(token[0])
         return total, model.head(total)
 
-    def torch_first(model, batch):
+    def torch_first(_model, batch):
         return torch.zeros(batch[0].shape[0], WIDTH)
 
     report = certify(
@@ -163,7 +163,7 @@ def test_a_collection_of_linen_is_a_state():
 
 
 def test_lengths_and_answers_that_do_not_fit_are_named():
-    call = port.token_by_token(lambda model, state, token: token)
+    call = port.token_by_token(lambda _model, _state, token: token)
     with pytest.raises(BadInput, match=r"lengths along axis 1: 0: 3, 1: 4; allowed is one length"):
         call(None, (np.zeros((2, 3)), np.zeros((2, 4))))
     with pytest.raises(BadInput, match="lengths along axis 1: none"):
@@ -178,6 +178,6 @@ def test_a_function_and_arrays_without_the_axis():
         total = total + function(parameters, x) * scale
         return total, total
 
-    call = port.token_by_token(add, lambda function, parameters, batch: 0.0)
+    call = port.token_by_token(add, lambda *_: 0.0)
     outputs = call(np.multiply, 2.0, (np.array([[1.0, 2.0, 3.0]]), np.float64(10.0)))
     assert [float(item[0]) for item in outputs] == [20.0, 60.0, 120.0]

@@ -19,7 +19,8 @@ def is_array(value: Any) -> bool:
 def array(value: Any, dtype: Any) -> jax.Array:
     """A float array in the precision of the call; others in their own type."""
     given = np.asarray(value)
-    return jnp.asarray(given, dtype) if given.dtype.kind == "f" else jnp.asarray(given)
+    # NumPy converts: JAX would compile a program for each shape.
+    return jax.device_put(given.astype(dtype, copy=False) if given.dtype.kind == "f" else given)
 
 
 def numpy_value(value: Any) -> Array:

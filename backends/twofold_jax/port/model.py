@@ -42,6 +42,9 @@ NOT_TRACEABLE: Final = (
     jax.errors.NonConcreteBooleanIndexError,
 )
 EAGER: Final = "Python control flow depends on data; the program ran operation by operation"
+SMALL: Final = 1_000_000
+FEW: Final = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""What `jax_disable_most_optimizations` asks of XLA (JAX 0.10, jax/_src/compiler.py)."""
 KEPT: Final = "casts inside could not be kept in float64: "
 
 Values = Mapping[str, Any]
@@ -180,8 +183,9 @@ class JaxSide(Side):
 
     def _ran(self, program: Program, call: Call) -> Any:
         try:
+            operands = self.operands(call)
             with program.watch.on():
-                return program.run(*self.operands(call))
+                return program.run(*operands)
         except NOT_TRACEABLE:
             if not program.compiled:
                 raise
@@ -217,8 +221,14 @@ class JaxSide(Side):
         )
         if key not in self._programs:
             watch = Watch(wide=wide)
-            self._programs[key] = Program(jax.jit(question(watch, call)), watch)
+            options = FEW if call.precision == "float64" and self._is_small() else None
+            run = jax.jit(question(watch, call), compiler_options=options)
+            self._programs[key] = Program(run, watch)
         return self._programs[key]
+
+    def _is_small(self) -> bool:
+        """Whether to compile takes longer than to run, so that XLA need not optimize."""
+        return sum(tensor.value.size for tensor in self.tensors()) <= SMALL
 
     def _question(self, watch: Watch, call: Call) -> Callable[..., Any]:
         """The function that answers a call; what it closes over is not of this call's numbers."""

@@ -26,6 +26,8 @@ ROUNDING: Final = 2.0**-24
 ROUNDINGS: Final = 16
 """How many roundings of float32 two tables may be apart: a power of 10,000 alone takes nine."""
 SHOWN: Final = 4
+FIRST: Final = "the same once both sides have the same numbers for"
+LATER: Final = "judged with the same constants on both sides as the forward in evaluation mode"
 
 
 @final
@@ -51,13 +53,17 @@ class Shared:
         )
 
     def explained(self, rung: PortRung, written: PortRung | None = None) -> PortRung:
-        """A rung that is the same with the port's tables in the original as well."""
+        """A rung that is the same with the port's tables in the original as well.
+
+        `written` is the rung with the tables as they are; later rungs have none, and are short.
+        """
         if rung.verdict not in ("same", "explained"):
             return rung
-        worst = None if written is None else written.worst
-        sizes = "" if worst is None or worst.size is None else f"; as written {worst.size:.2g}"
-        share = f"{sizes} of the largest value apart" if sizes else ""
-        text = f"the same once both sides have the same numbers for {self.told()}{share}"
+        text = LATER
+        if written is not None:
+            worst, text = written.worst, f"{FIRST} {self.told()}"
+            if worst is not None and worst.size is not None:
+                text = f"{text}; as written {worst.size:.2g} of the largest value apart"
         every = "; ".join(filter(None, [text, rung.explanation]))
         return replace(rung, verdict="explained", explanation=every)
 
