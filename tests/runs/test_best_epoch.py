@@ -157,8 +157,15 @@ def test_metrics_that_name_another_best_epoch_are_refused(tmp_path: Path) -> Non
 
 
 def test_checkpoints_stay_with_their_best_epochs(tmp_path: Path) -> None:
-    run(open_session(problem(), "torch:eager"), tmp_path, every_steps=EVERY)
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    """Also what a process left that was killed between the two files."""
+    session = open_session(problem(), "torch:eager")
+    with pytest.raises(Stopped):
+        run(session, tmp_path, every_steps=EVERY, events=stop_after(13))
+    folder = tmp_path / "checkpoints"
+    orphan = folder / "best-at-step-00000013.safetensors"
+    orphan.write_bytes((folder / "best-at-step-00000012.safetensors").read_bytes())
+    run(fresh(session), tmp_path, resume=True, every_steps=EVERY)
+    names = sorted(path.name for path in folder.iterdir())
     assert len(names) == 4
     steps = [name.removeprefix("best-at-") for name in names[:2]]
     assert steps == names[2:]

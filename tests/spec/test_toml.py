@@ -73,6 +73,7 @@ EXPERIMENTS = st.builds(
         drop_last=st.booleans(),
         standardize=st.booleans(),
         test_fraction=FRACTIONS,
+        validation_fraction=FRACTIONS,
     ),
     training=st.builds(Training, epochs=SIZES) | st.builds(Training, steps=SIZES),
 )

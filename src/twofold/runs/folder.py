@@ -26,7 +26,7 @@ from twofold.spec.experiment import Experiment
 
 SCHEMA: Final = "twofold.run/1"
 KEPT: Final = 2  # the newest, and the one before it, should the disk have lost the newest
-_NAME: Final = re.compile(r"step-([0-9]{8,19})\.safetensors")
+_NAME: Final = re.compile(r"(?:best-at-)?step-([0-9]{8,19})\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,10 @@ class RunFolder:
         if best is not None:
             checkpoint.save(best, self._best_at(state.step))
         checkpoint.save(state, path)
-        for step, older in self._found()[KEPT:]:
-            older.unlink(missing_ok=True)
-            self._best_at(step).unlink(missing_ok=True)
+        kept = {step for step, _ in self._found()[:KEPT]}
+        for step, each in self._files():
+            if step not in kept:
+                each.unlink(missing_ok=True)
         return path
 
     def newest(self, best_from: int | None = None) -> tuple[Checkpoint | None, tuple[str, ...]]:
@@ -145,13 +146,18 @@ class RunFolder:
 
     def _found(self) -> list[tuple[int, Path]]:
         """Steps and files of checkpoints, the newest first."""
+        found = [(step, path) for step, path in self._files() if path == self._state_at(step)]
+        return sorted(found, reverse=True)
+
+    def _files(self) -> list[tuple[int, Path]]:
+        """Steps and files of checkpoints and of their best epochs."""
         try:
             names = [(_NAME.fullmatch(path.name), path) for path in self.checkpoints.iterdir()]
         except OSError as error:
             raise ResultError(
                 f"{self.checkpoints}: cannot be read: {error.strerror or error}"
             ) from error
-        return sorted(((int(match[1]), path) for match, path in names if match), reverse=True)
+        return [(int(match[1]), path) for match, path in names if match]
 
 
 def _of_step(path: Path, first: int, last: int) -> TrainState:
