@@ -5,8 +5,8 @@
 The ladder of `twofold parity`, climbed in worlds of several sizes by every engine of processes; and
 trainings in which one process is killed at a random moment, and which then go on. Stores
 `many-processes.json`. Nothing is timed: so many processes on so few cores test what is computed,
-not how fast. What the file holds of other engines and worlds stays. Exit codes: 0 all as it should be,
-1 not.
+not how fast. What the file holds of other engines and worlds stays. Exit codes: 0 all as it should
+be, 1 not.
 """
 
 from __future__ import annotations

@@ -63,9 +63,11 @@ OWN_SESSION = [marked(name, SLOW_TO_COMPILE | EVERY_OPTIONAL | SHARDED) for name
 
 So is every engine of an optional backend; in the fast tests its first has the warm session.
 """
-SLOW_TO_WARM = COMPILES_WHOLE_STEPS | SHARDED | EVERY_OPTIONAL - {
-    owner.full_name(owner.engines[0].name) for owner in OPTIONAL
-}
+SLOW_TO_WARM = (
+    COMPILES_WHOLE_STEPS
+    | SHARDED
+    | EVERY_OPTIONAL - {owner.full_name(owner.engines[0].name) for owner in OPTIONAL}
+)
 WARM_SESSION = [marked(name, SLOW_TO_WARM) for name in engine_names()]
 
 STEP_IN_ANOTHER_PROGRAM = frozenset(
