@@ -5,7 +5,8 @@
 The ladder of `twofold parity`, climbed in worlds of several sizes by every engine of processes; and
 trainings in which one process is killed at a random moment, and which then go on. Stores
 `many-processes.json`. Nothing is timed: so many processes on so few cores test what is computed,
-not how fast. Exit codes: 0 all as it should be, 1 not.
+not how fast. What the file holds of other engines and worlds stays. Exit codes: 0 all as it should
+be, 1 not.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from comparisons.folders import add_folder_options, chosen_folder
 from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.results import environment
-from twofold.results.json_files import write_json
+from twofold.results.json_files import read_json, write_json
 
 SCHEMA: Final = "twofold.many-processes/1"
 FILE: Final = "many-processes.json"
@@ -36,29 +37,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder: Path = chosen_folder(given)
     asked = [(name, given.worlds or worlds) for name, worlds in WORLDS if name in given.engines]
     try:
-        climbed = [
-            each
-            for engine, worlds in asked
-            for size in worlds
-            for each in ladders.climb(engine, size, given.steps)
-        ]
-        killed = [
-            kills.kill_and_go_on(engine, KILLED_WORLD, number)
-            for engine, _ in asked
-            for number in range(given.kills)
-        ]
-        result: dict[str, Any] = {
-            "schema": SCHEMA,
-            "environment": environment.describe(),
-            "ladders": climbed,
-            "kills": killed,
-        }
-        path = write_json(folder / FILE, result, non_finite="null")
+        for engine, worlds in asked:
+            for size in worlds:
+                _store(folder, "ladders", ladders.climb(engine, size, given.steps))
+            found = [kills.kill_and_go_on(engine, KILLED_WORLD, n) for n in range(given.kills)]
+            _store(folder, "kills", found)
+        result = read_json(folder / FILE, SCHEMA)
     except TwofoldError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"Results: {path}")
-    return 0 if all(each["holds"] for each in (*climbed, *killed)) else 1
+    print(f"Results: {folder / FILE}")
+    return 0 if all(each["holds"] for each in (*result["ladders"], *result["kills"])) else 1
+
+
+def _store(folder: Path, part: str, found: Sequence[dict[str, Any]]) -> None:
+    """Put what was found in the place of what was stored of the same engines and worlds."""
+    path = folder / FILE
+    result = read_json(path, SCHEMA) if path.exists() else {"ladders": [], "kills": []}
+    now = {_subject(each) for each in found}
+    kept = [each for each in result[part] if _subject(each) not in now]
+    together = sorted((*kept, *found), key=_subject)
+    whole = {"schema": SCHEMA, "environment": environment.describe()}
+    write_json(path, {**whole, **result, part: together}, non_finite="refuse")
+
+
+def _subject(found: dict[str, Any]) -> tuple[str, int]:
+    return found["engine"], found["processes"]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final, final
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from jax import Array
@@ -51,9 +52,11 @@ class Placement:
 
     @classmethod
     def of_all_devices(cls) -> Placement:
-        """One axis, the rows, over every device in the order of the processes."""
-        devices = jax.devices()
-        return cls(jax.make_mesh((len(devices),), (ROWS,), axis_types=(AxisType.Auto,)))
+        """One axis, the rows, over every device of the default one's kind, process by process."""
+        devices = jax.devices(jnp.zeros(()).device.platform)
+        return cls(
+            jax.make_mesh((len(devices),), (ROWS,), axis_types=(AxisType.Auto,), devices=devices)
+        )
 
     @property
     def everywhere(self) -> NamedSharding:

@@ -27,8 +27,8 @@ def join() -> World:
     """Meet the other processes; between processors JAX's collectives go over gloo.
 
     This has to come before JAX looks for devices. A process that was started by itself has its own
-    devices alone. JAX ends a process whose fellow was silent for SILENT_S, by default 100 s.
-    Raises BadInput, or EngineFailed where the others do not come within GIVE_UP_S.
+    devices alone. JAX ends a process whose fellow gives no sign of life for SILENT_S (its default
+    is 100 s). Raises BadInput, or EngineFailed where the others do not come within GIVE_UP_S.
     """
     world = this_world()
     if world.size == 1 or jax.distributed.is_initialized():

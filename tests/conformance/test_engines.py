@@ -32,7 +32,9 @@ from twofold.spec.experiment import (
 
 COMPILES_WHOLE_STEPS = frozenset({"torch:compile-step", "torch:compile-epoch"})
 SLOW_TO_COMPILE = COMPILES_WHOLE_STEPS | {"torch:compile"}
-NEVER_COMPILES = frozenset({"torch:lesson", "torch:eager", "torch:eager-fused", "flax:op-by-op"})
+NEVER_COMPILES = frozenset(
+    {"torch:lesson", "torch:eager", "torch:eager-fused", "torch:ddp", "flax:op-by-op"}
+)
 OF_PROCESSES = tuple(name for name in engine_names() if find_engine(name)[1].processes)
 HERE = (*default_engines(), *OF_PROCESSES)
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
-from twofold.engines.world import World
+from twofold.engines.world import GIVE_UP_S, World
 from twofold.errors import BadInput, EngineFailed
 
 COMMAND: Final = (sys.executable, "-m", "twofold")
@@ -28,7 +28,7 @@ WATCHED: Final = "TWOFOLD_WATCHES_STDIN"
 LOOK_S: Final = 0.05
 GRACE_S: Final = 5.0
 """How long the others may go on after one has ended badly: they may be saying why, too."""
-LINGER_S: Final = 60.0
+LINGER_S: Final = float(GIVE_UP_S)
 """How long the others may go on after one has ended well."""
 MOST: Final = 64
 OWN_CODES: Final = (1, 2, 130)

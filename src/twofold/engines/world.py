@@ -23,10 +23,11 @@ PORT: Final = "MASTER_PORT"
 """The variables in which `torchrun` tells each process its place (PyTorch 2.13, documentation of
 `torch.distributed`: "Environment variable initialization"); `twofold --processes` sets the same."""
 
-GIVE_UP_S: Final = 60
-"""How long a process waits for the others in one exchange before it ends."""
-SILENT_S: Final = 20
-"""How long a process may show no sign of life before the others end, where it is watched."""
+GIVE_UP_S: Final = 300
+"""How long a process waits for another that lives: one has more to do than another between two
+exchanges. One that has died closes its connections, which the others see at once."""
+SILENT_S: Final = 45
+"""How long a machine may give no sign of life before the others end, where that is watched."""
 
 LONGEST_WORDS: Final = 200
 

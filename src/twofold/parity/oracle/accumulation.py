@@ -75,5 +75,6 @@ def added(total: Bounded, parts: int, arithmetic: Arithmetic) -> Bounded:
     """A loss or a gradient whose shares may have been flushed to zero one by one."""
     if parts == 1:
         return total
-    flushed = underflow(total.reach, FLUSHES * parts, arithmetic)
+    flushes = FLUSHES + (1 if arithmetic.processes > 1 else 0)  # and its part of the mean
+    flushed = underflow(total.reach, flushes * parts, arithmetic)
     return Bounded(total.value, total.bound + flushed)
