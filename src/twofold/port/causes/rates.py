@@ -6,9 +6,10 @@ of the port that is one number times a step with the learning rate 1 has that nu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import numpy as np
 
@@ -17,13 +18,22 @@ from twofold.port.causes.schedules import told
 from twofold.port.causes.sites import OPTIMIZER, Change
 from twofold.port.causes.trial import Cause
 from twofold.port.judge.forward_rungs import Forward
+from twofold.port.judge.shelf import Points
 from twofold.port.side import Array, Call, Want
 from twofold.port.twins import SAME, measure
 
 STEPS: Final = 8
 """Steps that are taken to know a schedule."""
+SOON: Final = 2
+"""Steps after which most pairs that differ in more than rates are known."""
+MOST: Final = 65_536
+"""Elements of a tensor that are compared; of a larger one it is every n-th."""
 TWINS: Final = 2
 """Twins of each step; as many tell what is rounding."""
+UNIT: Final = 2
+BEFORE: Final = 3
+"""Places of the runs with the learning rate 1, and of the states before; 0 and 1 are the sides."""
+_Found: TypeAlias = tuple[tuple[float, float], float]
 _WANT: Final[set[Want]] = {"loss", "gradients", "buffers"}
 
 
@@ -32,15 +42,12 @@ def cause_of_rates(forward: Forward, changed: int) -> Cause | None:
 
     `changed` is the side whose optimizer can be run with another rate.
     """
-    steps = _Steps(forward, changed)
+    first = _Steps(forward, changed).taken(SOON)
+    if len(first) < SOON:
+        return None
     rates: tuple[list[float], list[float]] = ([], [])
     worst = 0.0
-    for number in range(STEPS):
-        found = steps.next(number)
-        if found is None:
-            if number <= 1:
-                return None
-            break
+    for found in _Steps(forward, changed).taken(STEPS):
         for own, rate in zip(rates, found[0], strict=True):
             own.append(rate)
         worst = max(worst, found[1])
@@ -60,58 +67,83 @@ class _Steps:
         self._changed = changed
         self._twins = min(forward.twins, TWINS) + 1
         subject = self._subject = forward.subject
-        sides = subject.original, subject.port
-        self._steppers = [[side.stepper() for _ in range(self._twins)] for side in sides]
-        self._plain = [sides[changed].stepper() for _ in range(self._twins)]
-        self._point: dict[str, Array] = dict(subject.state().items())
         links = subject.links_with(subject.trainable)
         self._names = [n for link in links if link.kind != "merged" for n in link.port]
 
-    def next(self, number: int) -> tuple[tuple[float, float], float] | None:
-        """The rates of both sides in a step, and the worst ratio with them; None if none fits."""
-        runs: list[list[dict[str, Array]]] = [[], [], []]
-        before: list[dict[str, Array]] = []
-        after: Mapping[str, Array] = {}
-        for twin in range(self._twins):
-            calls = self._calls(number, twin)
-            before.append(self._kept(1, calls[1].tensors))
-            for side in range(2):
-                answer = self._steppers[side][twin].step(calls[side])
-                runs[side].append(self._kept(side, answer.tensors))
-                if side == 0 and twin == 0:
-                    after = answer.tensors
-            unit = replace(calls[self._changed], changes=(Change(OPTIMIZER, {"every rate": 1.0}),))
-            answer = self._plain[twin].step(unit)
-            runs[2].append(self._kept(self._changed, answer.tensors))
-        self._point = {n: after[n] for n in self._point if n in after}
-        rates, worst = [], 0.0
-        for moved in runs[:2]:
-            rate = _rate(before[0], moved[0], runs[2][0])
-            ratio = _ratio(rate, before, moved, runs[2])
-            if ratio is None or ratio > SAME:
-                return None
-            rates.append(rate)
-            worst = max(worst, ratio)
-        return (rates[0], rates[1]), worst
+    def taken(self, count: int) -> list[_Found]:
+        """The rates of both sides in each step, and the worst ratio, up to where none fits.
 
-    def _calls(self, number: int, twin: int) -> tuple[Call, Call]:
+        All steps of one optimizer come after the other, so that only one keeps its state.
+        """
+        subject, changed = self._subject, self._changed
+        sides = subject.original, subject.port
+        runs: list[list[list[dict[str, Array]]]] = [[[], [], [], []] for _ in range(count)]
+        with closing(Points(subject.state(), count)) as points:
+            for place, side in enumerate((*sides, sides[changed])):
+                for twin in range(self._twins):
+                    stepper = side.stepper()
+                    for number in range(count):
+                        calls = self._calls(number, twin, points[number])
+                        call = calls[place] if place < UNIT else _at_one(calls[changed])
+                        answer = stepper.step(call)
+                        kept = self._kept(place if place < UNIT else changed, answer.tensors)
+                        runs[number][place].append(kept)
+                        if place == 0 and twin == 0:
+                            points.add(answer.tensors)
+                        if place == 1:
+                            runs[number][BEFORE].append(self._kept(1, calls[1].tensors))
+        return list(_while_found(map(_step, runs)))
+
+    def _calls(self, number: int, twin: int, point: Mapping[str, Array]) -> tuple[Call, Call]:
         masks = self._forward.masks
         return self._subject.calls(
             "training",
             _WANT,
             twin=twin,
             batch=number,
-            point=self._point,
+            point=point,
             projections=self._forward.projections,
             masks=(masks, masks),
         )
 
     def _kept(self, side: int, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """Trained tensors of a side as the port has them."""
+        """Elements of trained tensors of a side as the port has them."""
         if side == 0:
-            given = {n: tensors[n] for n in self._point if n in tensors}
+            given = {n: tensors[n] for n in self._subject.state() if n in tensors}
             tensors = self._subject.ported(given)
-        return {name: np.asarray(tensors[name]) for name in self._names if name in tensors}
+        return {name: _some(tensors[name]) for name in self._names if name in tensors}
+
+
+def _some(value: Array) -> Array:
+    """All elements, or every n-th of many, in an array of their own."""
+    flat = np.asarray(value).reshape(-1)
+    return np.array(flat[:: -(-flat.size // MOST) or 1])
+
+
+def _at_one(call: Call) -> Call:
+    """The call of a step with the learning rate 1."""
+    return replace(call, changes=(Change(OPTIMIZER, {"every rate": 1.0}),))
+
+
+def _while_found(found: Iterable[_Found | None]) -> Iterator[_Found]:
+    for each in found:
+        if each is None:
+            return
+        yield each
+
+
+def _step(runs: list[list[dict[str, Array]]]) -> _Found | None:
+    """The rates of both sides in one step, and the worst ratio with them; None if none fits."""
+    before, unit = runs[BEFORE], runs[UNIT]
+    rates, worst = [], 0.0
+    for moved in runs[:UNIT]:
+        rate = _rate(before[0], moved[0], unit[0])
+        ratio = _ratio(rate, before, moved, unit)
+        if ratio is None or ratio > SAME:
+            return None
+        rates.append(rate)
+        worst = max(worst, ratio)
+    return (rates[0], rates[1]), worst
 
 
 def _rate(

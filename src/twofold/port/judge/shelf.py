@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final, final
 
 import numpy as np
 
 from twofold.port.side import Array
+from twofold.port.twins import Lazy
 from twofold.temporary import temporary_folder
 
 IN_MEMORY: Final = 2**28
@@ -47,6 +49,11 @@ class Shelf:
             item if isinstance(item, np.ndarray) else np.load(item) for item in self._runs[name]
         ]
 
+    def one(self, name: str, run: int) -> Array:
+        """One tensor of one run."""
+        item = self._runs[name][run]
+        return item if isinstance(item, np.ndarray) else np.asarray(np.load(item))
+
     def close(self) -> None:
         """Remove the files."""
         self._runs.clear()
@@ -60,3 +67,26 @@ class Shelf:
         path = self._folder / f"{self._files}.npy"
         np.save(path, value)
         return path
+
+
+@final
+class Points:
+    """The state before each step of an optimizer: the first as it is given, the others shelved."""
+
+    def __init__(self, first: Mapping[str, Array], steps: int) -> None:
+        self._states = [first]
+        self._shelf = Shelf(IN_MEMORY // max(steps, 1))
+
+    def __getitem__(self, step: int) -> Mapping[str, Array]:
+        return self._states[step]
+
+    def add(self, tensors: Mapping[str, Array]) -> None:
+        """The state after the last step."""
+        after = {name: tensors[name] for name in self._states[0] if name in tensors}
+        self._shelf.add(after)
+        run = len(self._states) - 1
+        self._states.append(Lazy({name: partial(self._shelf.one, name, run) for name in after}))
+
+    def close(self) -> None:
+        """Remove what was shelved."""
+        self._shelf.close()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import chain
 from typing import Final, final
 
 import numpy as np
@@ -10,7 +13,7 @@ import numpy as np
 from twofold.port.judge.findings import finding, not_exercised, rung_of
 from twofold.port.judge.forward_rungs import Forward
 from twofold.port.judge.question import LOSS, Question
-from twofold.port.judge.shelf import Shelf
+from twofold.port.judge.shelf import IN_MEMORY, Points, Shelf
 from twofold.port.report import Finding, PortRung
 from twofold.port.side import Array, MasksDoNotFit, StepAnswer, Stepper
 from twofold.port.twins import MORE_TWINS, measure
@@ -48,27 +51,31 @@ class Steps:
         return rungs
 
     def _run(self, twins: int) -> list[PortRung]:
-        sides = self._subject.original, self._subject.port
-        steppers = [[side.stepper() for _ in range(twins + 1)] for side in sides]
-        point: dict[str, Array] = dict(self._subject.state().items())
-        rungs = []
-        for index in range(self._steps):
-            shelves = Shelf(), Shelf()
-            notes: dict[str, None] = {}
-            for place, own in enumerate(steppers):
-                for twin, stepper in enumerate(own):
-                    answer = self._step(stepper, place, twin, index, point)
-                    notes |= dict.fromkeys(answer.notes)
-                    shelves[place].add(self._kept(place, answer))
-                    if place == 0 and twin == 0:
-                        after = {n: answer.tensors[n] for n in point if n in answer.tensors}
-            with Question.of(self._subject, shelves) as question:
-                rungs.append(self._rung(index, question, point, after, list(notes)))
-            point = after
-        return rungs
+        """All steps of one optimizer after the other, so that only one keeps its state."""
+        room = IN_MEMORY // (2 * (twins + 1) * self._steps)
+        shelves = [(Shelf(room), Shelf(room)) for _ in range(self._steps)]
+        notes: list[dict[str, None]] = [{} for _ in shelves]
+        with closing(Points(self._subject.state(), self._steps)) as points, ExitStack() as stack:
+            for shelf in chain.from_iterable(shelves):
+                stack.callback(shelf.close)
+            for place, side in enumerate((self._subject.original, self._subject.port)):
+                for twin in range(twins + 1):
+                    stepper = side.stepper()
+                    for index in range(self._steps):
+                        answer = self._step(stepper, place, twin, index, points[index])
+                        notes[index] |= dict.fromkeys(answer.notes)
+                        shelves[index][place].add(self._kept(place, answer))
+                        if place == 0 and twin == 0:
+                            points.add(answer.tensors)
+            rungs = []
+            for index, both in enumerate(shelves):
+                with Question.of(self._subject, both) as question:
+                    states = points[index], points[index + 1]
+                    rungs.append(self._rung(index, question, *states, list(notes[index])))
+            return rungs
 
     def _step(
-        self, stepper: Stepper, place: int, twin: int, index: int, point: dict[str, Array]
+        self, stepper: Stepper, place: int, twin: int, index: int, point: Mapping[str, Array]
     ) -> StepAnswer:
         calls = self._subject.calls(
             "training",
@@ -91,8 +98,8 @@ class Steps:
         self,
         index: int,
         question: Question,
-        before: dict[str, Array],
-        after: dict[str, Array],
+        before: Mapping[str, Array],
+        after: Mapping[str, Array],
         notes: list[str],
     ) -> PortRung:
         name = f"step {index + 1}"
