@@ -94,7 +94,7 @@ class JaxExecutor(Executor):
                     self._state, self._feed.inputs, self._feed.targets, part
                 )
                 losses.append(part_losses)
-                self._step += len(part.rows)
+                self._step += part.count
             parts = [np.array(part, dtype=self._problem.dtype) for part in jax.device_get(losses)]
             return np.concatenate(parts)
 
