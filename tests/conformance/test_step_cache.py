@@ -117,15 +117,17 @@ def test_what_is_damaged_is_not_loaded_and_said(
     (cache / step_cache._name("strange", b"no library")).write_bytes(b"no library")
     assert step_cache.find("strange") is None
     assert "cannot be used" in caplog.text
+    assert not list(cache.iterdir())
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-def test_a_new_library_takes_the_place_of_a_damaged_one(cache: Path, tmp_path: Path) -> None:
-    cache.mkdir()
-    (cache / step_cache._name("key", b"before")).write_bytes(b"bef")
-    (tmp_path / "made.so").write_bytes(b"after")
-    step_cache.keep("key", tmp_path / "made.so")
-    assert [path.read_bytes() for path in cache.iterdir()] == [b"after"]
+def test_two_processes_at_once_keep_a_library_each_and_none_takes_the_other_away(
+    cache: Path, tmp_path: Path
+) -> None:
+    for content in (b"one", b"other", b"one"):
+        (tmp_path / "made.so").write_bytes(content)
+        step_cache.keep("key", tmp_path / "made.so")
+    assert sorted(path.read_bytes() for path in cache.iterdir()) == [b"one", b"other"]
 
 
 def test_a_cache_that_cannot_be_written_is_said(
