@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from jax import Array
 
@@ -19,10 +20,35 @@ def never() -> int:
     return 0
 
 
-Losses = Array | Sequence[Array] | np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Those from `start` to before `stop` of losses, (steps,) or of one step, not waited for.
+
+    Until they are read, the device trains while Python makes the next epoch ready.
+    """
+
+    losses: Array
+    start: int
+    stop: int
+
+    def read(self) -> np.ndarray[Any, Any]:
+        """Wait for them; (steps,)."""
+        return np.asarray(self.losses).reshape(-1)[self.start : self.stop]
+
+
+Losses = Sequence[Array] | Sequence[Part]
 TrainStep = Callable[[Any, Array, Array], tuple[Any, Array]]
 Take = Callable[[Array, Array, Rows], tuple[Array, Array]]
 TrainSteps = Callable[[Any, Array, Array, Steps], tuple[Any, Losses]]
+
+
+def read(losses: Losses) -> np.ndarray[Any, Any]:
+    """Wait for losses; (steps,)."""
+    if isinstance(losses[0], Part):
+        return np.concatenate([each.read() for each in losses if isinstance(each, Part)])
+    return np.array(jax.device_get(losses))
 
 
 def as_it_is(state: State) -> State:

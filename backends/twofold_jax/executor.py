@@ -18,7 +18,7 @@ from twofold.spec.model import dropouts
 from twofold_jax import convert
 from twofold_jax.building import BuildClock
 from twofold_jax.device import arithmetic, choose_device
-from twofold_jax.execution import Execution
+from twofold_jax.execution import Execution, read
 from twofold_jax.feed import Feed
 from twofold_jax.masks import SharedMasks
 from twofold_jax.model import BuildModel
@@ -85,7 +85,7 @@ class JaxExecutor(Executor):
 
     def run(self, steps: int) -> Array:
         """Take steps on the problem's own batches, on the device; returns the losses (steps,)."""
-        losses: list[Any] = []
+        losses = []
         end = self._step + steps
         with self._arithmetic():
             while self._step < end:
@@ -94,9 +94,8 @@ class JaxExecutor(Executor):
                     self._state, self._feed.inputs, self._feed.targets, part
                 )
                 losses.append(part_losses)
-                self._step += len(part.rows)
-            parts = [np.array(part, dtype=self._problem.dtype) for part in jax.device_get(losses)]
-            return np.concatenate(parts)
+                self._step += part.count
+            return np.concatenate(list(map(read, losses))).astype(self._problem.dtype, copy=False)
 
     def batch(self, step: int) -> Batch:
         """The batch that `run` feeds at one step, gathered on the device and brought back."""

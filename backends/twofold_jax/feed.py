@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import jax
@@ -19,21 +19,35 @@ Rows = Array | npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Steps:
-    """What consecutive steps of an epoch need: for each the rows it takes (batch,), int32.
+    """Consecutive steps of an epoch, from `start` to before `stop`, and what they need.
 
-    `whole` holds those of all whole batches of the epoch, (batches, batch), on the device; the
-    first of the steps takes batch `start`. `rows` are NumPy's: a call that sends so few numbers
-    takes 1 us longer, where `device_put` takes 15 us for each batch (JAX 0.10, CPU). The dropout
-    keys come from the step count within the state.
+    `order` holds the training rows in the epoch's order, (rows,), int32, of which each step takes
+    `batch_size`, the last one fewer where they do not come out even. It is NumPy's, and so are the
+    `rows` of a step: a call that sends so few numbers takes 1 us longer, where `device_put` takes
+    15 us for each batch (JAX 0.10, CPU). `whole` holds the rows of all whole batches of the epoch,
+    (batches, batch), on the device. The dropout keys come from the step count within the state.
     """
 
-    rows: Sequence[Rows]
+    order: npt.NDArray[np.int32]
+    batch_size: int
     whole: Array
     start: int
+    stop: int
 
     def part(self, start: int, stop: int) -> Steps:
-        """The steps from `start` to before `stop`, of the steps of a whole epoch."""
-        return Steps(self.rows[start:stop], self.whole, start)
+        """The steps from `start` to before `stop`, of the same epoch."""
+        return replace(self, start=start, stop=stop)
+
+    @property
+    def count(self) -> int:
+        """How many steps these are."""
+        return self.stop - self.start
+
+    @property
+    def rows(self) -> Sequence[Rows]:
+        """For each of these steps the rows it takes, (batch,)."""
+        size = self.batch_size
+        return [self.order[step * size : (step + 1) * size] for step in range(self.start, self.stop)]
 
 
 def take(inputs: Array, targets: Array, rows: Rows) -> tuple[Array, Array]:
@@ -72,6 +86,11 @@ class Feed:
         experiment, rows = self._problem.experiment, self._problem.train.rows
         order = epoch_order(experiment.seed, epoch, rows, experiment.data.shuffle).astype(np.int32)
         size = experiment.data.batch_size
-        batches = np.split(order, range(size, rows, size))[: self._problem.steps_per_epoch]
         whole = order[: rows // size * size].reshape(-1, size)  # (batches, batch)
-        return Steps(rows=batches, whole=jax.device_put(whole, self._device), start=0)
+        return Steps(
+            order=order,
+            batch_size=size,
+            whole=jax.device_put(whole, self._device),
+            start=0,
+            stop=self._problem.steps_per_epoch,
+        )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from twofold_jax.execution import Losses, Take, TrainStep, TrainSteps
+from twofold_jax.execution import Losses, Part, Take, TrainStep, TrainSteps
 from twofold_jax.feed import Steps, take
 from twofold_jax.program import Program
 from twofold_jax.state import State
@@ -66,15 +66,15 @@ def whole_then_partial(loop: Loop, train_step: TrainStep, gather: Take) -> Train
     def train_steps(
         state: State, inputs: Array, targets: Array, steps: Steps
     ) -> tuple[State, Losses]:
-        start, stop = steps.start, min(steps.start + len(steps.rows), len(steps.whole))
+        start, stop = steps.start, max(steps.start, min(steps.stop, len(steps.whole)))
         losses = []
         if stop > start:
             bounds = np.int32(start), np.int32(stop)
             state, all_losses = loop(state, inputs, targets, steps.whole, *bounds)
-            losses.append(np.asarray(all_losses)[start:stop])
-        for rows in steps.rows[max(0, stop - start) :]:
+            losses.append(Part(all_losses, start, stop))
+        for rows in steps.part(stop, steps.stop).rows:
             state, loss = train_step(state, *gather(inputs, targets, rows))
-            losses.append(np.asarray(loss)[None])
-        return state, np.concatenate(losses)
+            losses.append(Part(loss, 0, 1))
+        return state, losses
 
     return train_steps

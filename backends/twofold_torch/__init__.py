@@ -23,8 +23,8 @@ BACKEND = Backend(
         EngineDescription("lesson", "the lesson's loop: a DataLoader over a TensorDataset, eager"),
         EngineDescription("eager-fused", "eager, with the optimizer's update as one kernel"),
         EngineDescription("compile", "model = torch.compile(model); the optimizer stays eager"),
-        EngineDescription("compile-step", "forward, backward and optimizer as one graph"),
-        EngineDescription("compile-epoch", "several whole steps in one graph"),
+        EngineDescription("compile-step", "the whole step as one graph that steps by itself"),
+        EngineDescription("compile-epoch", "two whole steps in one graph"),
         EngineDescription(
             "ddp",
             "DistributedDataParallel: processes share each batch",

@@ -6,6 +6,7 @@ Private names of Inductor stand here alone, as PyTorch 2.13 has them.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -214,7 +215,9 @@ def compile_library(graph: torch.fx.GraphModule, tensors: Sequence[Tensor], fold
     )
     on_the_stack = _stack_allocation() if small else nullcontext()
     options = {**WHOLE_STEP, "aot_inductor.output_path": str(folder / "step.so")}
-    with _writable_cache(), on_the_stack:
+    with _writable_cache(), on_the_stack, warnings.catch_warnings():
+        # Of copying the graph's own layout of arguments (2.13, `torch/utils/_pytree.py`).
+        warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`", FutureWarning)
         library = torch._inductor.aot_compile(graph, tuple(tensors), options=options)
     assert isinstance(library, str)
     return Path(library)

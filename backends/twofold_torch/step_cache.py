@@ -16,6 +16,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
@@ -34,8 +35,7 @@ class StepLibrary:
     """A compiled function of tensors, loaded from a shared library of AOTInductor.
 
     PyTorch's `AOTIModelContainerRunnerCpu` (2.13, `torch/_C/_aoti.pyi`) loads it in a millisecond
-    and needs no compiler. `returns_one` says whether the function returns a tensor, where it
-    could return several.
+    and needs no compiler.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,6 +116,8 @@ def _loaded(path: Path) -> StepLibrary | None:
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
     LOG.warning("the compiled step %s cannot be used: %s; it is compiled again", path, reason)
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
     return None
 
 
@@ -124,8 +126,6 @@ def keep(name: str, library: Path) -> None:
     data = library.read_bytes()
     place = folder()
     try:
-        for old in place.glob(f"{name}.*.so"):  # one that `find` did not take
-            old.unlink(missing_ok=True)
         write_atomically(place / _name(name, data), data)
     except OSError as error:
         LOG.warning(

@@ -5,28 +5,43 @@ Inductor is left out here (the slow tests of the engines have it): graphs run as
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
-from twofold_torch import inductor
+from twofold_torch import inductor, traced_graphs
 from twofold_torch.flat_state import FlatState
-from twofold_torch.inductor import ComputeOnce, TracedGraphs
+from twofold_torch.inductor import SMALL_PRODUCT, ComputeOnce, products_are_small, trace
 from twofold_torch.masks import SharedMasks
+from twofold_torch.traced_graphs import TracedGraphs
 
 from twofold.engines.build_time import NOTHING_BUILT
 
 
+class AsTraced:
+    """In place of a library: the function itself."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def bind(self, tensors: Any) -> Callable[[], Any]:
+        return lambda: self.function(*tensors)
+
+
 @pytest.fixture
 def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Graphs run as they are, in place of what Inductor makes of them."""
+    """Graphs run as they were traced, in place of what Inductor makes of them."""
 
-    def as_traced(graph: Any, *_: Any, **__: Any) -> Any:
-        return graph
+    def library(self: TracedGraphs, _: str, function: Any, tensors: Any) -> AsTraced:
+        with self._clock.tracing(), traced_graphs._compiling():
+            graph = trace(function, tensors)
+        with self._clock.compiling():
+            return AsTraced(graph)
 
-    monkeypatch.setattr(torch._inductor, "standalone_compile", as_traced)
+    monkeypatch.setattr(TracedGraphs, "_library", library)
 
 
 def small_state() -> FlatState:
@@ -46,7 +61,7 @@ def descend(state: FlatState, rows: Tensor, shift: Tensor | None) -> Tensor:
 @pytest.mark.usefixtures("traced_only")
 def test_a_graph_changes_the_state_and_is_made_once_for_each_layout() -> None:
     state, training = small_state(), [True]
-    compiler = TracedGraphs({}, lambda: training[0], state)
+    compiler = TracedGraphs(lambda: training[0], state)
     function = compiler.compile(descend)
     assert (compiler.graphs, compiler.build_time()) == (0, NOTHING_BUILT)
     two = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -73,22 +88,77 @@ def test_a_graph_changes_the_state_and_is_made_once_for_each_layout() -> None:
 
 
 @pytest.mark.usefixtures("traced_only")
+def test_another_number_of_threads_is_another_graph() -> None:
+    compiler, before = TracedGraphs(lambda: True, small_state()), torch.get_num_threads()
+    function = compiler.compile(descend)
+    try:
+        for threads, graphs in ((1, 1), (2, 2), (1, 2)):
+            torch.set_num_threads(threads)
+            function(torch.ones(1, 2), None)
+            assert compiler.graphs == graphs
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("traced_only")
+def test_several_results_come_back_as_several() -> None:
+    compiler = TracedGraphs(lambda: True, small_state())
+    function = compiler.compile(lambda state, rows: (rows.sum(), state.parameters * 2.0))
+    total, doubled = function(torch.ones(3, 2))
+    assert (total.item(), doubled.tolist()) == (6.0, [2.0, 4.0])
+
+
+@pytest.mark.usefixtures("traced_only")
 def test_a_failed_trace_leaves_pytorch_as_it_was() -> None:
     def fails(_: FlatState) -> Tensor:
         assert torch.compiler.is_compiling()
         raise ValueError("no graph")
 
-    compiler = TracedGraphs({}, lambda: True, small_state())
+    compiler = TracedGraphs(lambda: True, small_state())
     with pytest.raises(ValueError, match="no graph"):
         compiler.compile(fails)()
     assert not torch.compiler.is_compiling()
     assert compiler.graphs == 0
 
 
+def product(left: Tensor, right: Tensor) -> tuple[Tensor]:
+    return (left @ right,)
+
+
+def targets_of(graph: torch.fx.GraphModule) -> set[Any]:
+    return {node.target for node in graph.graph.nodes if node.op == "call_function"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_small_products_are_written_out_and_are_the_same_numbers(dtype: torch.dtype) -> None:
+    left = torch.arange(6, dtype=dtype).reshape(2, 3)
+    right, added = torch.arange(12, dtype=dtype).reshape(3, 4), torch.ones(4, dtype=dtype)
+    graph = trace(lambda *given: (torch.addmm(*given), given[1] @ given[2]), (added, left, right))
+    assert torch.ops.aten.mul.Tensor in targets_of(graph)
+    assert not targets_of(graph) & {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
+    by_hand = [[20.0, 23.0, 26.0, 29.0], [56.0, 68.0, 80.0, 92.0]]
+    both = graph(added, left, right)
+    assert both[1].tolist() == by_hand
+    assert both[0].tolist() == [[each + 1.0 for each in row] for row in by_hand]
+
+
+@pytest.mark.parametrize(
+    ("rows", "dtype"), [(311, torch.float32), (2, torch.bfloat16)], ids=["large", "bfloat16"]
+)
+def test_a_large_product_or_one_in_bfloat16_leaves_all_as_they_are(
+    rows: int, dtype: torch.dtype
+) -> None:
+    left, right = torch.ones(rows, 10, dtype=dtype), torch.ones(10, 10, dtype=dtype)
+    assert (rows * 100 > SMALL_PRODUCT) == (dtype == torch.float32)
+    graph = trace(lambda *given: (given[0] @ given[1], given[1] @ given[1]), (left, right))
+    assert not products_are_small(graph)
+    assert torch.ops.aten.mm.default in targets_of(graph)
+
+
 def test_draws_are_stored_and_masks_are_not() -> None:
     draw = SharedMasks(((4, 0.25), (4, 0.25)))
     keys = torch.tensor([[1, 2], [3, 4]], dtype=torch.int32)
-    with inductor._compiling():
+    with traced_graphs._compiling():
         graph = make_fx(lambda given: draw(given, 3), tracing_mode="fake")(keys).graph
     ComputeOnce()(graph)
     stored = [node for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
@@ -106,3 +176,18 @@ def test_a_number_for_a_loop_is_stored() -> None:
     stored = [node for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
     assert len(stored) == 1
     assert all(user.target is torch.ops.aten.div.Tensor for user in stored[0].users)
+
+
+def test_the_stack_is_lent_to_one_graph_and_given_back() -> None:
+    """Which names broke, should another version of Inductor have others."""
+    from torch._inductor import config
+    from torch._inductor.codegen import common, cpp_wrapper_cpu_array_ref
+
+    common.init_backend_registration()
+    before = common.device_codegens["cpu"]
+    with inductor._stack_allocation():
+        lent = common.device_codegens["cpu"].cpp_wrapper_codegen
+        assert lent is cpp_wrapper_cpu_array_ref.CppWrapperCpuArrayRef
+        assert config.aot_inductor.allow_stack_allocation is True
+    assert common.device_codegens["cpu"] is before
+    assert config.aot_inductor.allow_stack_allocation is False
