@@ -45,8 +45,9 @@ T = TypeVar("T")
 class Exported:
     """A file that was written: its format, its size, and how near its logits are to the oracle's.
 
-    `worst_ratio` is the largest |logit - oracle| / bound on `rows`, which are in words; `vacuous`
-    says that the bounds are so wide that nothing could have been outside.
+    `worst_ratio` is the largest distance of a logit from the oracle's, divided by its bound. `rows`
+    says in words on which rows that was; `vacuous`, that the bounds are so wide that nothing could
+    have been outside.
     """
 
     path: Path
