@@ -17,11 +17,11 @@ Written by `python -m comparisons.many_processes --page FILE` from the stored re
 LADDERS: Final = """
 ## The ladder
 
-Every rung of `twofold parity` in float32 and float64, climbed by all processes together. *Explained*
-rungs fit a difference of the framework that is known and named. *Nearest*: how near the worst element
-of all rungs came to its bound; beyond 1 it would diverge. Most batches do not divide among three or
-four processes; of batches of three rows a fourth process has none. Batch norm is for `flax:sharded`
-alone.
+Every rung of `twofold parity` in float32 and float64, climbed by all processes together.
+*Explained* rungs fit a difference of the framework that is known and named. *Nearest*: how near the
+worst element of all rungs came to its bound; beyond 1 it would diverge. Most batches do not divide
+among three or four processes; of batches of three rows a fourth process has none. Batch norm is for
+`flax:sharded` alone.
 
 | engine | processes | experiment | certified | explained | others | nearest | where |
 |---|---|---|---|---|---|---|---|"""
@@ -29,8 +29,8 @@ KILLS: Final = """
 ## Kills
 
 A training with a checkpoint after every seventh step, whose batches do not divide; SIGKILL for one
-process after a random checkpoint; then `--resume`. *Same bits*: the model is that of a training that
-was never stopped.
+process after a random checkpoint; then `--resume`. *Same bits*: the model is that of a training
+that was never stopped.
 
 | engine | processes | killed | all ended after | named | same bits |
 |---|---|---|---|---|---|"""
