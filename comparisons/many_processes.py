@@ -1,6 +1,7 @@
 """Is a training that several processes share the training of one?
 
     python -m comparisons.many_processes [--engines E,E] [--worlds N,N] [--kills K] [--out FOLDER]
+    python -m comparisons.many_processes --page comparisons/PROCESSES.md
 
 The ladder of `twofold parity`, climbed in worlds of several sizes by every engine of processes; and
 trainings in which one process is killed at a random moment, and which then go on. Stores
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from comparisons.evidence.processes import kills, ladders
-from comparisons.folders import add_folder_options, chosen_folder
+from comparisons.evidence.processes.page import page
+from comparisons.folders import add_folder_options, chosen_folder, results_folder
 from twofold.commands import run_command
 from twofold.errors import TwofoldError
+from twofold.files import write_text
 from twofold.results import environment
 from twofold.results.json_files import read_json, write_json
 
@@ -35,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Climb, kill, print and store; returns the exit code."""
     given = _parser().parse_args(arguments)
     folder: Path = chosen_folder(given)
+    if given.page is not None:
+        stored = read_json(results_folder(store=True) / FILE, SCHEMA)
+        write_text(given.page, page(stored))
+        print(given.page)
+        return 0
     asked = [(name, given.worlds or worlds) for name, worlds in WORLDS if name in given.engines]
     try:
         for engine, worlds in asked:
@@ -72,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--worlds", type=lambda text: [int(n) for n in text.split(",")])
     parser.add_argument("--steps", type=int, default=ladders.STEPS)
     parser.add_argument("--kills", type=int, default=KILLS, help="kills of each engine")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the page, measure nothing")
     add_folder_options(parser)
     return parser
 

@@ -422,7 +422,9 @@ def test_both_precisions_live_side_by_side(engine: str) -> None:
     assert np.abs(narrow - wide).max() > 1e-9  # the narrow run was computed in float32
 
 
-@each_engine
+@pytest.mark.parametrize(
+    "engine", [each for each in OWN_SESSION if each.values[0] not in OF_PROCESSES]
+)
 @each_precision
 def test_native_randomness_runs(engine: str, precision: Any) -> None:
     problem = make_problem(precision=precision, rng="native")
@@ -468,5 +470,7 @@ def test_an_absent_device_is_named(engine: str, device: str) -> None:
     present = {name.split(":")[0] for name in probe(find_engine(engine)[0])["devices"]}
     if device in present:
         pytest.skip(f"{device} is present here")
-    with pytest.raises(DeviceUnavailable, match=f"{device}.*cpu"):
+    with pytest.raises(DeviceUnavailable) as raised:
         open_session(make_problem(device=device), engine)
+    assert device in str(raised.value)
+    assert "cpu" in str(raised.value)
