@@ -15,8 +15,8 @@ from twofold.port.side import Array
 from twofold.port.twins import Lazy
 from twofold.temporary import temporary_folder
 
-IN_MEMORY: Final = 2**28
-"""Bytes of one run up to which runs stay in memory."""
+IN_MEMORY: Final = 2**25
+"""Bytes of one run up to which runs stay in memory: four million numbers."""
 
 
 @final

@@ -52,7 +52,7 @@ class Steps:
 
     def _run(self, twins: int) -> list[PortRung]:
         """All steps of one optimizer after the other, so that only one keeps its state."""
-        room = IN_MEMORY // (2 * (twins + 1) * self._steps)
+        room = IN_MEMORY // self._steps
         shelves = [(Shelf(room), Shelf(room)) for _ in range(self._steps)]
         notes: list[dict[str, None]] = [{} for _ in shelves]
         with closing(Points(self._subject.state(), self._steps)) as points, ExitStack() as stack:
