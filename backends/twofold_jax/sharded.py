@@ -86,7 +86,8 @@ class Placement:
         filled = np.concatenate([rows, np.repeat(rows[:1], missing)])
 
         def own(index: Any) -> npt.NDArray[Any]:
-            return array[filled[index[0]]]
+            shard: npt.NDArray[Any] = array[filled[index[0]]]
+            return shard
 
         shape = (len(filled), *array.shape[1:])
         spread: Array = jax.make_array_from_callback(shape, self.by_rows, own)
