@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from jax import Array
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from twofold.engines.world import World
 from twofold_jax.counting import CountingJit
@@ -28,6 +27,7 @@ from twofold_jax.state import State
 from twofold_jax.world import exchange, join, require_same_state
 
 ROWS: Final = "rows"
+PARTED: Final[Any] = PartitionSpec  # untyped in JAX
 
 
 def sharded(program: Program) -> Execution:
@@ -53,7 +53,8 @@ class Placement:
     @classmethod
     def of_all_devices(cls) -> Placement:
         """One axis, the rows, over every device of the default one's kind, process by process."""
-        devices = jax.devices(jnp.zeros(()).device.platform)
+        default, *_ = jnp.zeros(()).devices()
+        devices = jax.devices(default.platform)
         return cls(
             jax.make_mesh((len(devices),), (ROWS,), axis_types=(AxisType.Auto,), devices=devices)
         )
@@ -61,12 +62,12 @@ class Placement:
     @property
     def everywhere(self) -> NamedSharding:
         """The whole array on every device."""
-        return NamedSharding(self.mesh, P())
+        return NamedSharding(self.mesh, PARTED())
 
     @property
     def by_rows(self) -> NamedSharding:
         """Consecutive rows on each device, as many on all."""
-        return NamedSharding(self.mesh, P(ROWS))
+        return NamedSharding(self.mesh, PARTED(ROWS))
 
     def copied(self, leaf: Array) -> Array:
         """An array of this process, the same in all, on every device."""
@@ -83,9 +84,13 @@ class Placement:
         """
         missing = -len(rows) % self.mesh.size
         filled = np.concatenate([rows, np.repeat(rows[:1], missing)])
-        spread: Array = jax.make_array_from_callback(
-            (len(filled), *array.shape[1:]), self.by_rows, lambda index: array[filled[index[0]]]
-        )
+
+        def own(index: Any) -> npt.NDArray[Any]:
+            shard: npt.NDArray[Any] = array[filled[index[0]]]
+            return shard
+
+        shape = (len(filled), *array.shape[1:])
+        spread: Array = jax.make_array_from_callback(shape, self.by_rows, own)
         return spread
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,7 +34,8 @@ def join() -> World:
     world = this_world()
     if world.size == 1 or jax.distributed.is_initialized():
         return world
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    set_option: Any = jax.config.update  # untyped in JAX
+    set_option("jax_cpu_collectives_implementation", "gloo")
     with exchange(world):
         jax.distributed.initialize(
             world.address,

@@ -34,7 +34,8 @@ def join() -> World:
     limit = timedelta(seconds=GIVE_UP_S)
     with exchange(world):
         if world.size == 1:
-            dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+            store = dist.HashStore()  # type: ignore[attr-defined]  # documented, not in __all__
+            dist.init_process_group("gloo", store=store, rank=0, world_size=1)
         else:
             dist.init_process_group("gloo", timeout=limit)  # the place is in the variables
     atexit.register(dist.destroy_process_group)

@@ -7,13 +7,14 @@ The first process writes each rung's verdict to the file, as JSON.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from twofold import Experiment, prepare
 from twofold.engines.launch import watch_starter
@@ -32,23 +33,20 @@ DEVICES: Final = 3
 
 def without_shares() -> None:
     """The mean over processes, whatever rows they have."""
-    from twofold_torch import ddp
-
+    ddp: Any = importlib.import_module("twofold_torch.ddp")
     right = ddp.DataParallel._own_part
     ddp.DataParallel._own_part = lambda *given: replace(right(*given), share=1.0)
 
 
 def masks_of_the_first_rows() -> None:
     """Every process has the masks that it would have if its rows were the first of the batch."""
-    from twofold_torch import ddp
-
+    ddp: Any = importlib.import_module("twofold_torch.ddp")
     ddp.rows_of = lambda masks, rows: tuple(mask[: rows.stop - rows.start] for mask in masks)
 
 
 def filled_rows_count() -> None:
     """The rows that were filled up are not cut off again."""
-    from twofold_jax import sharded
-
+    sharded: Any = importlib.import_module("twofold_jax.sharded")
     sharded._cutting = lambda function: lambda _, state, *arrays: function(state, *arrays)
 
 
@@ -60,8 +58,7 @@ def other_state() -> None:
 
 def several_devices() -> None:
     """No bug: this one process has a mesh of devices of its own."""
-    import jax
-
+    jax: Any = importlib.import_module("jax")
     jax.config.update("jax_num_cpu_devices", DEVICES)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Processes = Annotated[
     int | None,
     typer.Option(
-        help="Start so many processes here, which share each batch (torch:ddp, flax:sharded).",
+        help="Start so many processes here, which share each batch; few engines can.",
         metavar="N",
     ),
 ]
