@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from functools import partial
 
@@ -17,6 +18,7 @@ from twofold import port
 from twofold.port.causes.rates import MOST, _some
 from twofold.port.judge import shelf as shelves
 from twofold.port.judge.shelf import Points, Shelf
+from twofold.port.side import Call
 
 ROWS = np.random.default_rng(0).normal(size=(4, 6))
 
@@ -100,3 +102,15 @@ def test_of_a_large_tensor_every_nth_element_is_compared(size, kept):
     assert some.size == kept
     assert some.base is None
     assert np.array_equal(some, value[:: 2 if size > MOST else 1])
+
+
+def test_a_compiled_step_does_not_keep_the_optimizer_that_it_was_made_for():
+    side = port.Nnx(flax_models.MLP(), loss=jax_loss, optimizer=optax.adam(1e-3))
+    target = np.random.default_rng(1).normal(size=(4, 3))
+    stepper = side.stepper()
+    stepper.step(Call({}, (ROWS, target), mode="training", want=frozenset({"loss", "gradients"})))
+    gone = weakref.ref(stepper)
+    del stepper
+    gc.collect()
+    assert side._programs
+    assert gone() is None

@@ -20,7 +20,10 @@ def array(value: Any, dtype: Any) -> jax.Array:
     """A float array in the precision of the call; others in their own type."""
     given = np.asarray(value)
     # NumPy converts: JAX would compile a program for each shape.
-    return jax.device_put(given.astype(dtype, copy=False) if given.dtype.kind == "f" else given)
+    put: jax.Array = jax.device_put(
+        given.astype(dtype, copy=False) if given.dtype.kind == "f" else given
+    )
+    return put
 
 
 def numpy_value(value: Any) -> Array:

@@ -53,7 +53,8 @@ class JaxStepper(Stepper):
             )
 
     def _step(self, watch: Watch, call: Call) -> Any:
-        side = self._side
+        # The program outlives this optimizer, and must not keep its state alive.
+        side, transformation = self._side, self._transformation
 
         def step(
             state: Any, values: Any, batch: Any, projection: Any, masks: Any, forced: Any
@@ -70,7 +71,7 @@ class JaxStepper(Stepper):
             tree = side.trainable_tree(values)
             (loss, buffers), gradients = jax.value_and_grad(total, has_aux=True)(tree)
             watch.require_all_used()
-            updates, state = self._transformation.update(gradients, state, tree, value=loss)
+            updates, state = transformation.update(gradients, state, tree, value=loss)
             new = side.trainable_values(optax.apply_updates(tree, updates))
             return loss, {**values, **buffers, **new}, state
 
