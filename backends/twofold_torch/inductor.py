@@ -204,9 +204,7 @@ def compile_graph(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Cal
     return made
 
 
-def compile_library(
-    graph: torch.fx.GraphModule, tensors: Sequence[Tensor], folder: Path
-) -> Path:
+def compile_library(graph: torch.fx.GraphModule, tensors: Sequence[Tensor], folder: Path) -> Path:
     """A graph that holds a whole step, compiled for the CPU into a shared library in a folder.
 
     A library of AOTInductor is called without Python, and the next start can load it.

@@ -22,7 +22,6 @@ from twofold_torch.rates import Rates
 from twofold_torch.traced_graphs import Bound, TracedGraphs
 from twofold_torch.whole_step import Several, WholeStep
 
-
 STEPS_PER_CALL: Final = 2
 
 
@@ -42,9 +41,7 @@ def self_stepping(program: Program, *, at_once: int) -> Execution:
 class SelfStepping:
     """Runs the steps of an epoch through graphs that step by themselves, several in a call."""
 
-    def __init__(
-        self, several: Several, graphs: TracedGraphs, rates: Rates, at_once: int
-    ) -> None:
+    def __init__(self, several: Several, graphs: TracedGraphs, rates: Rates, at_once: int) -> None:
         (self._position,) = graphs.state.position
         self._dtype = graphs.state.parameters.dtype
         self._rates = rates
@@ -83,9 +80,7 @@ class SelfStepping:
                 _repeat(self._groups[size](inputs, targets, whole, keys, rates, losses), calls)
         return losses[steps.start : steps.stop]
 
-    def _single(
-        self, inputs: Tensor, targets: Tensor, rows: Tensor, keys: Tensor | None
-    ) -> Tensor:
+    def _single(self, inputs: Tensor, targets: Tensor, rows: Tensor, keys: Tensor | None) -> Tensor:
         """One step on some rows; its loss (1,)."""
         own = None if keys is None else keys[None]
         loss = rows.new_empty(1, dtype=self._dtype)
