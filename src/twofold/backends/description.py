@@ -87,8 +87,8 @@ class Backend:
     One that is `optional` takes part where no engines are named only if they are installed.
     `opener` takes (engine name, problem) and returns an Executor; `prober` takes nothing and
     returns what `twofold doctor` prints: versions, devices, threads, precision flags; `seeds` takes
-    problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`; `chooser`
-    takes (problem, steps) and returns the EngineChoice for who does not choose;
+    problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`;
+    `chooser` takes (problem, steps) and returns the EngineChoice for who does not choose;
     `native_init` is how its linear layers start with `rng = "native"`, None if that is not known.
 
     `quick_engines` stand for the backend where there is no time for all: of each group the first
