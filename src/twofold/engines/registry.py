@@ -44,13 +44,13 @@ def default_engines(*experiments: Experiment) -> tuple[str, ...]:
     return tuple(names)
 
 
-def default_engine(problem: Problem, steps: int, backend_name: str = "torch") -> EngineChoice:
-    """The engine for who does not choose one: its full name, and why.
+def default_engine(problem: Problem, steps: int, backend_name: str | None = None) -> EngineChoice:
+    """The engine of a backend, or of the first one, for who does not choose: its full name, and why.
 
     The backend weighs what compiling costs against what it saves in so many steps; one that says
     nothing about that gets its first engine. Raises UnknownEngine or FrameworkMissing.
     """
-    owner = backend(backend_name)
+    owner = backends()[0] if backend_name is None else backend(backend_name)
     require_framework(owner)
     if not owner.chooser:
         return EngineChoice(owner.full_name(owner.engines[0].name), "the backend's first engine")
