@@ -45,7 +45,7 @@ def default_engines(*experiments: Experiment) -> tuple[str, ...]:
 
 
 def default_engine(problem: Problem, steps: int, backend_name: str | None = None) -> EngineChoice:
-    """The engine of a backend, or of the first one, for who does not choose: its full name, and why.
+    """The engine of a backend, or of the first, for who does not choose: its full name, and why.
 
     The backend weighs what compiling costs against what it saves in so many steps; one that says
     nothing about that gets its first engine. Raises UnknownEngine or FrameworkMissing.
