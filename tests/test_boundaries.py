@@ -174,7 +174,6 @@ MAY_NAME_A_BACKEND = {
     "twofold.cli.processes": {
         "Start so many processes here, which share each batch (torch:ddp, flax:sharded)."
     },
-    "twofold.engines.registry": {"torch"},  # whose engine is chosen for who names none
     "twofold.spec.layers.embedding": {"flax"},  # whose initial values it has
     "twofold.cli.doctor": {" given; allowed is a list such as torch:eager"},
 }

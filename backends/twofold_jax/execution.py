@@ -20,8 +20,6 @@ def never() -> int:
     return 0
 
 
-
-
 @dataclass(frozen=True)
 class Part:
     """Those from `start` to before `stop` of losses, (steps,) or of one step, not waited for.

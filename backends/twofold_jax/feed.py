@@ -47,7 +47,9 @@ class Steps:
     def rows(self) -> Sequence[Rows]:
         """For each of these steps the rows it takes, (batch,)."""
         size = self.batch_size
-        return [self.order[step * size : (step + 1) * size] for step in range(self.start, self.stop)]
+        return [
+            self.order[step * size : (step + 1) * size] for step in range(self.start, self.stop)
+        ]
 
 
 def take(inputs: Array, targets: Array, rows: Rows) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from twofold_torch.cpp_compiler import NEXT_BEST, why_no_compiler
 from twofold_torch.device import choose_device
 from twofold_torch.remembered import was_compiled
 
-COMPILED: Final = "compile-epoch"
+COMPILED: Final = "compile-step"
 
 COMPILING_S: Final = 2.7
 COMPILING_MASKS_S: Final = 4.7

@@ -190,7 +190,7 @@ def _is_small(node: torch.fx.Node) -> bool:
         return False
     if left.dtype not in (torch.float32, torch.float64):
         return False  # sums of bfloat16 are float32's, and only within one loop
-    return left.shape[0] * left.shape[1] * right.shape[1] <= SMALL_PRODUCT
+    return bool(left.shape[0] * left.shape[1] * right.shape[1] <= SMALL_PRODUCT)
 
 
 def compile_graph(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:

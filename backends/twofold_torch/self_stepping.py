@@ -22,7 +22,6 @@ from twofold_torch.rates import Rates
 from twofold_torch.traced_graphs import Bound, TracedGraphs
 from twofold_torch.whole_step import Several, WholeStep
 
-
 STEPS_PER_CALL: Final = 2
 
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 @final
-class Tape(TorchDispatchMode):
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     """Writes down every operation of ATen that is called while it is active.
 
     A tensor is named by the order in which it came up. One that is neither given nor computed is a
@@ -25,7 +25,7 @@ class Tape(TorchDispatchMode):
     """
 
     def __init__(self, given: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._digest = hashlib.sha256()
         self._known: dict[int, tuple[int, Tensor]] = {}  # kept alive, so that no id comes again
         for tensor in given:
@@ -88,5 +88,7 @@ def fingerprint(function: Callable[..., Any], tensors: Sequence[Tensor]) -> str:
 
     Random numbers that it draws are put back.
     """
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), Tape(tensors) as tape:
-        return tape.fingerprint(function(*tensors))
+    tape = Tape(tensors)
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), tape:
+        result = function(*tensors)
+    return tape.fingerprint(result)

@@ -83,9 +83,7 @@ BY_HAND = [110.0 * (6 + 0), 110.0 * (5 + 1), 110.0 * (4 + 2), 110.0 * 3]
 def test_an_epoch_and_its_smaller_last_batch(at_once: int) -> None:
     steps, graphs = stepping(at_once)
     losses = steps.steps(INPUTS, TARGETS, epoch(KEYS))
-    expected = [
-        loss + 1e3 * (number + 1) + 1e4 * number for number, loss in enumerate(BY_HAND)
-    ]
+    expected = [loss + 1e3 * (number + 1) + 1e4 * number for number, loss in enumerate(BY_HAND)]
     assert losses.tolist() == expected
     assert graphs.state.step.item() == 4
     groups, singles = divmod(3, at_once)

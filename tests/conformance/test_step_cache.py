@@ -61,7 +61,7 @@ def test_a_fingerprint_sees_which_of_two_tensors_is_used() -> None:
     found = {
         fingerprint(lambda a, b: (a - b,), pair),
         fingerprint(lambda a, b: (b - a,), pair),
-        fingerprint(lambda a, b: (a - a,), pair),
+        fingerprint(lambda a, _: (a - a,), pair),
     }
     assert len(found) == 3
 
@@ -156,7 +156,7 @@ def test_without_a_compiler_the_next_best_engine_is_named(
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     function = TracedGraphs(lambda: True, state_of(1.0)).compile(counted)
-    with pytest.raises(CompilerMissing, match="CXX names 'no-such-compiler', .*torch:eager-fused"):
+    with pytest.raises(CompilerMissing, match=r"CXX names 'no-such-compiler', .*torch:eager-fused"):
         function(torch.ones(1, 2))
     assert not cache.exists()
 

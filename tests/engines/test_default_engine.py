@@ -14,16 +14,13 @@ from twofold.spec.experiment import Experiment
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    return tmp_path / "twofold"
 
 
 def problem(dropout: float = 0.0) -> Problem:
     return prepare(
-        Experiment.load("lesson").with_values(
-            model__dropout=dropout, data__rows=256, device="cpu"
-        )
+        Experiment.load("lesson").with_values(model__dropout=dropout, data__rows=256, device="cpu")
     )
 
 
@@ -37,7 +34,7 @@ def test_pytorch_compiles_where_the_steps_repay_it(dropout: float, needed: int) 
     assert few.engine == "torch:eager-fused"
     assert few.reason == f"compiling pays from about {needed:,} steps, not {needed - 1:,}"
     many = default_engine(problem(dropout), needed)
-    assert many.engine == "torch:compile-epoch"
+    assert many.engine == "torch:compile-step"
     assert f"{needed:,} steps repay compiling" in many.reason
 
 
@@ -54,14 +51,14 @@ def test_without_a_compiler_pytorch_stays_eager(monkeypatch: pytest.MonkeyPatch)
     assert "CXX names 'no-such-compiler'" in choice.reason
 
 
-def test_steps_that_were_compiled_before_are_taken_again(cache: Path) -> None:
+def test_steps_that_were_compiled_before_are_taken_again() -> None:
     from twofold_torch.remembered import remembering, was_compiled
 
     given = problem()
     assert not was_compiled(given)
     remembering(given, lambda *_: None)(None, None, None)  # type: ignore[arg-type, return-value]
     assert was_compiled(given)
-    assert default_engine(given, 1).engine == "torch:compile-epoch"
+    assert default_engine(given, 1).engine == "torch:compile-step"
     assert not was_compiled(problem(dropout=0.2))
 
 

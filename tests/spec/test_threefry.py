@@ -112,3 +112,12 @@ def test_streams_differ():
 @pytest.mark.parametrize(("dropout", "kept"), [(0.0, 2**23), (0.5, 2**22), (0.75, 2**21)])
 def test_keep_threshold_of_exact_fractions(dropout, kept):
     assert threefry.keep_threshold(dropout) == kept
+
+
+def test_one_counter_is_encrypted_as_in_an_array() -> None:
+    numbers = np.random.default_rng(3).integers(0, 2**32, size=(500, 4))
+    for key, other, high, low in numbers.tolist():
+        x, y = threefry.threefry_2x32(
+            (key, other), np.array([high], np.uint32), np.array([low], np.uint32)
+        )
+        assert threefry.threefry_of_numbers((key, other), high, low) == (x[0], y[0])

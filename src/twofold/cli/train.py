@@ -109,7 +109,7 @@ def _engine_of_run(name: str, output: Path | None) -> str | None:
     """The engine of the run to go on with: in the folder given, else the newest in runs/."""
     from twofold.runs.folder import RunFolder
 
-    folders = [output] if output else Path("runs").glob(f"{name}-torch-*")
+    folders = [output] if output else Path("runs").glob(f"{name}-*")
     headers = [header for each in folders if (header := RunFolder(each).header).is_file()]
     if not headers:
         return None

@@ -50,13 +50,13 @@ def single_engines() -> tuple[str, ...]:
     return tuple(name for name in engine_names() if not find_engine(name)[1].processes)
 
 
-def default_engine(problem: Problem, steps: int, backend_name: str = "torch") -> EngineChoice:
-    """The engine for who does not choose one: its full name, and why.
+def default_engine(problem: Problem, steps: int, backend_name: str | None = None) -> EngineChoice:
+    """The engine of a backend, or of the first, for who does not choose: its full name, and why.
 
     The backend weighs what compiling costs against what it saves in so many steps; one that says
     nothing about that gets its first engine. Raises UnknownEngine or FrameworkMissing.
     """
-    owner = backend(backend_name)
+    owner = backends()[0] if backend_name is None else backend(backend_name)
     require_framework(owner)
     if not owner.chooser:
         return EngineChoice(owner.full_name(owner.engines[0].name), "the backend's first engine")
