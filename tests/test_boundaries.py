@@ -171,9 +171,6 @@ MAY_NAME_A_BACKEND = {
     "twofold.studies.outcome": {"torch:eager", "flax:jit"},  # the defaults of a study
     "twofold.cli.outcome": {"Engines, comma-separated; default torch:eager,flax:jit."},
     "twofold.cli.time": {" given; allowed is all, or a list such as torch:eager,flax:jit"},
-    "twofold.cli.processes": {
-        "Start so many processes here, which share each batch (torch:ddp, flax:sharded)."
-    },
     "twofold.spec.layers.embedding": {"flax"},  # whose initial values it has
     "twofold.cli.doctor": {" given; allowed is a list such as torch:eager"},
 }
