@@ -147,7 +147,10 @@ class Pair:
                 raise SideFailed(f"{error}{self._batches.proposal()}") from error
             forward, shared, rung = with_shared_constants(forward, rung)
             done([rung])
-        tell = done if shared is None else lambda rungs: done(map(shared.explained, rungs))
+
+        def tell(several: Sequence[PortRung]) -> None:
+            done(several if shared is None else [shared.explained(each) for each in several])
+
         if gradients and not self.original.only_steps:
             names = "forward, training", "loss", "gradients", "buffers"
             tell(_attempted(names, forward.training))
