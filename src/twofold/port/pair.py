@@ -148,8 +148,8 @@ class Pair:
             forward, shared, rung = with_shared_constants(forward, rung)
             done([rung])
 
-        def tell(rungs: Sequence[PortRung]) -> None:
-            done(rungs if shared is None else [shared.explained(each) for each in rungs])
+        def tell(several: Sequence[PortRung]) -> None:
+            done(several if shared is None else [shared.explained(each) for each in several])
 
         if gradients and not self.original.only_steps:
             names = "forward, training", "loss", "gradients", "buffers"
