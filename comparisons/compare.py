@@ -45,7 +45,7 @@ TRAINED: Final = ("digits", "breast-cancer", "diabetes")
 # Each framework as most people run it: torch:eager, flax:jit.
 USUAL: Final = ("torch:eager", "flax:jit")
 # And its quickest engine, as far as stored runs tell.
-QUICK: Final = ("torch:compile-epoch", "flax:scan")
+QUICK: Final = ("torch:compile-step", "flax:scan")
 # The one line that many PyTorch programs add. It takes longest to compile and is never among the
 # quickest, so it runs on one experiment. All engines, which takes many minutes: --engines all
 ONE_LINE: Final = "torch:compile"

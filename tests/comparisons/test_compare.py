@@ -125,7 +125,7 @@ def test_all_well(house: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> Non
     assert "test accuracy 0.9500 (ignoring the inputs: 0.2500), 600 steps in 1.5 s" in said
     line = "torch:eager         step 1.00 ms (900 µs to 1.10 ms), cold start 100 ms, warm 80.0 ms"
     assert line in said
-    assert "torch:compile-epoch float64  3 certified, 1 explained" in said
+    assert "torch:compile-step float64  3 certified, 1 explained" in said
     assert (
         "Yes: all 88 rungs hold" in said
     )  # 4 rungs, of 4, 4, 4 and 5 engines, of the last 5 twice
@@ -206,13 +206,13 @@ def test_each_framework_runs_as_usual_and_with_its_quickest_engine_on_every_expe
     tmp_path: Path,
 ) -> None:
     plan = compare.make_plan(["--out", str(tmp_path)])
-    both = {"torch:eager", "torch:compile-epoch", "flax:jit", "flax:scan"}
+    both = {"torch:eager", "torch:compile-step", "flax:jit", "flax:scan"}
     on = {name: set(plan.engines_on(name)) for name in plan.experiments}
     assert on == dict.fromkeys(on, both) | {"lesson": both | {"torch:compile"}}
     assert set(on) == set(compare.EXPERIMENTS)
     best = compare.make_plan(["--best", "--out", str(tmp_path)])
     for name in compare.EXPERIMENTS:
-        assert set(best.engines_on(name)) == on[name] | {"torch:compile-step"}
+        assert set(best.engines_on(name)) == on[name] | {"torch:compile-epoch"}
         assert not lacking(best.engines_on(name))
 
 

@@ -9,7 +9,13 @@ import numpy as np
 import plain_numpy
 import pytest
 from problems import make_problem, random_state
-from test_engines import OPTIMIZERS, OWN_SESSION, assert_close_state, assert_same_state
+from test_engines import (
+    OF_PROCESSES,
+    OPTIMIZERS,
+    OWN_SESSION,
+    assert_close_state,
+    assert_same_state,
+)
 
 from twofold.engines.registry import find_engine, open_session
 from twofold.engines.session import Session
@@ -25,7 +31,10 @@ from twofold.spec.experiment import (
     WarmupCosine,
 )
 
-each_engine = pytest.mark.parametrize("engine", OWN_SESSION)
+# Processes share each batch already: those engines refuse micro-batches (tests/engines/test_world).
+each_engine = pytest.mark.parametrize(
+    "engine", [each for each in OWN_SESSION if each.values[0] not in OF_PROCESSES]
+)
 
 
 def problem_in_parts(**values: Any) -> Problem:

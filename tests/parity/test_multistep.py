@@ -73,7 +73,7 @@ def test_starts_are_the_initial_state_and_one_before_the_end_of_an_epoch() -> No
 
 
 def test_a_call_takes_two_groups_of_every_engine() -> None:
-    from twofold_torch.whole_step import STEPS_PER_CALL
+    from twofold_torch.self_stepping import STEPS_PER_CALL
 
     assert STEPS >= 2 * STEPS_PER_CALL + 1
 
