@@ -125,7 +125,7 @@ def test_all_well(house: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> Non
     assert "test accuracy 0.9500 (ignoring the inputs: 0.2500), 600 steps in 1.5 s" in said
     line = "torch:eager         step 1.00 ms (900 µs to 1.10 ms), cold start 100 ms, warm 80.0 ms"
     assert line in said
-    assert "torch:compile-step float64  3 certified, 1 explained" in said
+    assert "torch:compile-step  float64  3 certified, 1 explained" in said
     assert (
         "Yes: all 88 rungs hold" in said
     )  # 4 rungs, of 4, 4, 4 and 5 engines, of the last 5 twice
