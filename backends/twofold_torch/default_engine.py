@@ -15,14 +15,16 @@ from twofold_torch.remembered import was_compiled
 
 COMPILED: Final = "compile-step"
 
-COMPILING_S: Final = 2.7
-COMPILING_MASKS_S: Final = 4.7
-"""Seconds of the first step of `compile-step`, without and with dropout masks."""
+COMPILING_S: Final = 36.6
+COMPILING_MASKS_S: Final = 25.1
+"""Seconds by which a cold start of `compile-step` is longer than one of `eager`, without and with
+dropout masks: of diabetes, and the median of digits, breast-cancer and lesson, in one run of the
+main job on two cores of an AMD EPYC (2026-11-28)."""
 SAVED_PER_LAYER_S: Final = 100e-6
 SAVED_PER_MASKED_LAYER_S: Final = 350e-6
-"""What a compiled step saves of an eager one for each linear layer: starting its kernels. All four
-are medians over 40 random workloads on an Intel Xeon (its stored `advice-score-1-threads.json`,
-`torch:compile-step` against `torch:eager-fused`)."""
+"""What a compiled step saves of an eager one for each linear layer: starting its kernels. Medians
+over 40 random workloads on an Intel Xeon (its stored `advice-score-1-threads.json`,
+`torch:compile-step` against `torch:eager-fused`), before compiled steps stepped by themselves."""
 
 
 def default_engine(problem: Problem, steps: int) -> EngineChoice:
