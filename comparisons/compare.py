@@ -44,7 +44,7 @@ QUICK_EXPERIMENTS: Final = ("digits",)
 TRAINED: Final = ("digits", "breast-cancer", "diabetes")
 # Each framework as most people run it: torch:eager, flax:jit.
 USUAL: Final = ("torch:eager", "flax:jit")
-# And its quickest engine, as far as stored runs tell.
+# And one of its quickest: torch:compile-epoch takes as long a step and longer to compile.
 QUICK: Final = ("torch:compile-step", "flax:scan")
 # The one line that many PyTorch programs add. It takes longest to compile and is never among the
 # quickest, so it runs on one experiment. All engines, which takes many minutes: --engines all
