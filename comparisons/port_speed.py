@@ -9,7 +9,6 @@ nothing else. The head is the token table. Writes `port-speed.json`.
 from __future__ import annotations
 
 import argparse
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +28,7 @@ from twofold.commands import run_command
 from twofold.port.report import PortRung
 from twofold.results import environment
 from twofold.results.json_files import write_json
+from twofold.timing.memory import forget_peak, peak_memory_bytes
 
 SCHEMA: Final = "twofold.port-speed/1"
 NAME: Final = "port-speed.json"
@@ -139,7 +139,8 @@ def measure(size: Size, tell: Callable[[str], None]) -> dict[str, Any]:
     torch.manual_seed(0)
     original, copy = TorchGPT(size), NnxGPT(size)
     ids = np.random.default_rng(0).integers(0, size.vocabulary, (1, size.tokens))
-    before = _peak()
+    forget_peak()
+    before = peak_memory_bytes()
     start = time.perf_counter()
 
     def told(rung: PortRung) -> None:
@@ -152,15 +153,10 @@ def measure(size: Size, tell: Callable[[str], None]) -> dict[str, Any]:
         "twins": report.twins,
         "seconds": time.perf_counter() - start,
         "before_bytes": before,
-        "peak_bytes": _peak(),
+        "peak_bytes": peak_memory_bytes(),
         "passed": report.passed,
         "environment": environment.describe(),
     }
-
-
-def _peak() -> int:
-    """The largest memory of this process so far, in bytes (Linux tells KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def line_of(measured: dict[str, Any]) -> str:

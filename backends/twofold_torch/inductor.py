@@ -175,13 +175,19 @@ def _traced(
 
 def products_are_small(graph: torch.fx.GraphModule) -> bool:
     """Whether it has products on the CPU, in float32 or float64, and all of them are small."""
-    aten = torch.ops.aten
-    products = [
-        node
-        for node in graph.graph.nodes
-        if node.target in (aten.mm.default, aten.addmm.default, aten.bmm.default)
-    ]
+    products = [node for node in graph.graph.nodes if _is_product(node)]
     return bool(products) and all(_is_small(node) for node in products)
+
+
+def _is_product(node: torch.fx.Node) -> bool:
+    aten = torch.ops.aten
+    return node.target in (aten.mm.default, aten.addmm.default, aten.bmm.default)
+
+
+def _is_random(node: torch.fx.Node) -> bool:
+    target = node.target
+    is_operation = isinstance(target, torch._ops.OpOverload)
+    return is_operation and torch.Tag.nondeterministic_seeded in target.tags
 
 
 def _is_small(node: torch.fx.Node) -> bool:
@@ -204,23 +210,37 @@ def compile_graph(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Cal
     return made
 
 
+LIBRARY: Final[Mapping[str, Any]] = {
+    # Inductor would compile and load a small library for each set of the processor's vector
+    # instructions before it uses the widest: 10 of the 31 s that a cold start of `lesson` took.
+    # Every g++ that knows the C++20 of PyTorch's headers knows them all.
+    "cpp.vec_isa_ok": True,
+    "aot_inductor.enable_line_tables": False,  # for debuggers; 1.5 s
+}
+"""Options for graphs that become a library."""
+
+
 def compile_library(graph: torch.fx.GraphModule, tensors: Sequence[Tensor], folder: Path) -> Path:
     """A graph that holds a whole step, compiled for the CPU into a shared library in a folder.
 
     A library of AOTInductor is called without Python, and the next start can load it.
     """
-    small = not any(
-        node.target in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
-        for node in graph.graph.nodes
-    )
-    on_the_stack = _stack_allocation() if small else nullcontext()
-    options = {**WHOLE_STEP, "aot_inductor.output_path": str(folder / "step.so")}
+    on_the_stack = nullcontext() if _calls_a_library(graph) else _stack_allocation()
+    options = {**WHOLE_STEP, **LIBRARY, "aot_inductor.output_path": str(folder / "step.so")}
     with _writable_cache(), on_the_stack, warnings.catch_warnings():
         # Of copying the graph's own layout of arguments (2.13, `torch/utils/_pytree.py`).
         warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`", FutureWarning)
         library = torch._inductor.aot_compile(graph, tuple(tensors), options=options)
     assert isinstance(library, str)
     return Path(library)
+
+
+def _calls_a_library(graph: torch.fx.GraphModule) -> bool:
+    """Whether a kernel of PyTorch's own is called: a product, or one that draws numbers.
+
+    Such a call takes tensors, and what stands on the stack is none.
+    """
+    return any(_is_product(node) or _is_random(node) for node in graph.graph.nodes)
 
 
 @contextmanager

@@ -123,10 +123,10 @@ class LoopWorker:
 
     def describe(self) -> Answer:
         """Peak memory and compilations so far."""
-        from twofold.timing import timed_engine
+        from twofold.timing.memory import peak_memory_bytes
 
         return {
-            "peak_memory_bytes": timed_engine.peak_memory_bytes(),
+            "peak_memory_bytes": peak_memory_bytes(),
             "compilations": self._opened().compilations(),
             "framework": None,
         }

@@ -17,6 +17,7 @@ from typing import Final
 from comparisons.evidence.attacks.sections import load
 from twofold.errors import TwofoldError
 from twofold.temporary import temporary_folder
+from twofold.timing.memory import forget_peak, peak_memory_bytes
 
 LONGEST_MESSAGE: Final = 30_000
 SHOWN: Final = 300
@@ -32,14 +33,15 @@ def main() -> int:
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for number in range(first, end):
         with temporary_folder() as folder:
-            before, start = peak_bytes(), time.process_time()
+            forget_peak()
+            before, start = peak_memory_bytes() or 0, time.process_time()
             outcome, words = told(run, seed, number, folder)
             answer = {
                 "case": number,
                 "outcome": outcome,
                 "words": words,
                 "seconds": time.process_time() - start,
-                "bytes": peak_bytes() - before,
+                "bytes": (peak_memory_bytes() or 0) - before,
             }
         print(json.dumps(answer), file=answers, flush=True)
     return 0
@@ -68,14 +70,6 @@ def _place(error: BaseException) -> str:
             found = f"{Path(name).name}:{at.tb_lineno}"
         at = at.tb_next
     return found
-
-
-def peak_bytes() -> int:
-    """The most memory that this process ever had in use."""
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from twofold import Experiment
 from twofold.backends.installed import backend, backend_of
 from twofold.engines.launch import launch
 from twofold.engines.registry import find_engine
+from twofold.files import write_text
 from twofold.results.json_files import read_json
 from twofold.temporary import temporary_folder
 
@@ -51,7 +52,7 @@ def _expressible(engine: str, experiment: Experiment) -> bool:
 
 
 def _written(path: Path, experiment: Experiment) -> str:
-    path.write_text(experiment.to_toml(), encoding="utf-8")
+    write_text(path, experiment.to_toml())
     return str(path)
 
 

@@ -83,7 +83,7 @@ def export(model: Model, target: Path, name: str) -> Exported:
     data: bytes = _attempted(name, "written", lambda: load_part(format_.writer)(problem, state))
     with temporary_folder() as folder:
         path = folder / f"model{format_.suffix}"
-        path.write_bytes(data)
+        write_atomically(path, data)
         logits = _attempted(
             name, "run", lambda: _logits(load_part(format_.reader)(path), rows.inputs)
         )

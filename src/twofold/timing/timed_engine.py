@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final, Protocol, final
 
 import numpy as np
@@ -236,33 +235,6 @@ def thaw_garbage() -> None:
     """Undo `freeze_garbage`, so that a session that is no longer needed can be collected."""
     gc.unfreeze()
     gc.collect()
-
-
-def peak_memory_bytes() -> int | None:
-    """The most memory this process has held, in bytes; None where the system does not say.
-
-    Linux's own high-water mark of this program (`VmHWM`): `getrusage` would report that of the
-    parent if it was larger, since the mark there survives `exec`.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return _peak_from_resource_usage()
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return _peak_from_resource_usage()
-
-
-def _peak_from_resource_usage() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @contextmanager

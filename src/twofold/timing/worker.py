@@ -174,12 +174,12 @@ class Worker:
 
         from twofold.engines import registry
         from twofold.results.json_files import to_plain
-        from twofold.timing import timed_engine
+        from twofold.timing.memory import peak_memory_bytes
 
         session = self._opened()
         owner, _ = registry.find_engine(session.engine)
         return {
-            "peak_memory_bytes": timed_engine.peak_memory_bytes(),
+            "peak_memory_bytes": peak_memory_bytes(),
             "compilations": session.compilations(),
             "built": asdict(session.build_time()),
             "framework": to_plain(registry.probe(owner)),
