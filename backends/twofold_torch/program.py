@@ -36,6 +36,8 @@ class Program:
     clip_norm: float | None
     micro_batches: int = 1
     row_weights: RowWeights | None = None
+    training_rows: int = 0
+    batch_size: int = 0
 
     def backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         """The loss in training mode; leaves the gradients in the parameters' `grad`.
@@ -103,6 +105,8 @@ def build_program(problem: Problem, device: torch.device) -> Program:
         schedule=build_schedule(experiment.optimizer, optimizer),
         clip_norm=experiment.optimizer.clip_norm,
         micro_batches=experiment.training.micro_batches,
+        training_rows=problem.train.rows,
+        batch_size=experiment.data.batch_size,
     )
 
 

@@ -23,6 +23,8 @@ from twofold_torch.traced_graphs import Bound, TracedGraphs
 from twofold_torch.whole_step import Several, WholeStep
 
 STEPS_PER_CALL: Final = 2
+MOST_PADDING: Final = 2**22
+"""Numbers up to which a single batch is laid into a table as large as that of the training rows."""
 
 
 def self_stepping(program: Program, *, at_once: int) -> Execution:
@@ -33,7 +35,8 @@ def self_stepping(program: Program, *, at_once: int) -> Execution:
         return TracedGraphs(lambda: program.model.training, replace(state, position=(position,)))
 
     step = WholeStep(program, compiler)
-    own = SelfStepping(step.several, step.compiler, step.rates, at_once)
+    whole = (program.training_rows, program.batch_size)
+    own = SelfStepping(step.several, step.compiler, step.rates, at_once, whole)
     return replace(step.execution(), train_step=own.batch, train_steps=own.steps)
 
 
@@ -41,8 +44,18 @@ def self_stepping(program: Program, *, at_once: int) -> Execution:
 class SelfStepping:
     """Runs the steps of an epoch through graphs that step by themselves, several in a call."""
 
-    def __init__(self, several: Several, graphs: TracedGraphs, rates: Rates, at_once: int) -> None:
+    def __init__(
+        self,
+        several: Several,
+        graphs: TracedGraphs,
+        rates: Rates,
+        at_once: int,
+        whole: tuple[int, int],
+    ) -> None:
+        """`whole` is the number of training rows, and of rows in a whole batch."""
         (self._position,) = graphs.state.position
+        self._rows, self._batch_size = whole
+        self._laid: tuple[Tensor, Tensor, Steps] | None = None
         self._dtype = graphs.state.parameters.dtype
         self._rates = rates
         self._at_once = at_once
@@ -51,7 +64,14 @@ class SelfStepping:
         }
 
     def batch(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
-        """One step on all rows of a batch, in their order; its loss ()."""
+        """One step on all rows of a batch, in their order; its loss ().
+
+        A whole batch becomes the first of an epoch, so that the graph is the one of `steps`.
+        """
+        padding = self._rows * (inputs[0].numel() + targets[0].numel())
+        if len(inputs) == self._batch_size <= self._rows and padding <= MOST_PADDING:
+            table, wanted, steps = self._laid_out(inputs, targets, keys)
+            return self._whole(table, wanted, steps, steps.whole)[0]
         rows = torch.arange(len(inputs), device=inputs.device)
         return self._single(inputs, targets, rows, keys)[0]
 
@@ -79,6 +99,26 @@ class SelfStepping:
             if calls:
                 _repeat(self._groups[size](inputs, targets, whole, keys, rates, losses), calls)
         return losses[steps.start : steps.stop]
+
+    def _laid_out(
+        self, inputs: Tensor, targets: Tensor, keys: Tensor | None
+    ) -> tuple[Tensor, Tensor, Steps]:
+        """A whole batch as the first rows of a table like that of the training rows; its step."""
+        if self._laid is None:
+            order = torch.arange(self._rows, device=inputs.device)
+            whole = self._rows // self._batch_size
+            all_keys = None if keys is None else keys.new_zeros(whole, *keys.shape)
+            self._laid = (
+                inputs.new_zeros(self._rows, *inputs.shape[1:]),
+                targets.new_zeros(self._rows, *targets.shape[1:]),
+                Steps(order, self._batch_size, all_keys, 0, 1),
+            )
+        table, wanted, steps = self._laid
+        table[: len(inputs)] = inputs
+        wanted[: len(targets)] = targets
+        if steps.all_keys is not None:
+            steps.all_keys[0] = keys
+        return self._laid
 
     def _single(self, inputs: Tensor, targets: Tensor, rows: Tensor, keys: Tensor | None) -> Tensor:
         """One step on some rows; its loss (1,)."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from twofold_torch import self_stepping
 from twofold_torch.feed import Steps
 from twofold_torch.flat_state import FlatState
 from twofold_torch.self_stepping import SelfStepping
@@ -69,7 +70,8 @@ def several(
 
 def stepping(at_once: int) -> tuple[SelfStepping, Plain]:
     graphs = Plain()
-    return SelfStepping(several, graphs, CountingRates(), at_once), graphs  # type: ignore[arg-type]
+    own = SelfStepping(several, graphs, CountingRates(), at_once, (7, 2))  # type: ignore[arg-type]
+    return own, graphs
 
 
 def epoch(keys: Tensor | None = None) -> Steps:
@@ -107,6 +109,26 @@ def test_a_batch_by_itself_takes_all_its_rows() -> None:
     assert loss.shape == ()
     assert loss.item() == 110.0 * 3 + 1e3 + 5e4
     assert graphs.calls == [(1, 3)]
+
+
+def test_a_whole_batch_by_itself_is_a_step_of_the_epochs_graph() -> None:
+    steps, graphs = stepping(2)
+    for number, first in enumerate([0, 2, 4]):
+        key = torch.tensor([[number, number]], dtype=torch.int32)
+        batch = slice(first, first + 2)
+        loss = steps.batch(INPUTS[batch], TARGETS[batch], key)
+        assert loss.shape == ()
+        assert loss.item() == 110.0 * (2 * first + 1) + 1e3 * (number + 1) + 1e4 * number
+    assert graphs.calls == [(3, 2)] * 3
+
+
+def test_a_whole_batch_of_a_large_table_is_not_laid_into_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(self_stepping, "MOST_PADDING", 13)  # seven rows of two numbers are 14
+    steps, graphs = stepping(1)
+    assert steps.batch(INPUTS[:2], TARGETS[:2], None).item() == 110.0 + 1e3
+    assert graphs.calls == [(1, 2)]
 
 
 def test_an_epoch_of_less_than_a_batch() -> None:
