@@ -186,8 +186,9 @@ def _is_product(node: torch.fx.Node) -> bool:
 
 def _is_random(node: torch.fx.Node) -> bool:
     target = node.target
-    is_operation = isinstance(target, torch._ops.OpOverload)
-    return is_operation and torch.Tag.nondeterministic_seeded in target.tags
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    return torch.Tag.nondeterministic_seeded in target.tags
 
 
 def _is_small(node: torch.fx.Node) -> bool:

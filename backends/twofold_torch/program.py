@@ -15,6 +15,7 @@ from twofold.engines.build_time import NOTHING_BUILT, BuildTime
 from twofold.problem.problem import Problem
 from twofold.problem.state import TrainState
 from twofold_torch.accumulation import MicroBatch, cut
+from twofold_torch.convert import to_tensor
 from twofold_torch.feed import Steps
 from twofold_torch.loss import LossFunction, RowWeights, build_loss, build_row_weights
 from twofold_torch.model import Network
@@ -36,8 +37,14 @@ class Program:
     clip_norm: float | None
     micro_batches: int = 1
     row_weights: RowWeights | None = None
+    target: Tensor | None = None  # one, of any value
     training_rows: int = 0
     batch_size: int = 0
+
+    def any_targets(self, inputs: Tensor) -> Tensor:
+        """Zeros in the shape and type of the targets of these rows."""
+        assert self.target is not None
+        return self.target.new_zeros(len(inputs), *self.target.shape)
 
     def backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         """The loss in training mode; leaves the gradients in the parameters' `grad`.
@@ -105,6 +112,7 @@ def build_program(problem: Problem, device: torch.device) -> Program:
         schedule=build_schedule(experiment.optimizer, optimizer),
         clip_norm=experiment.optimizer.clip_norm,
         micro_batches=experiment.training.micro_batches,
+        target=to_tensor(problem.train.targets[:1], device)[0],
         training_rows=problem.train.rows,
         batch_size=experiment.data.batch_size,
     )

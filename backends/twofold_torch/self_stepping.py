@@ -116,7 +116,7 @@ class SelfStepping:
         table, wanted, steps = self._laid
         table[: len(inputs)] = inputs
         wanted[: len(targets)] = targets
-        if steps.all_keys is not None:
+        if keys is not None and steps.all_keys is not None:
             steps.all_keys[0] = keys
         return self._laid
 

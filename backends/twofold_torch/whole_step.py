@@ -82,10 +82,10 @@ class WholeStep(Generic[AnyCompiler]):
 
         def loss_and_gradient(
             state: FlatState, inputs: Tensor, targets: Tensor, keys: Tensor | None
-        ) -> tuple[Tensor, Tensor]:
+        ) -> tuple[Tensor, Tensor, Tensor]:
             masks = None if keys is None else model.masks(keys, inputs.shape[0])
-            loss, flat_gradient, _ = gradient(state, inputs, targets, masks)
-            return loss, flat_gradient
+            loss, flat_gradient, _, logits = gradient(state, inputs, targets, masks)
+            return loss, flat_gradient, torch.cat(logits)
 
         def several(
             state: FlatState,
@@ -101,7 +101,9 @@ class WholeStep(Generic[AnyCompiler]):
             for index in range(rows.shape[0]):
                 own = tuple(mask[index] for mask in masks) or None
                 batch = rows[index]
-                loss, flat_gradient, buffers = gradient(state, inputs[batch], targets[batch], own)
+                loss, flat_gradient, buffers, _ = gradient(
+                    state, inputs[batch], targets[batch], own
+                )
                 update(state, clip(flat_gradient), rates[index])
                 for buffer, moved in zip(state.buffers, buffers, strict=True):
                     buffer.copy_(moved)
@@ -138,11 +140,11 @@ class WholeStep(Generic[AnyCompiler]):
 
     def _gradient(
         self, state: FlatState, inputs: Tensor, targets: Tensor, masks: Masks | None
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Loss (), gradient (elements,) with respect to the flat parameters, and moved buffers.
+    ) -> tuple[Tensor, Tensor, list[Tensor], tuple[Tensor, ...]]:
+        """Loss (), gradient (elements,) of the flat parameters, moved buffers, and the logits.
 
-        Of several micro-batches the graph holds one after the other, and may compute them in any
-        order; no model with buffers has several.
+        The logits are (rows, out_features) of each micro-batch. The graph holds one micro-batch
+        after the other, and may compute them in any order; no model with buffers has several.
         """
         parts = [
             self._gradient_of(state, part)
@@ -150,38 +152,45 @@ class WholeStep(Generic[AnyCompiler]):
                 inputs, targets, masks, self._program.micro_batches, self._program.row_weights
             )
         ]
-        losses, gradients, buffers = zip(*parts, strict=True)
-        return reduce(operator.add, losses), reduce(operator.add, gradients), buffers[-1]
+        losses, gradients, buffers, logits = zip(*parts, strict=True)
+        return reduce(operator.add, losses), reduce(operator.add, gradients), buffers[-1], logits
 
     def _gradient_of(
         self, state: FlatState, part: MicroBatch
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """A part's share of the loss () and of the gradient (elements,), and moved buffers."""
+    ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+        """A part's share of loss () and gradient (elements,), moved buffers, and its logits."""
         program = self._program
 
-        def loss_of(parameters: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, list[Tensor]]]:
+        def loss_of(parameters: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
             buffers = self._buffers_of(state)
             arguments = (part.inputs, None, part.masks)
             logits = functional_call(program.model, {**parameters, **buffers}, arguments)
             loss = part.weighted(program.loss(logits, part.targets))
-            return loss, (loss, list(buffers.values()))
+            return loss, [loss, logits, *buffers.values()]
 
         # Dynamo traces `torch.func.grad` alone; all others are spared loading Dynamo, as it does.
         by_dynamo = torch.compiler.is_dynamo_compiling()
         grad = partial(torch.func.grad, has_aux=True) if by_dynamo else differentiated
-        gradients, (loss, buffers) = grad(loss_of)(self._parameters_of(state))
+        gradients, (loss, logits, *buffers) = grad(loss_of)(self._parameters_of(state))
         flat = torch.cat([gradients[name].reshape(-1) for name in self._names])
-        return loss, flat, buffers
+        return loss, flat, buffers, logits
 
     def _logits(self, inputs: Tensor, keys: Tensor | None) -> Tensor:
+        """In training mode they come with loss and gradient, which spares a graph of their own."""
         with torch.no_grad():
-            logits: Tensor = self._forward(inputs, keys)
+            logits: Tensor
+            if self._program.model.training:
+                *_, logits = self._loss_and_gradient(
+                    inputs, self._program.any_targets(inputs), keys
+                )
+            else:
+                logits = self._forward(inputs, keys)
         return logits
 
     def _backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:
         with torch.no_grad():
             loss: Tensor
-            loss, gradient = self._loss_and_gradient(inputs, targets, keys)
+            loss, gradient, _ = self._loss_and_gradient(inputs, targets, keys)
         pieces = pieces_of(gradient, self._parameters)
         for parameter, piece in zip(self._parameters, pieces, strict=True):
             parameter.grad = piece
@@ -225,18 +234,17 @@ class WholeStep(Generic[AnyCompiler]):
 
 
 def differentiated(
-    function: Callable[[dict[str, Tensor]], tuple[Tensor, tuple[Tensor, list[Tensor]]]],
-) -> Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], tuple[Tensor, list[Tensor]]]]:
+    function: Callable[[dict[str, Tensor]], tuple[Tensor, list[Tensor]]],
+) -> Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], list[Tensor]]]:
     """As `torch.func.grad` with `has_aux=True`, by `torch.autograd.grad`."""
 
     def gradients(
         parameters: dict[str, Tensor],
-    ) -> tuple[dict[str, Tensor], tuple[Tensor, list[Tensor]]]:
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
         leaves = {name: each.detach().requires_grad_() for name, each in parameters.items()}
         with torch.enable_grad():
-            result, (loss, buffers) = function(leaves)
+            result, others = function(leaves)
         found = torch.autograd.grad(result, [*leaves.values()], materialize_grads=True)
-        kept = loss.detach(), [buffer.detach() for buffer in buffers]
-        return dict(zip(leaves, found, strict=True)), kept
+        return dict(zip(leaves, found, strict=True)), [each.detach() for each in others]
 
     return gradients
