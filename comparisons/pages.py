@@ -126,10 +126,9 @@ def _where(environment: dict[str, Any], shown: str) -> str:
     cores = environment.get("cores_usable")
     day = environment.get("time_utc", "on an unknown day")[:10]
     text = (
-        f"A stored run of the main job: {processor}, {counted(cores, 'core') if cores else ''}, "
-        f"processor only, {day}. The whole guide of that machine is "
-        "[comparisons/GUIDE.md](comparisons/GUIDE.md), its results are in "
-        f"[comparisons/results/{shown}](comparisons/results/{quote(shown)}):"
+        f"A stored run: {processor}, {counted(cores, 'core') if cores else ''}, processor only, "
+        f"{day} ([its guide](comparisons/GUIDE.md), "
+        f"[its results](comparisons/results/{quote(shown)})):"
     )
     return "\n".join(textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))
 

@@ -21,6 +21,9 @@ BACKEND = Backend(
         EngineDescription(
             "sharded", "as jit, on a mesh of devices: processes share each batch", processes=True
         ),
+        EngineDescription(
+            "sharded-weights", "as sharded, and parameters and slots lie in parts", processes=True
+        ),
     ),
     opener="twofold_flax.engines:open_executor",
     prober="twofold_flax.engines:probe",

@@ -11,7 +11,7 @@ from twofold_jax.execution import Execution
 from twofold_jax.export import write
 from twofold_jax.program import Program
 from twofold_jax.seeds import JaxSeeds
-from twofold_jax.sharded import sharded
+from twofold_jax.sharded import sharded, sharded_weights
 from twofold_jax.world import join
 
 from twofold.problem.problem import Problem
@@ -26,12 +26,13 @@ ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {
     "aot": aot,
     "scan": scan,
     "sharded": sharded,
+    "sharded-weights": sharded_weights,
 }
 
 
 def open_executor(engine: str, problem: Problem) -> executor.JaxExecutor:
     """Open a problem in an engine of this backend. Raises DeviceUnavailable."""
-    if engine == "sharded":
+    if engine.startswith("sharded"):
         join()  # before JAX looks for devices
     return executor.open_executor(problem, build_model, ENGINES[engine])
 

@@ -1,12 +1,13 @@
 """Data parallelism in JAX: one program over a mesh of devices, with any number of rows.
 
 The program is that of one device. What differs is where its arrays lie: a batch by rows, each
-device having as many as any other, and all else on every device. XLA puts in the sums over devices.
+device having as many as any other, and the state on every device or in parts. XLA puts in the sums
+over devices, and brings together the parts that a device needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, final
@@ -41,12 +42,25 @@ def sharded(program: Program) -> Execution:
     others wait. A mean is of all rows, and so are the statistics of batch norm. Rows that do not
     divide among the devices are filled up, and cut off again in the program.
     """
-    return Sharded(program, join()).execution()
+    return Sharded(program, join(), lambda place, _: place.everywhere).execution()
+
+
+def sharded_weights(program: Program) -> Execution:
+    """As `sharded`, and each device keeps a part of the parameters and slots, not all of them.
+
+    Compiles the step of `jit`, as `sharded` does. Of every array of the state each device has a
+    part, along the first axis that divides among them; an array without such an axis lies on every
+    device. XLA brings the parts of a weight together where a product needs it, and gives each
+    device its own part of the gradient. It pays where a model and its optimizer's slots do not fit
+    into the memory of one device. It costs more messages in every step than `sharded`, and a
+    gathering of the whole state whenever it is read: for a checkpoint, or to predict.
+    """
+    return Sharded(program, join(), Placement.in_parts).execution()
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A mesh of all devices of all processes, and the two ways in which arrays lie on it."""
+    """A mesh of all devices of all processes, and the ways in which arrays lie on it."""
 
     mesh: jax.sharding.Mesh
 
@@ -69,13 +83,18 @@ class Placement:
         """Consecutive rows on each device, as many on all."""
         return NamedSharding(self.mesh, PARTED(ROWS))
 
-    def copied(self, leaf: Array) -> Array:
-        """An array of this process, the same in all, on every device."""
+    def in_parts(self, shape: tuple[int, ...]) -> NamedSharding:
+        """A part on each device, along the first axis that divides; else the whole on every one."""
+        for axis, size in enumerate(shape):
+            if size > 0 and size % self.mesh.size == 0:
+                return NamedSharding(self.mesh, PARTED(*[None] * axis, ROWS))
+        return self.everywhere
+
+    def laid(self, leaf: Array, sharding: NamedSharding) -> Array:
+        """An array of this process, the same in all, as a sharding says."""
         host = np.asarray(leaf)
-        copy: Array = jax.make_array_from_callback(
-            host.shape, self.everywhere, lambda index: host[index]
-        )
-        return copy
+        laid: Array = jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+        return laid
 
     def spread(self, array: npt.NDArray[Any], rows: npt.NDArray[np.integer]) -> Array:
         """Some rows of an array; this process reads those of its own devices alone.
@@ -101,9 +120,17 @@ class Sharded:
     Every function takes the whole batch and answers for the whole batch.
     """
 
-    def __init__(self, program: Program, world: World) -> None:
+    def __init__(
+        self,
+        program: Program,
+        world: World,
+        lie: Callable[[Placement, tuple[int, ...]], NamedSharding],
+    ) -> None:
+        """`lie` says how an array of the state lies, by its shape."""
         self._world = world
         self._place = Placement.of_all_devices()
+        self._lie = partial(lie, self._place)
+        self._gather = jax.jit(lambda state: state, out_shardings=self._place.everywhere)
         self._compiled = CountingJit(partial(jax.jit, out_shardings=self._place.everywhere))
         self._logits = self._compiled(_cutting(program.logits), static_argnums=0)
         self._training_logits = self._compiled(_cutting(program.training_logits), static_argnums=0)
@@ -111,11 +138,14 @@ class Sharded:
         gradients = _cutting(program.loss_and_gradients)
         self._loss_and_gradients = self._compiled(gradients, static_argnums=0)
         self._train_step = self._compiled(
-            _cutting(program.train_step), static_argnums=0, donate_argnums=1
+            _cutting(self._in_place(program.train_step)),
+            static_argnums=0,
+            donate_argnums=1,
+            out_shardings=None,  # the step itself says where its state lies
         )
 
     def execution(self) -> Execution:
-        """The functions that a session calls; the state lies on every device."""
+        """The functions that a session calls."""
         return Execution(
             logits=partial(self._whole, self._logits),
             training_logits=partial(self._whole, self._training_logits),
@@ -140,14 +170,30 @@ class Sharded:
         return state, losses
 
     def hold(self, state: State) -> State:
-        """A state of this process, the same in all, on every device."""
-        held: State = jax.tree.map(self._place.copied, state)
+        """A state of this process, the same in all, laid on the devices."""
+        held: State = jax.tree.map(
+            lambda leaf: self._place.laid(leaf, self._lie(np.shape(leaf))), state
+        )
         return held
 
     def release(self, state: State) -> State:
-        """The state as it lies on this process's first device."""
+        """The whole state, on this process's first device; all processes have to ask for it."""
+        if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state)):
+            with exchange(self._world):
+                state = jax.block_until_ready(self._gather(state))  # type: ignore[no-untyped-call]  # JAX leaves it so
         released: State = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
         return released
+
+    def _in_place(self, train_step: Callable[..., Any]) -> Callable[..., Any]:
+        """The step, whose new state lies as the old one does."""
+
+        def step(state: State, *arrays: Array) -> tuple[State, Array]:
+            new, loss = train_step(state, *arrays)
+            constrain = jax.lax.with_sharding_constraint
+            laid = jax.tree.map(lambda leaf: constrain(leaf, self._lie(leaf.shape)), new)
+            return laid, constrain(loss, self._place.everywhere)
+
+        return step
 
     def _whole(self, function: Any, state: State, *arrays: Array) -> Any:
         hosts = [np.asarray(array) for array in arrays]

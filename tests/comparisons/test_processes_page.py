@@ -31,6 +31,7 @@ def test_all_that_is_stored_holds(stored: dict[str, Any]) -> None:
     sizes = {(each["engine"], each["processes"]) for each in stored["ladders"]}
     assert {("torch:ddp", n) for n in (1, 2, 3, 4)} <= sizes
     assert {("flax:sharded", n) for n in (1, 2, 4)} <= sizes
+    assert {("flax:sharded-weights", n) for n in (1, 2, 4)} <= sizes
 
 
 def test_what_does_not_hold_is_said(stored: dict[str, Any]) -> None:

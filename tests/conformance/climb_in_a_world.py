@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from twofold import Experiment, prepare
 from twofold.engines.launch import watch_starter
 from twofold.engines.registry import open_session
@@ -68,12 +70,22 @@ def filled_rows_of_several_devices() -> None:
     filled_rows_count()
 
 
+def parts_of_other_devices() -> None:
+    """Of an array of the state every device has the part that is another's."""
+    sharded: Any = importlib.import_module("twofold_jax.sharded")
+    laid = sharded.Placement.laid
+    sharded.Placement.laid = lambda place, leaf, sharding: laid(
+        place, leaf if sharding.is_fully_replicated else np.roll(leaf, len(leaf) // 2, 0), sharding
+    )
+
+
 BUGS: Final[dict[str, Callable[[], None]]] = {
     "none": lambda: None,
     "several devices": several_devices,
     "without shares": without_shares,
     "masks of the first rows": masks_of_the_first_rows,
     "filled rows count": filled_rows_of_several_devices,
+    "parts of other devices": parts_of_other_devices,
     "other state": other_state,
 }
 

@@ -32,6 +32,7 @@ def verdicts(folder: Path, engine: str, processes: int, bug: str) -> dict[str, s
         ("torch:ddp", 3, "none"),
         ("flax:sharded", 2, "none"),
         ("flax:sharded", 1, "several devices"),
+        ("flax:sharded-weights", 2, "none"),
     ],
 )
 def test_every_rung_holds(tmp_path: Path, engine: str, processes: int, bug: str) -> None:
@@ -46,6 +47,7 @@ def test_every_rung_holds(tmp_path: Path, engine: str, processes: int, bug: str)
         ("torch:ddp", 3, "without shares", "loss"),
         ("torch:ddp", 2, "masks of the first rows", "forward"),
         ("flax:sharded", 1, "filled rows count", "forward"),
+        ("flax:sharded-weights", 2, "parts of other devices", "forward"),
     ],
 )
 def test_a_planted_bug_is_caught(

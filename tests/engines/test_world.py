@@ -82,7 +82,7 @@ def test_a_process_with_another_state_is_named() -> None:
 
 
 def test_engines_of_processes_take_part_only_where_they_are_asked_for() -> None:
-    for name in ("torch:ddp", "flax:sharded"):
+    for name in ("torch:ddp", "flax:sharded", "flax:sharded-weights"):
         assert find_engine(name)[1].processes
         assert name not in default_engines()
         assert name not in single_engines()

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +146,9 @@ def test_what_the_folder_does_not_allow_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultError, match="allowed is a folder"):
         run(fresh(session), tmp_path / "file")
+    read_only = Path("/sys/twofold-run") if sys.platform == "linux" else tmp_path / "file" / "run"
+    with pytest.raises(ResultError, match="allowed is a folder that may be written to"):
+        run(fresh(session), read_only)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -148,6 +156,54 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(ResultError, match="another run is at work"):
         run(session, tmp_path)
     assert not (tmp_path / "run.json").exists()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes: its disk takes no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_takes_no_more_leaves_the_checkpoints_before(tmp_path: Path) -> None:
+    session = open_session(problem(), "torch:eager")
+    run(session, tmp_path / "whole", every_steps=EVERY)
+    folder = tmp_path / "full"
+    with pytest.raises(Stopped):
+        run(fresh(session), folder, every_steps=EVERY, events=stop_after(5))
+    before = {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()}
+    assert len(before) == 2
+    longest = min(map(len, before.values()))
+    with (
+        files_of_at_most(longest - 1),
+        pytest.raises(DataError, match=r"step-0000....\.safetensors: cannot be written: File too l"),
+    ):
+        run(fresh(session), folder, resume=True, every_steps=EVERY)
+    assert {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()} == before
+    run(fresh(session), folder, resume=True, every_steps=EVERY)
+    assert bits(folder) == bits(tmp_path / "whole")
+    assert untimed(folder) == untimed(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 6])
+def test_a_folder_that_vanishes_is_not_made_anew(tmp_path: Path, pieces: int) -> None:
+    folder = tmp_path / "run"
+    seen: list[Line] = []
+
+    def on_line(line: Line) -> None:
+        seen.append(line)
+        if len(seen) == pieces:
+            shutil.rmtree(folder)
+
+    session = open_session(problem(), "torch:eager")
+    with pytest.raises(ResultError, match=r"run\.json is gone while the run was at work"):
+        run(session, folder, every_steps=EVERY, events=Events(on_line))
+    assert len(seen) == pieces
+    assert not folder.exists()
 
 
 def test_native_draws_do_not_go_on(tmp_path: Path) -> None:

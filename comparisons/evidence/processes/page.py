@@ -21,7 +21,7 @@ Every rung of `twofold parity` in float32 and float64, climbed by all processes 
 *Explained* rungs fit a difference of the framework that is known and named. *Nearest*: how near the
 worst element of all rungs came to its bound; beyond 1 it would diverge. Most batches do not divide
 among three or four processes; of batches of three rows a fourth process has none. Batch norm is for
-`flax:sharded` alone.
+Flax's engines alone.
 
 | engine | processes | experiment | certified | explained | others | nearest | where |
 |---|---|---|---|---|---|---|---|"""

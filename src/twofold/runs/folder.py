@@ -78,6 +78,17 @@ class RunFolder:
                 "written to"
             ) from error
 
+    def require_there(self) -> None:
+        """Raise ResultError where the folder of a run that is at work has gone.
+
+        What is written makes its folders, and would lie there without the run that it belongs to.
+        """
+        if not self.header.exists():
+            raise ResultError(
+                f"{self.path}: {self.header.name} is gone while the run was at work; nothing more "
+                "is written; begin again, in a folder that stays"
+            )
+
     def begin(self, header: Header) -> None:
         """Take the folder for a new run. Raises ResultError where there is one already."""
         if self.header.exists():

@@ -70,6 +70,7 @@ def run(
         if epochs[-1].is_finite:
             watch.restore()
         result = scored(session, epochs)
+        place.require_there()
         if result.outcome == "finished":
             model_file.save(session, place.model)
         write_json(place.result, result.to_json())
@@ -156,6 +157,7 @@ def _trained(
         if watch.is_over:
             break
         line, finite = _line_of(session, piece, watch)
+        place.require_there()
         metrics.append(place.metrics, line)
         lines.append(line)
         events.on_line(line)
@@ -164,6 +166,7 @@ def _trained(
         due = header.every is not None and piece.after % header.every == 0
         late = piece.ends_epoch and time.monotonic() - saved >= every_seconds
         if due or late or piece.after == session.problem.total_steps or watch.is_over:
+            place.require_there()
             place.save(session.state(), watch.best)
             saved = time.monotonic()
     return lines
