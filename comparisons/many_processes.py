@@ -29,7 +29,11 @@ from twofold.results.json_files import read_json, write_json
 
 SCHEMA: Final = "twofold.many-processes/1"
 FILE: Final = "many-processes.json"
-WORLDS: Final = (("torch:ddp", (1, 2, 3, 4)), ("flax:sharded", (1, 2, 4)), ("flax:sharded-weights", (1, 2, 4)))
+WORLDS: Final = (
+    ("torch:ddp", (1, 2, 3, 4)),
+    ("flax:sharded", (1, 2, 4)),
+    ("flax:sharded-weights", (1, 2, 4)),
+)
 KILLS: Final = 3
 KILLED_WORLD: Final = 3
 

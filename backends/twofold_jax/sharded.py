@@ -180,7 +180,8 @@ class Sharded:
         """The whole state, on this process's first device; all processes have to ask for it."""
         if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state)):
             with exchange(self._world):
-                state = jax.block_until_ready(self._gather(state))  # type: ignore[no-untyped-call]  # JAX leaves it so
+                state = self._gather(state)
+                jax.block_until_ready(state)  # type: ignore[no-untyped-call]  # JAX leaves it so
         released: State = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
         return released
 

@@ -180,7 +180,9 @@ def test_a_disk_that_takes_no_more_leaves_the_checkpoints_before(tmp_path: Path)
     longest = min(map(len, before.values()))
     with (
         files_of_at_most(longest - 1),
-        pytest.raises(DataError, match=r"step-0000....\.safetensors: cannot be written: File too l"),
+        pytest.raises(
+            DataError, match=r"step-0000....\.safetensors: cannot be written: File too l"
+        ),
     ):
         run(fresh(session), folder, resume=True, every_steps=EVERY)
     assert {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()} == before

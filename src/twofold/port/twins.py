@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, final
+from typing import Any, Final, Protocol, final
 
 import numpy as np
 
@@ -131,86 +131,154 @@ class Measured:
     reason: str = ""
 
 
-def measure(original: Sequence[Array], port: Sequence[Array], reference: float = 0.0) -> Measured:
+class Run(Protocol):
+    """One run of a tensor: an array, or one that is read from a file piece by piece."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+
+    @property
+    def size(self) -> int:
+        """The number of its elements."""
+
+    def __getitem__(self, flat: Any) -> Any:
+        """A piece, by its place in the flattened tensor; an array has to be flat."""
+
+
+def measure(original: Sequence[Run], port: Sequence[Run], reference: float = 0.0) -> Measured:
     """Compare two tensors by all their runs: the first of each list is the point, then its twins.
 
     `reference` is the size of the numbers that these came from, where that is larger than their
-    own: a gradient that is truly zero is all noise, and does not jump.
+    own: a gradient that is truly zero is all noise, and does not jump. Large tensors are gone
+    through block by block: beside the runs, three copies of one are held at most.
     """
-    a, b = _float(original[0]), _float(port[0])
-    if a.shape != b.shape:
-        return Measured(None, reason=f"shape {a.shape} against {b.shape}")
-    if a.size == 0:
+    shape = original[0].shape
+    if shape != port[0].shape:
+        return Measured(None, reason=f"shape {shape} against {port[0].shape}")
+    a, b = ([_flat(run) for run in runs] for runs in (original, port))
+    if a[0].size == 0:
         return Measured(None, reason="empty")
-    if not _same_pattern(a, b):
-        return _unlike_pattern(a, b)
-    if np.isnan(a).any():
-        return Measured(None, reason=f"{int(np.isnan(a).sum())} of {a.size} elements are nan")
-    finite = np.isfinite(a)
-    if not finite.any():
-        return Measured(None, reason="every element is infinite")
-    scatters = [_scatter(runs, finite) for runs in (original, port)]
-    both = np.maximum(*scatters)
-    floor = max(_pooled(scatter) for scatter in scatters)
-    with np.errstate(invalid="ignore"):
-        apart = np.where(finite, np.abs(a - b), 0.0)
-        half_ulp = 0.5 * np.spacing(np.where(finite, np.maximum(np.abs(a), np.abs(b)), 1.0))
-    scale = np.maximum(np.maximum(both, floor), half_ulp)
-    with np.errstate(invalid="ignore", divide="ignore"):  # where both are zero there is no noise
-        ratios = np.where(apart == 0, 0.0, apart / scale)
-    worst = np.unravel_index(int(np.argmax(ratios)), a.shape)
-    largest = float(np.abs(a[finite]).max())
-    if not largest and not apart.any():
+    wrong = _unlike_pattern(a[0], b[0], shape) or _without_numbers(a[0])
+    if wrong is not None:
+        return wrong
+    noise, floor = _noise(a, b)
+    worst = _Worst()
+    for block in _blocks(a[0].size):
+        worst.look(_float(a[0][block]), _float(b[0][block]), noise[block], floor, block.start)
+    if not worst.largest and not worst.apart:
         return Measured(0.0, reason="zero on both sides")
-    own = float(np.sqrt(np.mean(np.square(a[finite] / largest)))) * largest if largest else 0.0
-    sizes = np.where(finite, np.abs(a), 0.0)
-    jumps = both > JUMP * np.maximum(sizes, max(own, reference))
-    noise = both > JUMP * np.maximum(sizes, own)
+    own = _root_mean_square(a[0], worst.largest)
     return Measured(
-        ratio=float(ratios[worst]),
-        index=tuple(int(i) for i in worst),
-        original=float(a[worst]),
-        port=float(b[worst]),
-        scale=float(scale[worst]),
-        size=float(apart.max() / largest) if largest else float(apart.max()),
-        jumping=float(jumps.mean()),
-        noise=float(noise.mean()),
+        ratio=worst.ratio,
+        index=tuple(int(i) for i in np.unravel_index(worst.place, shape)),
+        original=float(a[0][worst.place]),
+        port=float(b[0][worst.place]),
+        scale=worst.scale,
+        size=worst.apart / worst.largest if worst.largest else worst.apart,
+        jumping=_share_above(a[0], noise, max(own, reference)),
+        noise=_share_above(a[0], noise, own),
     )
+
+
+BLOCK: Final = 2**20
+"""Elements of a tensor that are worked on at once."""
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    return (slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK))
+
+
+@final
+@dataclass
+class _Worst:
+    """The element that is furthest apart so far, and the largest numbers that were seen."""
+
+    ratio: float = -1.0
+    place: int = 0
+    scale: float = 0.0
+    apart: float = 0.0
+    largest: float = 0.0
+
+    def look(self, a: Array, b: Array, noise: Array, floor: float, start: int) -> None:
+        """Look at one block of both points."""
+        finite = np.isfinite(a)
+        with np.errstate(invalid="ignore"):
+            apart = np.where(finite, np.abs(a - b), 0.0)
+        sizes = np.where(finite, np.maximum(np.abs(a), np.abs(b)), 1.0)
+        scale = np.maximum(np.maximum(noise, floor), 0.5 * np.spacing(sizes))
+        with np.errstate(invalid="ignore", divide="ignore"):  # where both are zero is no noise
+            ratios = np.where(apart == 0, 0.0, apart / scale)
+        place = int(np.argmax(ratios))
+        if ratios[place] > self.ratio or np.isnan(ratios[place]):
+            self.ratio, self.place = float(ratios[place]), start + place
+            self.scale = float(scale[place])
+        self.apart = max(self.apart, float(apart.max()))
+        self.largest = max(self.largest, float(np.abs(a[finite]).max(initial=0.0)))
+
+
+def _flat(run: Run) -> Run:
+    return run.reshape(-1) if isinstance(run, np.ndarray) else run
 
 
 def _float(value: Array) -> Array:
     return np.asarray(value, dtype=np.float64)
 
 
-def _same_pattern(a: Array, b: Array) -> bool:
-    """Whether nan stands with nan, and each infinity with the same infinity."""
-    if not np.array_equal(np.isnan(a), np.isnan(b)):
-        return False
-    infinite = np.isinf(a)
-    return np.array_equal(infinite, np.isinf(b)) and np.array_equal(a[infinite], b[infinite])
-
-
-def _unlike_pattern(a: Array, b: Array) -> Measured:
-    apart = (np.isnan(a) != np.isnan(b)) | ((np.isinf(a) | np.isinf(b)) & (a != b))
-    index = tuple(int(i) for i in np.argwhere(apart)[0])
+def _unlike_pattern(a: Run, b: Run, shape: tuple[int, ...]) -> Measured | None:
+    """What to say where not nan stands with nan, and each infinity with the same infinity."""
+    count, first = 0, -1
+    for block in _blocks(a.size):
+        x, y = _float(a[block]), _float(b[block])
+        infinite = (np.isinf(x) | np.isinf(y)) & (x != y)
+        unlike = (np.isnan(x) != np.isnan(y)) | infinite
+        if first < 0 and unlike.any():
+            first = block.start + int(np.argmax(unlike))
+        count += int(unlike.sum())
+    if not count:
+        return None
     return Measured(
         float("inf"),
-        index,
-        float(a[index]),
-        float(b[index]),
+        tuple(int(i) for i in np.unravel_index(first, shape)),
+        float(a[first]),
+        float(b[first]),
         size=float("inf"),
-        reason=f"{int(apart.sum())} of {a.size} elements are finite on one side only",
+        reason=f"{count} of {a.size} elements are finite on one side only",
     )
 
 
-def _scatter(runs: Sequence[Array], finite: Array) -> Array:
-    """Root mean square of the twins' distances from the point, element by element."""
-    total = np.zeros(runs[0].shape)
+def _without_numbers(a: Run) -> Measured | None:
+    """What to say of a point with nan, or with infinities alone."""
+    nans = sum(int(np.isnan(_float(a[block])).sum()) for block in _blocks(a.size))
+    if nans:
+        return Measured(None, reason=f"{nans} of {a.size} elements are nan")
+    if not any(np.isfinite(_float(a[block])).any() for block in _blocks(a.size)):
+        return Measured(None, reason="every element is infinite")
+    return None
+
+
+def _noise(a: Sequence[Run], b: Sequence[Run]) -> tuple[Array, float]:
+    """The larger scatter of both sides, element by element, and the larger pooled one."""
+    noise = _scatter(a, a[0])
+    floor = _pooled(noise)
+    other = _scatter(b, a[0])
+    floor = max(floor, _pooled(other))
+    return np.maximum(noise, other, out=noise), floor
+
+
+def _scatter(runs: Sequence[Run], point: Run) -> Array:
+    """Root mean square of the twins' distances from the point, where `point` is finite."""
+    found = np.zeros(point.size)
     with np.errstate(invalid="ignore", over="ignore"):
-        for twin in runs[1:]:
-            apart = np.where(finite, _float(twin) - _float(runs[0]), 0.0)
-            total += np.square(np.where(np.isnan(apart), np.inf, apart))
-        return np.asarray(np.sqrt(total / max(len(runs) - 1, 1)))
+        for block in _blocks(point.size):
+            finite = np.isfinite(_float(point[block]))
+            first = _float(runs[0][block])
+            total = np.zeros(first.size)
+            for twin in runs[1:]:
+                apart = np.where(finite, _float(twin[block]) - first, 0.0)
+                total += np.square(np.where(np.isnan(apart), np.inf, apart))
+            found[block] = np.sqrt(total / max(len(runs) - 1, 1))
+    return found
 
 
 def _pooled(scatter: Array) -> float:
@@ -220,4 +288,27 @@ def _pooled(scatter: Array) -> float:
     gradients of an embedding are exactly zero.
     """
     moving = scatter[scatter > 0]
-    return float(np.median(moving)) if moving.size else 0.0
+    return float(np.median(moving, overwrite_input=True)) if moving.size else 0.0
+
+
+def _root_mean_square(a: Run, largest: float) -> float:
+    """Of the finite elements, none of which is larger."""
+    if not largest:
+        return 0.0
+    total, count = 0.0, 0
+    for block in _blocks(a.size):
+        values = _float(a[block])
+        finite = values[np.isfinite(values)]
+        total += float(np.square(finite / largest).sum())
+        count += finite.size
+    return float(np.sqrt(total / count)) * largest
+
+
+def _share_above(a: Run, noise: Array, size: float) -> float:
+    """The share of elements whose noise is more than rounding makes of numbers of their size."""
+    above = 0
+    for block in _blocks(a.size):
+        values = _float(a[block])
+        sizes = np.where(np.isfinite(values), np.abs(values), 0.0)
+        above += int((noise[block] > JUMP * np.maximum(sizes, size)).sum())
+    return above / a.size

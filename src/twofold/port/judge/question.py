@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
@@ -109,7 +110,7 @@ class Question:
         shelf = self._shelves[side]
         prefix = f"{kind}:"
         return {
-            name.removeprefix(prefix): shelf.runs(name)[0]
+            name.removeprefix(prefix): shelf.one(name, 0)
             for name in shelf.names()
             if name.startswith(prefix)
         }
@@ -144,22 +145,28 @@ class Question:
             names = [f"{kind}:{n}" for n in link.original], [f"{kind}:{n}" for n in link.port]
             if not all(n in a for n in names[0]) or not all(n in b for n in names[1]):
                 continue
-            runs_a = _by_run(link.original, [a.runs(n) for n in names[0]])
-            runs_b = _by_run(link.port, [b.runs(n) for n in names[1]])
-            what: What = "gradients" if kind == GRADIENTS else "values"
-            weights = self.subject.weights
-            if kind != GRADIENTS and _has_more_in_port(link):
-                runs_a = [weights.to_port(run, what) for run in runs_a]
-                shown = link.port
-            else:
-                runs_b = [weights.to_original(run, what) for run in runs_b]
-                shown = link.original
+            in_port = kind != GRADIENTS and _has_more_in_port(link)
             size = 0.0 if reference is None else reference(link)
-            for name in shown:
-                if name not in runs_a[0] or name not in runs_b[0]:
-                    continue
-                measured = measure([r[name] for r in runs_a], [r[name] for r in runs_b], size)
-                yield link, name, measured
+            with closing(self._carried(kind, link, in_port=in_port)) as carried:
+                for name in link.port if in_port else link.original:
+                    if name not in carried:
+                        continue
+                    full = f"{kind}:{name}"
+                    kept = b.stored(full) if in_port else a.stored(full)
+                    runs = carried.stored(name)
+                    pair = (runs, kept) if in_port else (kept, runs)
+                    yield link, name, measure(*pair, size)
+
+    def _carried(self, kind: str, link: Link, *, in_port: bool) -> Shelf:
+        """All runs of a link's tensors on one side, in the names and layouts of the other."""
+        source, names = (0, link.original) if in_port else (1, link.port)
+        weights = self.subject.weights
+        carry = weights.to_port if in_port else weights.to_original
+        what: What = "gradients" if kind == GRADIENTS else "values"
+        shelf, carried = self._shelves[source], Shelf()
+        for run in range(len(shelf.stored(f"{kind}:{names[0]}"))):
+            carried.add(carry({n: shelf.one(f"{kind}:{n}", run) for n in names}, what))
+        return carried
 
     def both_runs(self, kind: str, link: Link) -> list[tuple[dict[str, Array], dict[str, Array]]]:
         """All runs of a link's tensors, of both sides in the original's names and layouts."""
@@ -176,7 +183,7 @@ class Question:
             call = self._ask(0)[place]
             again = flat_answer(side.answer(call), call, side)
             for name, value in again.items():
-                first = self._shelves[place].runs(name)[0]
+                first = self._shelves[place].one(name, 0)
                 if first.shape != value.shape or _apart(first, value):
                     found.append(side.label)
                     break
@@ -190,10 +197,10 @@ class Question:
         """The root mean square of the largest tensor of a kind, as the size of its numbers."""
         a = self._shelves[0]
         sizes = [
-            float(np.sqrt(np.mean(np.square(a.runs(f"{kind}:{name}")[0]))))
+            float(np.sqrt(np.mean(np.square(value))))
             for link in links
             for name in link.original
-            if f"{kind}:{name}" in a and a.runs(f"{kind}:{name}")[0].size
+            if f"{kind}:{name}" in a and (value := a.one(f"{kind}:{name}", 0)).size
         ]
         finite = [size for size in sizes if np.isfinite(size)]
         return max(finite, default=0.0)

@@ -20,12 +20,33 @@ IN_MEMORY: Final = 2**25
 
 
 @final
+class Filed:
+    """An array in a file, of which pieces are read; it is never in memory as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.shape: tuple[int, ...] = self._mapped().shape
+        self.size = int(np.prod(self.shape))
+
+    def whole(self) -> Array:
+        """All of it."""
+        return np.asarray(np.load(self._path))
+
+    def __getitem__(self, flat: int | slice) -> Array:
+        """A piece, by its place in the flattened array."""
+        return np.array(self._mapped().reshape(-1)[flat])
+
+    def _mapped(self) -> Array:
+        return np.asarray(np.load(self._path, mmap_mode="r"))
+
+
+@final
 class Shelf:
     """Tensors of several runs by name. Above the limit each goes to a file that ends with it."""
 
     def __init__(self, in_memory: int = IN_MEMORY) -> None:
         self._limit = in_memory
-        self._runs: dict[str, list[Array | Path]] = defaultdict(list)
+        self._runs: dict[str, list[Array | Filed]] = defaultdict(list)
         self._resources = ExitStack()
         self._folder: Path | None = None
         self._files = 0
@@ -43,16 +64,18 @@ class Shelf:
         """Every name that the point has."""
         return tuple(self._runs)
 
+    def stored(self, name: str) -> list[Array | Filed]:
+        """One tensor of all runs, where they are."""
+        return list(self._runs[name])
+
     def runs(self, name: str) -> list[Array]:
-        """One tensor of all runs."""
-        return [
-            item if isinstance(item, np.ndarray) else np.load(item) for item in self._runs[name]
-        ]
+        """One tensor of all runs, in memory."""
+        return [self.one(name, run) for run in range(len(self._runs[name]))]
 
     def one(self, name: str, run: int) -> Array:
-        """One tensor of one run."""
+        """One tensor of one run, in memory."""
         item = self._runs[name][run]
-        return item if isinstance(item, np.ndarray) else np.asarray(np.load(item))
+        return item.whole() if isinstance(item, Filed) else item
 
     def close(self) -> None:
         """Remove the files."""
@@ -60,13 +83,13 @@ class Shelf:
         self._folder = None
         self._resources.close()
 
-    def _filed(self, value: Array) -> Path:
+    def _filed(self, value: Array) -> Filed:
         if self._folder is None:
             self._folder = self._resources.enter_context(temporary_folder())
         self._files += 1
         path = self._folder / f"{self._files}.npy"
         np.save(path, value)
-        return path
+        return Filed(path)
 
 
 @final
