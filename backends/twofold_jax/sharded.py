@@ -190,7 +190,7 @@ class Sharded:
 
         def step(state: State, *arrays: Array) -> tuple[State, Array]:
             new, loss = train_step(state, *arrays)
-            constrain = jax.lax.with_sharding_constraint
+            constrain: Any = jax.lax.with_sharding_constraint  # untyped in JAX
             laid = jax.tree.map(lambda leaf: constrain(leaf, self._lie(leaf.shape)), new)
             return laid, constrain(loss, self._place.everywhere)
 

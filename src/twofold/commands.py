@@ -46,33 +46,59 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     and a disk that is full. What nobody foresaw is told with its traceback and code 3: code 1 says
     that something diverges, and nothing else may say so.
     """
-    begin_command()
     try:
-        try:
-            code = main()
-        finally:
-            sys.stdout.flush()
-    except TwofoldError as error:
-        code = _told(str(error), error.exit_code)
+        code = _code_of(main)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = INTERRUPTED
-    except MemoryError as error:
-        code = _told(f"not enough memory; use smaller sizes ({error})", BadInput.exit_code)
-    except OSError as error:
-        if error.errno not in FULL:
-            code = _unforeseen()
-        else:
-            code = _told(_what_is_full(error), BadInput.exit_code)
-            _drop_output()
-    except Exception:
-        code = _unforeseen()
+        code = _told("interrupted", INTERRUPTED, beginning="")
+    if code == INTERRUPTED:
+        _leave(code)
     sys.exit(code)
 
 
-def _told(message: str, code: int) -> int:
+def _code_of(main: Callable[[], int]) -> int:
+    try:
+        try:
+            begin_command()
+            return main()
+        finally:
+            sys.stdout.flush()
+    except SystemExit as ending:  # how Typer ends
+        if ending.code is None or isinstance(ending.code, int):
+            return ending.code or 0
+        raise
+    except TwofoldError as error:
+        return _told(str(error), error.exit_code)
+    except MemoryError as error:
+        return _told(f"not enough memory; use smaller sizes ({error})", BadInput.exit_code)
+    except OSError as error:
+        if error.errno not in FULL:
+            return _unforeseen()
+        code = _told(_what_is_full(error), BadInput.exit_code)
+        _drop_output()
+        return code
+    except Exception:
+        return _unforeseen()
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once; all blocks that clean up have run.
+
+    A computation that JAX has begun goes on while Python takes its modules apart, and most often
+    ended an interrupted training by SIGSEGV (jaxlib 0.10).
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(number, _nothing)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _told(message: str, code: int, beginning: str = "error: ") -> int:
     with suppress(OSError):  # where messages cannot be written either
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        print(f"{beginning}{message}", file=sys.stderr, flush=True)
     return code
 
 

@@ -47,7 +47,7 @@ def test_every_rung_holds(tmp_path: Path, engine: str, processes: int, bug: str)
         ("torch:ddp", 3, "without shares", "loss"),
         ("torch:ddp", 2, "masks of the first rows", "forward"),
         ("flax:sharded", 1, "filled rows count", "forward"),
-        ("flax:sharded-weights", 2, "parts of other devices", "forward"),
+        ("flax:sharded-weights", 2, "parts of other devices", "init"),
     ],
 )
 def test_a_planted_bug_is_caught(

@@ -20,6 +20,7 @@ for engine in ("flax:sharded", "flax:sharded-weights", "flax:jit"):
     session = open_session(prepare(experiment), engine)
     losses = session.run(20)
     state = session._executor._state
+    parameters = session.state().parameters.values()
     told[engine] = {{
         "shapes": [
             [*leaf.shape, *leaf.addressable_data(0).shape]
@@ -27,7 +28,7 @@ for engine in ("flax:sharded", "flax:sharded-weights", "flax:jit"):
         ],
         "devices": max(len(leaf.devices()) for leaf in jax.tree.leaves(state)),
         "losses": losses.tolist(),
-        "norm": float(np.sqrt(sum((each**2).sum() for each in session.state().parameters.values()))),
+        "norm": float(np.sqrt(sum((each**2).sum() for each in parameters))),
     }}
 print(json.dumps(told))
 """
