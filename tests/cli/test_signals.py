@@ -214,7 +214,7 @@ run_command(main)
     [("raise KeyboardInterrupt", 130), ("sys.exit(130)", 130), ("return 130", 130)],
 )
 def test_an_interrupted_command_ends_at_once_when_all_is_cleaned_up(how: str, code: int) -> None:
-    """What JAX still computed ended 17 of 45 interrupted trainings by SIGSEGV before that."""
+    """What JAX still computed ended 12 of 45 interrupted trainings by SIGSEGV before that."""
     done = _ended(how)
     assert (done.returncode, done.stdout) == (code, "cleaned up\n")
 
