@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from functools import partial
 
@@ -19,6 +20,8 @@ from twofold.port.causes.rates import MOST, _some
 from twofold.port.judge import shelf as shelves
 from twofold.port.judge.shelf import Points, Shelf
 from twofold.port.side import Call
+from twofold.port.twins import measure
+from twofold.timing.memory import forget_peak, peak_memory_bytes
 
 ROWS = np.random.default_rng(0).normal(size=(4, 6))
 
@@ -91,6 +94,29 @@ def test_a_run_above_the_limit_goes_to_disk_and_comes_back_one_by_one():
     assert shelf.one("a", 0).tolist() == [0, 1, 2]
     assert np.array_equal(shelf.one("a", 1), np.arange(30.0))
     shelf.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone keeps such marks")
+def test_of_filed_runs_no_more_than_four_copies_are_in_memory():
+    count = 2**22
+    point = np.random.default_rng(0).standard_normal(count)
+    shelves_of_both = Shelf(in_memory=0), Shelf(in_memory=0)
+    for shelf in shelves_of_both:
+        for run in range(7):
+            shelf.add({"a": point * (1 + run * 2.0**-52)})
+    before = _peak_from_now_on()
+    ratio = measure(*(shelf.stored("a") for shelf in shelves_of_both)).ratio
+    grown = peak_memory_bytes() - before
+    assert ratio == 0
+    assert shelves_of_both[0].runs("a")[3].tobytes() == (point * (1 + 3 * 2.0**-52)).tobytes()
+    for shelf in shelves_of_both:
+        shelf.close()
+    assert grown < 4.5 * point.nbytes  # 14 runs stay where they are
+
+
+def _peak_from_now_on():
+    forget_peak()
+    return peak_memory_bytes()
 
 
 @pytest.mark.parametrize(

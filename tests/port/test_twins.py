@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twofold.port import twins
 from twofold.port.judge.findings import verdict_of
 from twofold.port.side import Tensor
 from twofold.port.twins import ULP, jittered, measure, nudged
@@ -71,6 +72,38 @@ def test_a_tensor_whose_twins_jump_is_undecided_and_not_the_same():
     found = measure([a, a + jump], [a, a - jump])
     assert found.ratio == 0.0
     assert verdict_of(found) == "undecided"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from([0.0, np.inf, np.nan]))
+def test_blocks_change_nothing(seed, block, odd):
+    """By NumPy on whole arrays, formula by formula."""
+    rng = np.random.default_rng(seed)
+    a = [rng.standard_normal((3, 7)) for _ in range(3)]
+    b = [a[0] + 0.1 * rng.standard_normal((3, 7)) for _ in range(3)]
+    a[0][1, 2] = b[0][1, 2] = odd
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(twins, "BLOCK", block)
+        found = measure(a, b, 2.0)
+    if np.isnan(odd):
+        assert found.reason == "1 of 21 elements are nan"
+        return
+    finite = np.isfinite(a[0])
+    with np.errstate(invalid="ignore"):
+        scatters = [
+            np.where(finite, np.sqrt(sum((t - r[0]) ** 2 for t in r[1:]) / 2), 0) for r in (a, b)
+        ]
+        apart = np.where(finite, np.abs(a[0] - b[0]), 0)
+    noise = np.maximum(*scatters)
+    scale = np.maximum(noise, max(np.median(s[s > 0]) for s in scatters))
+    worst = np.unravel_index(np.argmax(apart / scale), (3, 7))
+    assert found.index == worst
+    assert found.ratio == pytest.approx((apart / scale)[worst])
+    assert found.size == pytest.approx(apart.max() / np.abs(a[0][finite]).max())
+    sizes = np.where(finite, np.abs(a[0]), 0)
+    own = np.sqrt(np.mean(a[0][finite] ** 2))
+    assert found.noise == np.mean(noise > 2.0**-26 * np.maximum(sizes, own))
+    assert found.jumping == np.mean(noise > 2.0**-26 * np.maximum(sizes, max(own, 2.0)))
 
 
 def test_shapes_and_emptiness():
