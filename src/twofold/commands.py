@@ -14,14 +14,15 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
 
 from twofold.errors import BadInput, EngineFailed, TwofoldError
 from twofold.temporary import clear_leftovers
 
 INTERRUPTED: Final = 130
+INTERRUPTING: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 FULL: Final = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """No space on the disk, a limit on the size of a file, and one on what a user may store."""
 
@@ -86,7 +87,7 @@ def _leave(code: int) -> NoReturn:
     A computation that JAX has begun goes on while Python takes its modules apart, and most often
     ended an interrupted training by SIGSEGV (jaxlib 0.10).
     """
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in INTERRUPTING:
         number = getattr(signal, name, None)
         if number is not None and threading.current_thread() is threading.main_thread():
             signal.signal(number, _nothing)
@@ -94,6 +95,45 @@ def _leave(code: int) -> NoReturn:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+@contextmanager
+def interruptions_wait() -> Iterator[Callable[[], None]]:
+    """Let an interruption wait until the function that is given here is called: that raises it.
+
+    A second one does not wait. Raised in the midst of a call, KeyboardInterrupt may unwind C++ code
+    that is not made for it: now and then JAX ended such a training by SIGSEGV or SIGABRT (jaxlib
+    0.10).
+    """
+    waiting = False
+
+    def note(*_: Any) -> None:
+        nonlocal waiting
+        if waiting:
+            raise KeyboardInterrupt
+        waiting = True
+        with suppress(OSError):  # not by print, which may be at work itself
+            os.write(
+                2, b"\nstopping at the next step where a run may stop; again to stop at once\n"
+            )
+
+    def look() -> None:
+        if waiting:
+            raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name, None) for name in INTERRUPTING]
+        before = {n: signal.getsignal(n) for n in numbers if n is not None}
+    for number, handler in before.items():
+        if handler not in (signal.SIG_IGN, None):
+            signal.signal(number, note)
+    try:
+        yield look
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _told(message: str, code: int, beginning: str = "error: ") -> int:

@@ -194,6 +194,37 @@ def test_a_study_in_its_own_process_ends_with_its_command(tmp_path: Path) -> Non
     assert living([study]) == []
 
 
+WAITS = """
+import os, signal, sys
+from twofold.commands import interruptions_wait, run_command
+
+def main():
+    with interruptions_wait() as look:
+        look()
+        os.kill(os.getpid(), signal.{name})
+        print("goes on")
+        if sys.argv[1] == "again":
+            os.kill(os.getpid(), signal.{name})
+            print("never said")
+        look()
+        print("never said")
+
+run_command(main)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("times", ["once", "again"])
+def test_an_interruption_waits_for_the_boundary_and_a_second_one_does_not(
+    name: str, times: str
+) -> None:
+    script = [sys.executable, "-c", LISTENING + WAITS.format(name=name), times]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "goes on\n")
+    assert "again to stop at once" in done.stderr
+    assert done.stderr.endswith("interrupted\n")
+
+
 ENDS = """
 import atexit, sys
 from twofold.commands import run_command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -128,10 +129,14 @@ def _trained(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
+    from twofold.commands import interruptions_wait
+    from twofold.engines.world import this_world
     from twofold.runs.run import Events, run
 
+    # One of several processes may wait for another that has ended: it must not wait for the piece.
+    waiting = interruptions_wait() if this_world().size == 1 else nullcontext(lambda: None)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console) as bar, waiting as raise_what_waits:
         task = bar.add_task("steps", total=session.problem.total_steps)
 
         def on_line(line: Line) -> None:
@@ -147,7 +152,7 @@ def _trained(
             resume=resume,
             every_steps=every_steps,
             every_seconds=every_seconds,
-            events=Events(on_line, console.print),
+            events=Events(on_line, console.print, raise_what_waits),
         )
 
 

@@ -29,10 +29,14 @@ EVERY_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Events:
-    """Who is told what: each piece when it has ended, and in sentences what else happens."""
+    """Who is told what: each piece when it has ended, and in sentences what else happens.
+
+    `on_boundary` is called after each piece, when its checkpoint is written if one was due.
+    """
 
     on_line: Callable[[Line], None] = lambda _: None
     on_note: Callable[[str], None] = lambda _: None
+    on_boundary: Callable[[], None] = lambda: None
 
 
 SILENT: Final = Events()
@@ -169,6 +173,7 @@ def _trained(
             place.require_there()
             place.save(session.state(), watch.best)
             saved = time.monotonic()
+        events.on_boundary()
     return lines
 
 
