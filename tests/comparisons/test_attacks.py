@@ -164,6 +164,8 @@ def test_the_page_tells_what_is_stored(tmp_path: Path) -> None:
     text = page.page([tmp_path])
     assert "| 3 | 10 | 2 | 1 | 0.25 s | 1 MiB |" in text
     assert "| 3 | 2 | 1 | yes | 0 |" in text
+    assert "What was broken:\n\n- `sweep`: SIGINT: lost\n" in text
+    assert "No kills are stored of: twofold sweep, " in text
     assert "- specs case 2 (seed 0): foreign: Key\\|Error: a \\*word\\*" in text
     stored = json.loads((tmp_path / "attacks-kills.json").read_text())
     assert StoredKills.model_validate(stored).commands[0].sent == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +40,17 @@ turns. Not among them, because they do not go on: `time` and the calibration of 
 |---|---|---|---|---|---|---|"""
 
 
+def _broken(kills: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What was wrong after each signal that a command did not hold."""
+    found = [
+        f"- `{each['command']}`: {escape(words)}"
+        for result in kills
+        for each in result["commands"]
+        for words in each["broken"]
+    ]
+    return ["", "What was broken:", "", *found] if found else []
+
+
 def page(folders: Iterable[Path]) -> str:
     """The page of all stored tallies. Raises ResultError."""
     found, kills = [], []
@@ -57,7 +68,9 @@ def page(folders: Iterable[Path]) -> str:
         lines += [_kills_row(result, each) for result in kills for each in result["commands"]]
         seen = {each["command"] for result in kills for each in result["commands"]}
         missing = [each.name for each in COMMANDS if each.name not in seen]
-        lines += ["", f"No kills are stored of: {', '.join(missing) or 'none'}."]
+        if missing:
+            lines += ["", f"No kills are stored of: {', '.join(missing)}."]
+        lines += _broken(kills)
     lines += ["", "## How the cases ended", "", "| section | processor | outcome | cases |"]
     lines.append("|---|---|---|---|")
     lines += [
