@@ -14,6 +14,7 @@ from twofold_jax.seeds import JaxSeeds
 from twofold_jax.sharded import sharded, sharded_weights
 from twofold_jax.world import join
 
+from twofold.engines.registry import find_engine
 from twofold.problem.problem import Problem
 from twofold.problem.state import TrainState
 from twofold_flax.model import build_model
@@ -32,7 +33,7 @@ ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {
 
 def open_executor(engine: str, problem: Problem) -> executor.JaxExecutor:
     """Open a problem in an engine of this backend. Raises DeviceUnavailable."""
-    if engine.startswith("sharded"):
+    if find_engine(f"flax:{engine}")[1].processes:
         join()  # before JAX looks for devices
     return executor.open_executor(problem, build_model, ENGINES[engine])
 

@@ -51,9 +51,9 @@ def sharded_weights(program: Program) -> Execution:
     Compiles the step of `jit`, as `sharded` does. Of every array of the state each device has a
     part, along the first axis that divides among them; an array without such an axis lies on every
     device. XLA brings the parts of a weight together where a product needs it, and gives each
-    device its own part of the gradient. It pays where a model and its optimizer's slots do not fit
-    into the memory of one device. It costs more messages in every step than `sharded`, and a
-    gathering of the whole state whenever it is read: for a checkpoint, or to predict.
+    device its own part of the gradient. It pays where parameters and slots leave too little memory
+    for a batch. It costs more messages in every step than `sharded`, and a gathering of the whole
+    state whenever it is read or replaced, as for a checkpoint: then all of it has to fit.
     """
     return Sharded(program, join(), Placement.in_parts).execution()
 
@@ -90,11 +90,13 @@ class Placement:
                 return NamedSharding(self.mesh, PARTED(*[None] * axis, ROWS))
         return self.everywhere
 
-    def laid(self, leaf: Array, sharding: NamedSharding) -> Array:
+    def placed(self, leaf: Array, sharding: NamedSharding) -> Array:
         """An array of this process, the same in all, as a sharding says."""
         host = np.asarray(leaf)
-        laid: Array = jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
-        return laid
+        placed: Array = jax.make_array_from_callback(
+            host.shape, sharding, lambda index: host[index]
+        )
+        return placed
 
     def spread(self, array: npt.NDArray[Any], rows: npt.NDArray[np.integer]) -> Array:
         """Some rows of an array; this process reads those of its own devices alone.
@@ -124,12 +126,12 @@ class Sharded:
         self,
         program: Program,
         world: World,
-        lie: Callable[[Placement, tuple[int, ...]], NamedSharding],
+        sharding_of: Callable[[Placement, tuple[int, ...]], NamedSharding],
     ) -> None:
-        """`lie` says how an array of the state lies, by its shape."""
+        """`sharding_of` says how an array of the state lies on the devices, by its shape."""
         self._world = world
         self._place = Placement.of_all_devices()
-        self._lie = partial(lie, self._place)
+        self._sharding_of = partial(sharding_of, self._place)
         self._gather = jax.jit(lambda state: state, out_shardings=self._place.everywhere)
         self._compiled = CountingJit(partial(jax.jit, out_shardings=self._place.everywhere))
         self._logits = self._compiled(_cutting(program.logits), static_argnums=0)
@@ -170,9 +172,9 @@ class Sharded:
         return state, losses
 
     def hold(self, state: State) -> State:
-        """A state of this process, the same in all, laid on the devices."""
+        """A state of this process, the same in all, placed on the devices."""
         held: State = jax.tree.map(
-            lambda leaf: self._place.laid(leaf, self._lie(np.shape(leaf))), state
+            lambda leaf: self._place.placed(leaf, self._sharding_of(np.shape(leaf))), state
         )
         return held
 
@@ -191,8 +193,8 @@ class Sharded:
         def step(state: State, *arrays: Array) -> tuple[State, Array]:
             new, loss = train_step(state, *arrays)
             constrain: Any = jax.lax.with_sharding_constraint  # untyped in JAX
-            laid = jax.tree.map(lambda leaf: constrain(leaf, self._lie(leaf.shape)), new)
-            return laid, constrain(loss, self._place.everywhere)
+            kept = jax.tree.map(lambda leaf: constrain(leaf, self._sharding_of(leaf.shape)), new)
+            return kept, constrain(loss, self._place.everywhere)
 
         return step
 

@@ -20,7 +20,7 @@ COMPILING_MASKS_S: Final = 15.2
 """Seconds by which a cold start of `compile-step` is longer than one of `eager`, without and with
 dropout masks: of diabetes, and the median of digits, breast-cancer and lesson, in the stored run of
 the main job on two cores of an AMD EPYC. PyTorch had compiled its headers there before, which it
-does once on each machine: the first cold start of all took 20 s longer."""
+does once for each environment: the first cold start of all took 20 s longer."""
 SAVED_PER_LAYER_S: Final = 100e-6
 SAVED_PER_MASKED_LAYER_S: Final = 350e-6
 """What a compiled step saves of an eager one for each linear layer: starting its kernels. Medians

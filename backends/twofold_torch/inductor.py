@@ -212,9 +212,10 @@ def compile_graph(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Cal
 
 
 LIBRARY: Final[Mapping[str, Any]] = {
-    # Inductor would compile and load a small library for each set of the processor's vector
-    # instructions before it uses the widest: 10 of the 31 s that a cold start of `lesson` took.
-    # Every g++ that knows the C++20 of PyTorch's headers knows them all.
+    # Inductor would compile and load a small library for AVX2, for AVX-512 and for what followed,
+    # one after the other: 8 of the 31 s that a cold start of `lesson` took. Every g++ that compiles
+    # PyTorch's C++20 knows them. Those it may not know (VNNI, bfloat16, AMX) are tried all the same
+    # (2.13, `torch/_inductor/cpu_vec_isa.py`).
     "cpp.vec_isa_ok": True,
     "aot_inductor.enable_line_tables": False,  # for debuggers; 1.5 s
 }

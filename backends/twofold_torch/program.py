@@ -35,15 +35,14 @@ class Program:
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler | None
     clip_norm: float | None
+    target: Tensor  # of one training row: its shape and type count, not its value
+    training_rows: int
+    batch_size: int
     micro_batches: int = 1
     row_weights: RowWeights | None = None
-    target: Tensor | None = None  # one, of any value
-    training_rows: int = 0
-    batch_size: int = 0
 
     def any_targets(self, inputs: Tensor) -> Tensor:
         """Zeros in the shape and type of the targets of these rows."""
-        assert self.target is not None
         return self.target.new_zeros(len(inputs), *self.target.shape)
 
     def backward(self, inputs: Tensor, targets: Tensor, keys: Tensor | None) -> Tensor:

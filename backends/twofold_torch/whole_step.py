@@ -176,7 +176,7 @@ class WholeStep(Generic[AnyCompiler]):
         return loss, flat, buffers, logits
 
     def _logits(self, inputs: Tensor, keys: Tensor | None) -> Tensor:
-        """In training mode they come with loss and gradient, which spares a graph of their own."""
+        """Logits; in training mode from the graph of loss and gradient, which spares one more."""
         with torch.no_grad():
             logits: Tensor
             if self._program.model.training:

@@ -73,8 +73,8 @@ def filled_rows_of_several_devices() -> None:
 def parts_of_other_devices() -> None:
     """Of an array of the state every device has the part that is another's."""
     sharded: Any = importlib.import_module("twofold_jax.sharded")
-    laid = sharded.Placement.laid
-    sharded.Placement.laid = lambda place, leaf, sharding: laid(
+    placed = sharded.Placement.placed
+    sharded.Placement.placed = lambda place, leaf, sharding: placed(
         place, leaf if sharding.is_fully_replicated else np.roll(leaf, len(leaf) // 2, 0), sharding
     )
 

@@ -73,6 +73,13 @@ def stop_after(pieces: int) -> Events:
     return Events(on_line)
 
 
+def stopped(session: Session, folder: Path) -> Path:
+    """A folder with a run that was stopped after five pieces."""
+    with pytest.raises(Stopped):
+        run(fresh(session), folder, every_steps=EVERY, events=stop_after(5))
+    return folder
+
+
 def bits(folder: Path) -> dict[str, bytes]:
     state = checkpoint.load(folder / "model.safetensors")
     return {name: array.tobytes() for name, array in state.tensors.items()}
@@ -106,9 +113,7 @@ def test_a_stopped_run_ends_with_the_same_bits(opened: Session, tmp_path: Path) 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
     session = open_session(problem(), "torch:eager")
     run(session, tmp_path / "whole", every_steps=EVERY)
-    folder = tmp_path / "damaged"
-    with pytest.raises(Stopped):
-        run(fresh(session), folder, every_steps=EVERY, events=stop_after(5))
+    folder = stopped(session, tmp_path / "damaged")
     newest = sorted((folder / "checkpoints").iterdir())[-1]
     data = bytearray(newest.read_bytes())
     data[-3] ^= 1
@@ -172,9 +177,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_disk_that_takes_no_more_leaves_the_checkpoints_before(tmp_path: Path) -> None:
     session = open_session(problem(), "torch:eager")
     run(session, tmp_path / "whole", every_steps=EVERY)
-    folder = tmp_path / "full"
-    with pytest.raises(Stopped):
-        run(fresh(session), folder, every_steps=EVERY, events=stop_after(5))
+    folder = stopped(session, tmp_path / "full")
     before = {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()}
     assert len(before) == 2
     longest = min(map(len, before.values()))

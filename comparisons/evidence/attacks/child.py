@@ -34,17 +34,25 @@ def main() -> int:
     for number in range(first, end):
         with temporary_folder() as folder:
             forget_peak()
-            before, start = peak_memory_bytes() or 0, time.process_time()
+            before, start = _peak_bytes(), time.process_time()
             outcome, words = told(run, seed, number, folder)
             answer = {
                 "case": number,
                 "outcome": outcome,
                 "words": words,
                 "seconds": time.process_time() - start,
-                "bytes": (peak_memory_bytes() or 0) - before,
+                "bytes": _peak_bytes() - before,
             }
         print(json.dumps(answer), file=answers, flush=True)
     return 0
+
+
+def _peak_bytes() -> int:
+    """The most memory so far. Without it nothing could be said of memory, so it is an error."""
+    peak = peak_memory_bytes()
+    if peak is None:
+        raise RuntimeError("this system does not say how much memory a process has held")
+    return peak
 
 
 def told(run: object, seed: int, number: int, folder: Path) -> tuple[str, str]:

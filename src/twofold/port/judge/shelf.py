@@ -21,7 +21,7 @@ IN_MEMORY: Final = 2**25
 
 @final
 class Filed:
-    """An array in a file, of which pieces are read; it is never in memory as a whole."""
+    """An array in a file, which can be read piece by piece."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
