@@ -22,7 +22,7 @@ from comparisons.evidence.processes import kills, ladders
 from comparisons.evidence.processes.page import page
 from comparisons.folders import add_folder_options, chosen_folder, results_folder
 from twofold.commands import run_command
-from twofold.errors import TwofoldError
+from twofold.errors import BadInput, TwofoldError
 from twofold.files import write_text
 from twofold.results import environment
 from twofold.results.json_files import read_json, write_json
@@ -47,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_text(given.page, page(stored))
         print(given.page)
         return 0
+    unknown = set(given.engines) - {name for name, _ in WORLDS}
+    if unknown:
+        allowed = ", ".join(name for name, _ in WORLDS)
+        print(f"error: --engines: {min(unknown)!r} given; allowed are {allowed}", file=sys.stderr)
+        return BadInput.exit_code
     asked = [(name, given.worlds or worlds) for name, worlds in WORLDS if name in given.engines]
     try:
         for engine, worlds in asked:

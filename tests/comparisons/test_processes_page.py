@@ -43,6 +43,11 @@ def test_what_does_not_hold_is_said(stored: dict[str, Any]) -> None:
     assert sum(row.endswith("| yes | no |") for row in rows) == 1
 
 
+def test_an_unknown_engine_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--engines", "flax:nothing"]) == 2
+    assert "--engines: 'flax:nothing' given; allowed are torch:ddp" in capsys.readouterr().err
+
+
 def test_an_unknown_option_ends_with_code_2() -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--nothing"])
