@@ -9,7 +9,7 @@ import typer
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from twofold.cli.main import app
+from twofold.cli.app import app
 
 WIDTH = 88
 

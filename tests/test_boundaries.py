@@ -276,4 +276,4 @@ def test_backend_source_names_core_and_its_own_framework(path):
 
 def test_the_command_line_loads_light_libraries_only():
     heavy = FRAMEWORKS | LIBRARIES.keys() | HEAVY | {"numpy", "pydantic", "rich", "psutil"}
-    assert not loaded_by("twofold.cli.main") & heavy
+    assert not loaded_by("twofold.cli.app") & heavy

@@ -30,10 +30,11 @@ FULL: Final = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)
 def begin_command() -> None:
     """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, and clear what dead processes left.
 
-    A signal that is ignored (as SIGHUP under `nohup`) or that has a handler stays as it is.
+    A signal that is ignored (as SIGHUP under `nohup`) or that has a handler stays as it is. SIGINT
+    has Python's own, but not while a script of `comparisons` imports.
     """
     if threading.current_thread() is threading.main_thread():  # only there signals can be set
-        for name in ("SIGTERM", "SIGHUP"):
+        for name in INTERRUPTING:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, _interrupt)

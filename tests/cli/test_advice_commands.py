@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from twofold.cli.app import app
 from twofold.cli.calibrate import calibrate, largest_rate
-from twofold.cli.main import app
 from twofold.cli.time import asked_engines
 from twofold.engines import registry
 from twofold.errors import BadInput, ResultError

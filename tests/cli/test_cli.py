@@ -174,8 +174,8 @@ def test_exit_codes(error, code):
 RAISES = """
 import sys
 from twofold import errors
-from twofold.cli import main
-@main.app.command()
+from twofold.cli import app, main
+@app.app.command()
 def explode():
     raise {error}
 sys.argv = ["twofold", "explode"]
@@ -194,9 +194,9 @@ def test_a_bug_is_not_swallowed():
 def test_interrupt():
     code = """
     import signal, sys, time
-    from twofold.cli import main
+    from twofold.cli import app, main
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-    @main.app.command()
+    @app.app.command()
     def wait():
         print("waiting", flush=True)
         time.sleep(60)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from twofold.cli.main import app
+from twofold.cli.app import app
 from twofold.engines.registry import open_session
 from twofold.engines.training import evaluate, train
 from twofold.errors import DataError, ResultError

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from comparisons.evidence.processes.kills import kill_and_go_on
-from twofold.cli.main import app
+from twofold.cli.app import app
 from twofold.errors import BadInput
 from twofold.problem import checkpoint
 

@@ -194,6 +194,44 @@ def test_a_study_in_its_own_process_ends_with_its_command(tmp_path: Path) -> Non
     assert living([study]) == []
 
 
+SLOW_TO_IMPORT = """
+import signal, sys, time
+sys.stdout.write("importing\\n")
+sys.stdout.flush()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "library", "code"),
+    [
+        (("-m", "twofold", "show", "lesson"), "typer", 130),
+        (("-m", "comparisons.false_alarms"), "numpy", -signal.SIGINT),
+    ],
+    ids=["twofold", "comparisons"],
+)
+def test_ctrl_c_while_python_imports_has_no_traceback_and_never_code_1(
+    tmp_path: Path, words: tuple[str, ...], library: str, code: int
+) -> None:
+    (tmp_path / library).mkdir()
+    (tmp_path / library / "__init__.py").write_text(SLOW_TO_IMPORT)
+    with subprocess.Popen(
+        [sys.executable, *words],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+
+
 WAITS = """
 import os, signal, sys
 from twofold.commands import interruptions_wait, run_command

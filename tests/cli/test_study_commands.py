@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from twofold.cli.app import app
 from twofold.cli.diverge import decades, parting_words
-from twofold.cli.main import app
 from twofold.errors import FrameworkMissing, ResultError
 from twofold.studies.distances import Curve
 

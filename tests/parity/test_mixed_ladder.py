@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from twofold.cli.main import app
+from twofold.cli.app import app
 from twofold.errors import SpecError
 from twofold.parity.certify import certify, default_precisions
 from twofold.spec.experiment import Experiment

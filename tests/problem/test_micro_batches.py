@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from twofold import Experiment
-from twofold.cli.main import app
+from twofold.cli.app import app
 from twofold.errors import SpecError
 from twofold.problem.micro_batches import Part, parts_of
 from twofold.spec import toml

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from twofold.backends import description
-from twofold.cli.main import app
+from twofold.cli.app import app
 from twofold.engines.registry import open_session
 from twofold.errors import (
     BadInput,

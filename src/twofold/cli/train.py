@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +11,8 @@ import typer
 from twofold.cli.processes import Coordinator, Process, Processes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from twofold.engines.session import Session
@@ -77,33 +79,49 @@ def train(
     from twofold.problem.data import prepare
     from twofold.spec.experiment import Experiment
 
-    experiment = Experiment.load(spec, tuple(changes or ()))
-    if engine is None and resume:
-        engine = _engine_of_run(experiment.name, output)
-    if engine is not None:
-        registry.require_framework(registry.find_engine(engine)[0])
-    problem = prepare(experiment)
-    if engine is None:
-        choice = registry.default_engine(problem, problem.total_steps)
-        engine = choice.engine
-        typer.echo(f"engine: {engine}: {choice.reason}", err=True)
-    world = enter((engine,), processes, coordinator, process)
-    folder = output or Path("runs") / f"{experiment.name}-{engine.replace(':', '-')}"
-    console = Console(stderr=True, highlight=False, quiet=not world.first)
-    with console.status(f"{experiment.name}: opening {engine}"):
-        session = registry.open_session(problem, engine)
-    try:
-        with folder_of(world, folder, resume=resume) as place:
-            result = _trained(session, place, resume, every_steps, every_seconds, console)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; go on with: --resume --output {folder}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    if world.first:
-        _draw(folder, console)
-    for line in summary(result, folder):
-        typer.echo(line)
-    if result.outcome != "finished":
-        raise typer.Exit(2)
+    with _interruptions(processes) as stop_if_interrupted:
+        experiment = Experiment.load(spec, tuple(changes or ()))
+        if engine is None and resume:
+            engine = _engine_of_run(experiment.name, output)
+        if engine is not None:
+            registry.require_framework(registry.find_engine(engine)[0])
+        problem = prepare(experiment)
+        every = (every_steps, every_seconds)
+        if engine is None:
+            choice = registry.default_engine(problem, problem.total_steps)
+            engine = choice.engine
+            typer.echo(f"engine: {engine}: {choice.reason}", err=True)
+        world = enter((engine,), processes, coordinator, process)
+        folder = output or Path("runs") / f"{experiment.name}-{engine.replace(':', '-')}"
+        console = Console(stderr=True, highlight=False, quiet=not world.first)
+        with console.status(f"{experiment.name}: opening {engine}"):
+            session = registry.open_session(problem, engine)
+        stop_if_interrupted()
+        try:
+            with folder_of(world, folder, resume=resume) as place:
+                result = _trained(session, place, resume, every, console, stop_if_interrupted)
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted; go on with: --resume --output {folder}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        if world.first:
+            _draw(folder, console)
+        for line in summary(result, folder):
+            typer.echo(line)
+        if result.outcome != "finished":
+            raise typer.Exit(2)
+
+
+def _interruptions(processes: int | None) -> AbstractContextManager[Callable[[], None]]:
+    """Let interruptions wait until the function given here is called, in a process on its own.
+
+    One of several processes may wait for another that has ended: it must not wait for a boundary.
+    """
+    from twofold.commands import interruptions_wait
+    from twofold.engines.world import this_world
+
+    if processes in (None, 1) and this_world().size == 1:
+        return interruptions_wait()
+    return nullcontext(lambda: None)
 
 
 def _engine_of_run(name: str, output: Path | None) -> str | None:
@@ -121,22 +139,19 @@ def _trained(
     session: Session,
     folder: Path,
     resume: bool,
-    every_steps: int | None,
-    every_seconds: float,
+    every: tuple[int | None, float],
     console: Console,
+    stop_if_interrupted: Callable[[], None],
 ) -> TrainingResult:
     """Train with a bar of progress on the terminal, and notes above it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from twofold.commands import interruptions_wait
-    from twofold.engines.world import this_world
     from twofold.runs.run import Events, run
 
-    # One of several processes may wait for another that has ended: it must not wait for the piece.
-    waiting = interruptions_wait() if this_world().size == 1 else nullcontext(lambda: None)
+    every_steps, every_seconds = every
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=console) as bar, waiting as raise_what_waits:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("steps", total=session.problem.total_steps)
 
         def on_line(line: Line) -> None:
@@ -152,7 +167,7 @@ def _trained(
             resume=resume,
             every_steps=every_steps,
             every_seconds=every_seconds,
-            events=Events(on_line, console.print, raise_what_waits),
+            events=Events(on_line, console.print, stop_if_interrupted),
         )
 
 
