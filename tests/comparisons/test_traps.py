@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -15,7 +16,12 @@ import pytest
 import torch
 
 from comparisons import traps as command
-from comparisons.atlas.traps.check import cannot_run, check, in_fresh_process
+from comparisons.atlas.traps.check import (
+    LIBRARIES,
+    cannot_run,
+    check,
+    in_fresh_process,
+)
 from comparisons.atlas.traps.code import code_of, shared_code
 from comparisons.atlas.traps.outcome import observe, plain, same
 from comparisons.atlas.traps.page import page
@@ -24,6 +30,12 @@ from comparisons.atlas.traps.trap import Raises, Trap, Warns
 from twofold.errors import BadInput
 
 TRAPS = all_traps()
+CONSTRAINTS = (Path(__file__).parents[2] / "constraints.txt").read_text(encoding="utf-8")
+VERIFIED = re.findall(r"^([\w.-]+)==(\S+)", CONSTRAINTS, re.MULTILINE)
+AS_VERIFIED = {name: version(name).partition("+")[0] for name in LIBRARIES}.items() <= dict(
+    VERIFIED
+).items()
+"""Whether the versions here are those of which the traps speak."""
 
 
 def marked(trap):
@@ -55,8 +67,10 @@ def test_trap_is_what_it_says(trap):
         pytest.skip(reason)
     before = settings()
     result = check(trap)
-    assert not result.complaints, "\n".join(result.complaints)
     assert settings() == before
+    if result.complaints and not AS_VERIFIED:
+        pytest.skip("\n".join(result.complaints))  # docs/versions.md lists these
+    assert not result.complaints, "\n".join(result.complaints)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen")

@@ -207,7 +207,14 @@ def test_plain_draws_stay_as_they_were_stored() -> None:
     experiment = draw(998, "float32", draws="plain").problem.experiment
     lines = stored["experiment"].partition("# rows")[0].splitlines()
     assert len(lines) > 20
-    assert set(lines) <= set(experiment.to_toml().splitlines())  # fields have come since
+    drawn = set(experiment.to_toml().splitlines())  # fields have come since
+    moved = [line for line in lines if line not in drawn]
+    # The exponential function of one kind of processor rounds otherwise than that of another.
+    for line in moved:
+        name, _, stored_number = line.partition(" = ")
+        (other,) = [each for each in drawn if each.startswith(f"{name} = ")]
+        assert float(other.partition(" = ")[2]) == pytest.approx(float(stored_number), rel=1e-14)
+    assert len(moved) <= 2
 
 
 def test_wide_draws_reach_the_corners_of_the_options() -> None:

@@ -257,18 +257,21 @@ def test_one_line_of_many_fields_is_refused(tmp_path: Path, end: bytes) -> None:
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("x" * 10_000, "'xxx"),
-        ("9" * 10_000 + ",5", "'999"),
-        ("9" * 400, "a whole number of 1,329 bits"),
+        ("x" * 10_000, ("'xxx",)),
+        ("9" * 10_000 + ",5", ("'999",)),
+        # A number for pandas 3, a text for pandas 2.
+        ("9" * 400, ("a whole number of 1,329 bits", "'999")),
     ],
     ids=["text", "decimal comma", "digits"],
 )
-def test_long_cells_and_names_are_cut_in_messages(tmp_path: Path, cell: str, words: str) -> None:
+def test_long_cells_and_names_are_cut_in_messages(
+    tmp_path: Path, cell: str, words: tuple[str, ...]
+) -> None:
     path = tmp_path / "a.csv"
     name = "n" * 10_000
     path.write_text(f"{name};y\n{cell};1\n{cell};0\n")
     text = message(path, data__target="y", data__separator=";")
-    assert words in text
+    assert any(each in text for each in words)
     assert len(text) < 1000
     text = message(path, data__target=name[:4000], data__separator=";")
     assert len(text) < 1000

@@ -113,7 +113,7 @@ class _Walker:
 
     def _scan(self, params: Mapping[str, Any], values: list[_Value]) -> list[_Value]:
         """Layer by layer where several tensors are stacked along the scan, else once."""
-        consts, carries = params["num_consts"], params["num_carry"]
+        consts, carries = _counts(params)
         body, length = params["jaxpr"].jaxpr, params["length"]
         stacked = [value for value in values[consts + carries :] if value.refs]
         layers = len(stacked) > 1 and all(ref.is_whole for value in stacked for ref in value.refs)
@@ -149,6 +149,18 @@ class _Walker:
             return value
         uses = (self.recorder.use(ref.name, ref.part, 0) for ref in value.refs)
         return _Value(front=self.recorder.nearest(*uses))
+
+
+def _counts(params: Mapping[str, Any]) -> tuple[int, int]:
+    """How many constants and carries a scan has, which stand before what it goes along.
+
+    JAX up to 0.11 gives two numbers; 0.12 gives `ft_in`, three trees of which they are the first
+    two (jax/_src/lax/control_flow/loops.py).
+    """
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carries, _ = params["ft_in"].unpack()
+    return len(consts), len(carries)
 
 
 def _jaxpr(value: object) -> Any:

@@ -7,6 +7,7 @@ than NumPy reads numbers.
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -24,9 +25,12 @@ def write_table(table: Table, path: Path) -> None:
     names = [field.name for field in fields(table) if field.name not in ARRAYS]
     rest = {name: getattr(table, name) for name in names}
     rest["texts"] = sorted(table.texts.items())  # JSON has no keys that are numbers
-    with path.open("wb") as file:
-        arrays = {name: getattr(table, name) for name in ARRAYS}
-        np.savez(file, allow_pickle=False, **arrays, **{REST: np.array(json.dumps(rest))})
+    arrays = {name: getattr(table, name) for name in ARRAYS}
+    # Not by np.savez: NumPy below 2.2 leaves the file open where a disk is full.
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in {**arrays, REST: np.array(json.dumps(rest))}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read_table(path: Path) -> Table:
