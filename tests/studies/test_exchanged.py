@@ -16,7 +16,8 @@ from twofold.spec.experiment import Experiment, Mlp
 from twofold.spec.layers.linear import Linear
 from twofold.spec.layers.sequence import kinds_in
 from twofold.studies import outcome
-from twofold.studies.exchanged import differing_defaults, trials, with_defaults_of
+from twofold.studies.equivalence import compare
+from twofold.studies.exchanged import differing_defaults, finding_of, trials, with_defaults_of
 from twofold.studies.outcome import OutcomeResult, Sample, measure
 
 WIDE = Experiment().with_values(model__hidden=[300], data__rows=40, rng="native")
@@ -118,9 +119,37 @@ def test_the_weights_that_account_for_it_are_named(monkeypatch: pytest.MonkeyPat
     ]
     assert ran[2:] == [("torch:eager", "shared", "lecun_normal/pytorch")]
     assert pair.exchanged[0].words.startswith(
-        "torch:eager with the initial weights of flax:jit: this accounts for the difference: 90% "
+        "torch:eager with the initial weights of flax:jit: this accounts for the difference: the "
+        "means differ by +0.0000, by +0.1000 before; 90% interval "
     )
     assert result.to_json()["pairs"][0]["exchanged"][0]["finding"] == "accounts for it"
+
+
+@pytest.mark.parametrize(
+    ("exchanged", "finding"),
+    [
+        ([0.80, 0.77, 0.83], "accounts for most of it"),  # mean 0.80, as the other engine
+        ([0.84, 0.81, 0.87], "undecided"),  # 0.04 of 0.1 is left, and zero is not among it
+        ([0.88, 0.75, 0.94], "undecided"),  # more than half is left
+        ([0.89, 0.71, 0.80], "undecided"),  # the change itself is not beyond the margin
+    ],
+)
+def test_too_few_seeds_name_what_takes_most_of_the_difference_away(
+    exchanged: list[float], finding: str
+) -> None:
+    """The margin is 0.01, so an interval of three seeds that spread by 0.03 cannot lie within."""
+    own, other = [0.900, 0.901, 0.899], [0.800, 0.801, 0.799]
+    before, after, change = (
+        compare(left, right, 0.01)
+        for left, right in ((own, other), (exchanged, other), (own, exchanged))
+    )
+    assert before.verdict == "different"
+    assert finding_of(before, after, change) == finding
+
+
+def test_a_run_that_diverged_leaves_the_exchange_undecided() -> None:
+    known = compare([0.9, 0.91], [0.8, 0.81], 0.01)
+    assert finding_of(known, None, None) == "undecided"
 
 
 def test_what_accounts_for_nothing_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:

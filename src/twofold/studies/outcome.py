@@ -265,7 +265,7 @@ def _explained(
     on_progress: Callable[[str, int], None] | None,
 ) -> Pair:
     """The pair with the default that accounts for a difference, one engine run with the other's."""
-    if pair.verdict != "different":
+    if pair.verdict != "different" or pair.comparison is None:
         return pair
     engine, other = (
         next(name for name, sample in samples.items() if sample.engine == wanted)
@@ -277,12 +277,21 @@ def _explained(
         changed = with_defaults_of(problem, engine, other, defaults)
         sample = _sample(engine, changed, samples[engine].seeds, on_progress)
         found = compare_samples(sample, samples[other], margin)
-        finding = finding_of(found.verdict)
+        change = compare_samples(samples[engine], sample, margin).comparison
+        finding = finding_of(pair.comparison, found.comparison, change)
+        reason = f"{_difference_words(pair.comparison, found.comparison)}{found.reason}"
         values = (sample.seeds, sample.values)
-        done.append(Exchanged(defaults, engine, other, finding, found.reason, *values))
+        done.append(Exchanged(defaults, engine, other, finding, reason, *values))
         if finding == "accounts for it":
             break
     return replace(pair, differences=differences, exchanged=tuple(done))
+
+
+def _difference_words(before: Comparison, after: Comparison | None) -> str:
+    """By how much the means differ, before and after."""
+    if after is None:
+        return ""
+    return f"the means differ by {after.difference:+.4f}, by {before.difference:+.4f} before; "
 
 
 def compare_samples(left: Sample, right: Sample, margin: float) -> Pair:
