@@ -5,7 +5,13 @@ It builds models with Equinox's own layers; what trains them is `twofold_jax`.
 
 from twofold_jax import COMPILE_CACHE, OPTAX_BIAS_CORRECTION, PACKAGES
 
-from twofold.backends.description import Backend, EngineDescription, ExportFormat, RefusedLayer
+from twofold.backends.description import (
+    Backend,
+    EngineDescription,
+    ExportFormat,
+    PortSide,
+    RefusedLayer,
+)
 from twofold.spec.layers.batch_norm import BatchNorm
 
 BACKEND = Backend(
@@ -33,6 +39,7 @@ BACKEND = Backend(
             modules=("flatbuffers",),
         ),
     ),
+    port_sides=(PortSide("Equinox", "twofold_equinox.port.equinox_module:Equinox", "equinox"),),
     cache_variables=COMPILE_CACHE,
     palette=("#882255", "#AA4499"),
     refused_layers=(

@@ -3,7 +3,13 @@
 from twofold_jax import COMPILE_CACHE, OPTAX_BIAS_CORRECTION, PACKAGES
 
 from twofold.backends.departures import BiasedRunningVariance, KnownDifference
-from twofold.backends.description import Backend, EngineDescription, ExportFormat, NativeInit
+from twofold.backends.description import (
+    Backend,
+    EngineDescription,
+    ExportFormat,
+    NativeInit,
+    PortSide,
+)
 
 BACKEND = Backend(
     name="flax",
@@ -39,6 +45,13 @@ BACKEND = Backend(
             modules=("flatbuffers",),
         ),
     ),
+    port_sides=(
+        PortSide("Nnx", "twofold_flax.port.nnx:Nnx", "flax.nnx"),
+        PortSide("Linen", "twofold_flax.port.linen:Linen", "flax.linen", with_weights=True),
+        PortSide("Function", "twofold_jax.port.function:Function", with_weights=True),
+    ),
+    port_steps="twofold_jax.port.black_box:black_box",
+    port_tensors="jax",
     cache_variables=COMPILE_CACHE,
     quick_engines=(("jit",), ("scan",)),
     best_engines=("jit", "scan"),

@@ -7,6 +7,7 @@ from twofold.backends.description import (
     EngineDescription,
     ExportFormat,
     NativeInit,
+    PortSide,
     RefusedLayer,
 )
 from twofold.spec.layers.batch_norm import BatchNorm
@@ -66,6 +67,9 @@ BACKEND = Backend(
             precisions=("float32",),
         ),
     ),
+    port_sides=(PortSide("Torch", "twofold_torch.port.model:Torch", "torch.nn"),),
+    port_steps="twofold_torch.port.black_box:black_box",
+    port_tensors="torch",
     cache_variables=CacheVariables(
         "TORCHINDUCTOR_CACHE_DIR",
         by_default=True,

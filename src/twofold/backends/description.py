@@ -98,6 +98,20 @@ class ExportFormat:
 
 
 @dataclass(frozen=True)
+class PortSide:
+    """A side of a port (`twofold.port`) that a backend knows: its class is "module:name", `target`.
+
+    A bare model is taken as this side where its class comes from the package `takes`, such as
+    "flax.nnx", and where it is written together `with_weights`, as (model, weights).
+    """
+
+    name: str
+    target: str
+    takes: str = ""
+    with_weights: bool = False
+
+
+@dataclass(frozen=True)
 class CacheVariables:
     """The environment variables of a framework's cache of compiled programs.
 
@@ -138,7 +152,9 @@ class Backend:
     problems that differ in their seeds and returns a `twofold.engines.seeds.SeedsTogether`;
     `chooser` takes (problem, steps) and returns the EngineChoice for who does not choose;
     `native_init` is how its linear layers start with `rng = "native"`, None if that is not known;
-    `exports` are the formats in which it writes a trained model for other programs.
+    `exports` are the formats in which it writes a trained model for other programs. `port_sides`
+    are the sides of a port that it knows; `port_steps` takes (function, state) and returns the side
+    of a training step whose state is made of tensors of `port_tensors`, a module.
 
     `quick_engines` stand for the backend where there is no time for all: of each group the first
     that exists. `best_engines` have each been its fastest in a stored run on a processor: without
@@ -160,6 +176,9 @@ class Backend:
     refused_layers: tuple[RefusedLayer, ...] = ()
     native_init: NativeInit | None = None
     exports: tuple[ExportFormat, ...] = ()
+    port_sides: tuple[PortSide, ...] = ()
+    port_steps: str = ""
+    port_tensors: str = ""
     cache_variables: CacheVariables | None = None
     quick_engines: tuple[tuple[str, ...], ...] = ()
     best_engines: tuple[str, ...] = ()

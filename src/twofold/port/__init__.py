@@ -20,28 +20,6 @@ if TYPE_CHECKING:
     from twofold.port.side import Side
     from twofold.port.sides import step as Step
 
-    # The classes of backends, which the core does not name.
-    Equinox: Any
-    Function: Any
-    Linen: Any
-    Nnx: Any
-    Torch: Any
-
-__all__ = [
-    "Equinox",
-    "Function",
-    "Linen",
-    "Nnx",
-    "Pair",
-    "PortReport",
-    "Side",
-    "Step",
-    "Torch",
-    "assert_same",
-    "certify",
-    "token_by_token",
-]
-
 _OWN: Final = {
     "Pair": "twofold.port.pair:Pair",
     "PortReport": "twofold.port.report:PortReport",
@@ -51,11 +29,21 @@ _OWN: Final = {
     "certify": "twofold.port.pair:certify",
     "token_by_token": "twofold.port.decoding:token_by_token",
 }
+__all__ = [
+    "Pair",
+    "PortReport",
+    "Side",
+    "Step",
+    "assert_same",
+    "certify",
+    "token_by_token",
+]
+__all__ += sides.names()  # such as Torch: each backend describes its own
 
 
 def __getattr__(name: str) -> Any:
-    if name in sides.HOMES:
-        value = sides.load(sides.HOMES[name])
+    if name in sides.names():
+        value = sides.load(name)
     elif name in _OWN:
         module, attribute = _OWN[name].split(":")
         value = getattr(importlib.import_module(module), attribute)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final
 
+from twofold.backends.installed import backends, packages
 from twofold.errors import BadInput
 
-LIBRARIES: Final = frozenset({"torch", "jax", "jaxlib", "flax", "optax", "equinox"})
 WATCHERS: Final = (
     *("wide.py", "calling.py", "operations.py", "sites.py", "captured.py"),
     *("places.py", "changed.py", "tables.py"),
@@ -89,7 +90,13 @@ def is_library(frame: FrameType) -> bool:
     top = _top(frame)
     if frame.f_code.co_filename.startswith("<"):  # made by a library, unless it is what was run
         return frame.f_globals.get("__name__") != "__main__"
-    return top in LIBRARIES or top.startswith("twofold") or top in sys.stdlib_module_names
+    return top in _libraries() or top.startswith("twofold") or top in sys.stdlib_module_names
+
+
+@cache
+def _libraries() -> frozenset[str]:
+    """What the backends need, and the packages that these bring along."""
+    return frozenset((*packages(), *(name for owner in backends() for name in owner.frameworks)))
 
 
 def _top(frame: FrameType) -> str:

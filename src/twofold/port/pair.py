@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, final
 
+from twofold.backends.installed import packages
 from twofold.errors import BadInput, ParityDiverges, SideFailed
 from twofold.port.judge.batches import Batches
 from twofold.port.judge.constants import with_shared_constants
@@ -25,7 +26,7 @@ from twofold.port.sides import side_of
 from twofold.port.twins import TWINS
 from twofold.port.weights import Weights
 
-LIBRARIES: Final = ("numpy", "torch", "jax", "flax", "optax", "equinox", "transformers")
+OTHERS: Final = ("numpy", "transformers")
 
 OF_PAIR: Final = ("layouts", "weights", "part", "seed")
 
@@ -244,7 +245,7 @@ def _attempted(names: Sequence[str], climb: Callable[[], Sequence[PortRung]]) ->
 
 def _environment() -> dict[str, str]:
     found = {"python": sys.version.split()[0]}
-    for name in LIBRARIES:
+    for name in (*OTHERS, *packages()):
         if name in sys.modules:
             try:
                 found[name] = version(name)

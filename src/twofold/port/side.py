@@ -1,7 +1,8 @@
 """What a side of a pair is: somebody's model, asked in NumPy and in its own names and layouts.
 
-A side is `Torch`, `Nnx`, `Linen`, `Equinox`, `Function` or `Step`; each lives in the backend of its
-framework and is the only place that knows it. What a side answers is a plain value of NumPy arrays.
+A side is a `Step`, or one that a backend describes, such as `Torch` or `Nnx`. Each lives in the
+backend of its framework and is the only place that knows it. What a side answers is a plain value
+of NumPy arrays.
 """
 
 from __future__ import annotations

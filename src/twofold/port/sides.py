@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from twofold.backends.description import Backend, PortSide
+from twofold.backends.installed import backends
 from twofold.errors import BadInput, FrameworkMissing
 from twofold.port.side import Side
 
-HOMES: Final[Mapping[str, str]] = {
-    "Torch": "twofold_torch.port.model:Torch",
-    "Nnx": "twofold_flax.port.nnx:Nnx",
-    "Linen": "twofold_flax.port.linen:Linen",
-    "Equinox": "twofold_equinox.port.equinox_module:Equinox",
-    "Function": "twofold_jax.port.function:Function",
-}
-STEPS: Final[Mapping[str, str]] = {
-    "torch": "twofold_torch.port.black_box:black_box",
-    "jax": "twofold_jax.port.black_box:black_box",
-}
-EXTRAS: Final[Mapping[str, str]] = {
-    "twofold_torch": "torch",
-    "twofold_flax": "flax",
-    "twofold_jax": "flax",
-    "twofold_equinox": "equinox",
-}
+
+def names() -> tuple[str, ...]:
+    """The names of all sides that the installed backends describe."""
+    return tuple(side.name for _, side in _described())
 
 
-def load(target: str) -> Any:
-    """A class of a backend by its "module:name". Raises FrameworkMissing."""
-    module, name = target.split(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        extra = EXTRAS[module.partition(".")[0]]
-        raise FrameworkMissing(
-            f"{name}: {error.name} is not installed; install with: pip install 'twofold[{extra}]'"
-        ) from error
+def load(name: str) -> Any:
+    """The class of a side. Raises FrameworkMissing, and KeyError for a name that no backend has."""
+    for owner, side in _described():
+        if side.name == name:
+            return _part(owner, side.target)
+    raise KeyError(name)
 
 
 def step(function: Any, state: Any) -> Side:
@@ -45,11 +30,13 @@ def step(function: Any, state: Any) -> Side:
 
     The state is any tree of tensors of PyTorch or of arrays of JAX. Raises BadInput.
     """
-    frameworks = {_framework(leaf) for leaf in _leaves(state)} & set(STEPS)
+    able = {owner.port_tensors: owner for owner in backends() if owner.port_steps}
+    frameworks = {_framework(leaf) for leaf in _leaves(state)} & set(able)
     if len(frameworks) != 1:
         given = ", ".join(sorted(frameworks)) or "neither"
         raise BadInput(f"Step: state: {given}; allowed are tensors of PyTorch, or arrays of JAX")
-    side: Side = load(STEPS[frameworks.pop()])(function, state)
+    owner = able[frameworks.pop()]
+    side: Side = _part(owner, owner.port_steps)(function, state)
     return side
 
 
@@ -57,20 +44,52 @@ def side_of(value: Any, place: str) -> Side:
     """The side of what a person gives: a side, a module, or a pair with its weights."""
     if isinstance(value, Side):
         return value
-    if isinstance(value, tuple) and len(value) == 2:
-        kind = "Linen" if "flax.linen" in _bases(value[0]) else "Function"
-        if kind == "Linen" or callable(value[0]):
-            side: Side = load(HOMES[kind])(*value)
-            return side
-    for base, kind in (("torch.nn", "Torch"), ("flax.nnx", "Nnx"), ("equinox", "Equinox")):
-        if any(name.startswith(base) for name in _bases(value)):
-            found: Side = load(HOMES[kind])(value)
-            return found
+    paired = isinstance(value, tuple) and len(value) == 2
+    given = value if paired else (value,)
+    found = _taking(given[0], with_weights=paired)
+    if found is not None:
+        side: Side = _part(*found)(*given)
+        return side
     raise BadInput(
-        f"{place}: {type(value).__name__} given; allowed are an nn.Module of PyTorch, an "
-        "nnx.Module, an eqx.Module, (linen module, variables), (function, parameters), or a side "
-        "such as port.Torch(module, loss=...)"
+        f"{place}: {type(value).__name__} given; allowed are a module of {_packages(False)}, "
+        f"(module, variables) of {_packages(True)}, (function, parameters), or a side such as "
+        "port.Torch(module, loss=...)"
     )
+
+
+def _taking(model: Any, *, with_weights: bool) -> tuple[Backend, str] | None:
+    """The side of a model by its class's packages; a function's is the side that names none."""
+    able = [(owner, side) for owner, side in _described() if side.with_weights == with_weights]
+    for owner, side in able:
+        if side.takes and any(base.startswith(side.takes) for base in _bases(model)):
+            return owner, side.target
+    for owner, side in able:
+        if not side.takes and callable(model):
+            return owner, side.target
+    return None
+
+
+def _packages(with_weights: bool) -> str:
+    able = (side for _, side in _described() if side.with_weights == with_weights)
+    return " or ".join(side.takes for side in able if side.takes)
+
+
+def _described() -> Iterator[tuple[Backend, PortSide]]:
+    for owner in backends():
+        for side in owner.port_sides:
+            yield owner, side
+
+
+def _part(owner: Backend, target: str) -> Any:
+    """A class or function of a backend by its "module:name". Raises FrameworkMissing."""
+    module, name = target.split(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise FrameworkMissing(
+            f"{name}: {error.name} is not installed; install with: "
+            f"pip install 'twofold[{owner.extra}]'"
+        ) from error
 
 
 def _bases(value: Any) -> set[str]:
