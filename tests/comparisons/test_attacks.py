@@ -13,7 +13,7 @@ import pytest
 
 from comparisons import attacks
 from comparisons.evidence.attacks import checkpoints, controls, kills, page, watchdog
-from comparisons.evidence.attacks.kills import Resumable, StoredKills
+from comparisons.evidence.attacks.kills import ROOT, Resumable, StoredKills
 from comparisons.evidence.attacks.sections import SECTIONS, Section
 from comparisons.evidence.attacks.tally import Tally, path_of
 from comparisons.evidence.attacks.watchdog import failed, run_cases
@@ -145,6 +145,23 @@ def test_the_exit_code_must_be_that_of_the_signal() -> None:
     assert kills.wrong_code("SIGTERM", -15) == kills.wrong_code("SIGKILL", 0) == ""
     assert kills.wrong_code("SIGTERM", 1) == "exit code 1; allowed is one of (0, -15, 130)"
     assert kills.wrong_code("SIGKILL", 130) == "exit code 130; allowed is one of (0, -9)"
+
+
+IN_RUNPY = """Traceback (most recent call last):
+  File "<frozen runpy>", line 15, in <module>
+  File "/usr/lib/python3.11/contextlib.py", line 613, in <module>
+KeyboardInterrupt
+"""
+IN_TWOFOLD = IN_RUNPY.replace("/usr/lib/python3.11/contextlib.py", f"{ROOT}/src/twofold/errors.py")
+
+
+def test_code_1_is_pythons_own_only_where_no_code_of_the_command_had_run() -> None:
+    wrong = "exit code 1; allowed is one of (0, -2, 130)"
+    assert kills.wrong_code("SIGINT", 1, IN_RUNPY) == ""
+    assert kills.wrong_code("SIGINT", 1, IN_TWOFOLD) == wrong
+    assert kills.wrong_code("SIGINT", 1, IN_RUNPY.replace("KeyboardInterrupt", "OSError")) == wrong
+    assert kills.wrong_code("SIGINT", 1, "") == wrong
+    assert kills.wrong_code("SIGTERM", 1, IN_RUNPY).startswith("exit code 1")
 
 
 @pytest.mark.slow

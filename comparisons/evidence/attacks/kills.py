@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -212,7 +214,8 @@ def _once(
         except subprocess.TimeoutExpired:
             killed.broken.append(f"{name}: did not end within {ENDING_S:g} s")
             return
-    found = wrong_code(name, code) or wrong(command, results, before)
+    said = _said(temporary).read_text(encoding="utf-8", errors="replace")
+    found = wrong_code(name, code, said) or wrong(command, results, before)
     if found:
         killed.broken.append(f"{name}: {found}")
         _remove(results)  # what is damaged once would be told again by every later start
@@ -220,13 +223,27 @@ def _once(
         killed.held += 1
 
 
-def wrong_code(name: str, code: int) -> str:
-    """What is wrong with the exit code after a signal; "" if nothing is.
+def wrong_code(name: str, code: int, said: str = "") -> str:
+    """What is wrong with the exit code after a signal, given standard error; "" if nothing is.
 
     A signal ends a command with 130, or before it has begun by itself; 0 if it came too late.
     """
     allowed = (0, -getattr(signal, name)) + ((INTERRUPTED,) if name != "SIGKILL" else ())
-    return "" if code in allowed else f"exit code {code}; allowed is one of {allowed}"
+    if code in allowed or (name == "SIGINT" and code == 1 and in_pythons_own_start(said)):
+        return ""
+    return f"exit code {code}; allowed is one of {allowed}"
+
+
+def in_pythons_own_start(said: str) -> bool:
+    """Whether a traceback is of Python itself, before it ran any of the command's own code.
+
+    There SIGINT ends Python 3.11 with code 1, whatever the command is: while it imports `site` or
+    `runpy`. No frame is of a file in the checkout or of a library.
+    """
+    frames = re.findall(r'^  File "(.+?)", line', said, re.MULTILINE)
+    library = sysconfig.get_path("purelib")
+    own = [frame for frame in frames if frame.startswith((str(ROOT), library))]
+    return said.rstrip().endswith("KeyboardInterrupt") and bool(frames) and not own
 
 
 def wrong(command: Resumable, results: Path, before: int) -> str:
@@ -254,18 +271,24 @@ def _started(
     command: Resumable, results: Path, temporary: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     variables = {**os.environ, "TMPDIR": str(temporary), MARK: str(results)}
-    process = subprocess.Popen(
-        [sys.executable, *command.words(results)],
-        cwd=ROOT,
-        env=variables,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with _said(temporary).open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, *command.words(results)],
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
     try:
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+def _said(temporary: Path) -> Path:
+    """The file that takes what the command says on standard error."""
+    return temporary.parent / "said"
 
 
 def _processes(results: Path) -> list[psutil.Process]:
