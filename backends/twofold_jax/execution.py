@@ -12,6 +12,7 @@ from jax import Array
 
 from twofold.problem.state import TrainState
 from twofold_jax.feed import Rows, Steps
+from twofold_jax.parts import Shared
 from twofold_jax.state import Params, State
 
 
@@ -78,6 +79,7 @@ class Execution:
     release: Callable[[Any], State] = as_it_is
     prepare: Callable[[Any, Array, Array, Steps], None] | None = None
     require_same: Callable[[TrainState], None] = unshared
+    shared: Shared | None = None
 
 
 def python_loop(take: Take, train_step: TrainStep) -> TrainSteps:

@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from twofold.engines.build_time import BuildTime
+from twofold.engines.parts import Held, Parts
 from twofold.engines.session import Executor
 from twofold.errors import SpecError
 from twofold.problem.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
@@ -22,6 +24,7 @@ from twofold_jax.execution import Execution, read
 from twofold_jax.feed import Feed
 from twofold_jax.masks import SharedMasks
 from twofold_jax.model import BuildModel
+from twofold_jax.parts import OrbaxParts
 from twofold_jax.program import Program, build_program
 from twofold_jax.state import State
 
@@ -44,6 +47,8 @@ class JaxExecutor(Executor):
         self._program = program
         self._execution = execution
         self._clock = clock
+        shared = execution.shared
+        self._parts = None if shared is None else OrbaxParts(shared, self._unheard)
         self._slots = slot_names(problem.experiment)
         # One program: operation by operation, JAX would compile dozens for every layer.
         self._draw = jax.jit(SharedMasks(dropouts(problem.experiment.model)), static_argnums=1)
@@ -121,19 +126,41 @@ class JaxExecutor(Executor):
 
     def state(self) -> TrainState:
         """A copy of the train state."""
-        with self._unheard():
-            return convert.state_to_numpy(self._program.model.layout, self._released(), self._slots)
+        return self.whole(self.held())
 
     def load_state(self, state: TrainState) -> None:
         """Replace the train state."""
         self._execution.require_same(state)
+        self._state, self._step = self.hold(state).state, state.step
+
+    def parts(self) -> Parts | None:
+        """How several processes write a state together; None for an engine of one."""
+        return self._parts
+
+    def held(self) -> Held:
+        """The current state as the engine holds it, good until the next step."""
+        return Held(self._step, self._state)
+
+    def keep(self) -> Held:
+        """A copy of the current state that stays; each device copies what it has."""
+        return self._copied(self.held())
+
+    def whole(self, held: Held) -> TrainState:
+        """All of a state that this executor holds, in NumPy."""
         with self._unheard():
-            self._state = self._execution.hold(
-                convert.state_to_jax(
-                    self._program.model, self._program.optimizer, state, self._device
-                )
-            )
-        self._step = state.step
+            released = self._execution.release(held.state)
+            return convert.state_to_numpy(self._program.model.layout, released, self._slots)
+
+    def go_back(self, held: Held) -> None:
+        """Replace the state by one that this executor holds; `held` stays as it is."""
+        self._state, self._step = self._copied(held).state, held.step
+
+    def hold(self, state: TrainState) -> Held:
+        """A train state as the engine holds it; the current one stays."""
+        program = self._program
+        with self._unheard():
+            there = convert.state_to_jax(program.model, program.optimizer, state, self._device)
+            return Held(state.step, self._execution.hold(there))
 
     def synchronize(self) -> None:
         """Wait until the device has done all work asked of it."""
@@ -146,6 +173,11 @@ class JaxExecutor(Executor):
     def build_time(self) -> BuildTime:
         """Seconds of tracing and of compiling so far."""
         return self._clock.build_time()
+
+    def _copied(self, held: Held) -> Held:
+        """A copy: a step gives the arrays of the state before it away."""
+        with self._unheard():
+            return Held(held.step, jax.tree.map(jnp.copy, held.state))
 
     def _released(self) -> State:
         return self._execution.release(self._state)

@@ -23,6 +23,7 @@ from twofold.engines.world import World
 from twofold_jax.counting import CountingJit
 from twofold_jax.execution import Execution
 from twofold_jax.feed import Steps
+from twofold_jax.parts import Shared
 from twofold_jax.program import Program
 from twofold_jax.state import State
 from twofold_jax.world import exchange, join, require_same_state
@@ -42,7 +43,7 @@ def sharded(program: Program) -> Execution:
     others wait. A mean is of all rows, and so are the statistics of batch norm. Rows that do not
     divide among the devices are filled up, and cut off again in the program.
     """
-    return Sharded(program, join(), lambda place, _: place.everywhere).execution()
+    return Sharded(program, join(), lambda place, _: place.everywhere, scattered=False).execution()
 
 
 def sharded_weights(program: Program) -> Execution:
@@ -52,10 +53,10 @@ def sharded_weights(program: Program) -> Execution:
     part, along the first axis that divides among them; an array without such an axis lies on every
     device. XLA brings the parts of a weight together where a product needs it, and gives each
     device its own part of the gradient. It pays where parameters and slots leave too little memory
-    for a batch. It costs more messages in every step than `sharded`, and a gathering of the whole
-    state whenever it is read or replaced, as for a checkpoint: then all of it has to fit.
+    for a batch. It costs more messages in every step than `sharded`. A checkpoint is written and
+    read in parts; the model at the end is gathered, array by array, in the memory of each process.
     """
-    return Sharded(program, join(), Placement.in_parts).execution()
+    return Sharded(program, join(), Placement.in_parts, scattered=True).execution()
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,18 @@ class Sharded:
         program: Program,
         world: World,
         sharding_of: Callable[[Placement, tuple[int, ...]], NamedSharding],
+        *,
+        scattered: bool,
     ) -> None:
-        """`sharding_of` says how an array of the state lies on the devices, by its shape."""
-        self._world = world
+        """`sharding_of` says how an array of the state lies on the devices, by its shape.
+
+        `scattered`: whether in parts.
+        """
+        self._world, self._scattered = world, scattered
         self._place = Placement.of_all_devices()
         self._sharding_of = partial(sharding_of, self._place)
-        self._gather = jax.jit(lambda state: state, out_shardings=self._place.everywhere)
+        self._like: State | None = None
+        self._gather = jax.jit(lambda array: array, out_shardings=self._place.everywhere)
         self._compiled = CountingJit(partial(jax.jit, out_shardings=self._place.everywhere))
         self._logits = self._compiled(_cutting(program.logits), static_argnums=0)
         self._training_logits = self._compiled(_cutting(program.training_logits), static_argnums=0)
@@ -159,6 +166,7 @@ class Sharded:
             hold=self.hold,
             release=self.release,
             require_same=partial(require_same_state, world=self._world),
+            shared=Shared(self._world, self._scattered, self.like),
         )
 
     def train_steps(
@@ -176,16 +184,29 @@ class Sharded:
         held: State = jax.tree.map(
             lambda leaf: self._place.placed(leaf, self._sharding_of(np.shape(leaf))), state
         )
+        shape: Any = jax.ShapeDtypeStruct  # untyped in JAX
+        self._like = jax.tree.map(
+            lambda leaf: shape(leaf.shape, leaf.dtype, sharding=leaf.sharding), held
+        )
         return held
 
+    def like(self) -> State:
+        """Shapes, dtypes and shardings of every state that this engine holds."""
+        assert self._like is not None  # an executor begins with a state
+        return self._like
+
     def release(self, state: State) -> State:
-        """The whole state, on this process's first device; all processes have to ask for it."""
-        if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state)):
-            with exchange(self._world):
-                state = self._gather(state)
-                jax.block_until_ready(state)  # type: ignore[no-untyped-call]  # JAX leaves it so
-        released: State = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+        """The whole state in NumPy; all processes have to ask for it.
+
+        Array by array, so that no device ever has more than one that is whole.
+        """
+        with exchange(self._world):
+            released: State = jax.tree.map(self._released, state)
         return released
+
+    def _released(self, leaf: Array) -> npt.NDArray[Any]:
+        there = leaf if leaf.is_fully_replicated else self._gather(leaf)
+        return np.asarray(there.addressable_data(0))
 
     def _in_place(self, train_step: Callable[..., Any]) -> Callable[..., Any]:
         """The step, whose new state lies as the old one does."""

@@ -73,12 +73,28 @@ def _silent_standard_output() -> Iterator[None]:
         os.close(nowhere)
 
 
-def require_same_state(state: TrainState, world: World) -> None:
-    """Raise DataError where not all processes were given the same train state."""
+def _gathered(own: np.ndarray[Any, Any], world: World) -> np.ndarray[Any, Any]:
+    """The arrays of all processes, in the order of their ranks: (processes, *shape)."""
     if world.size == 1:
-        return
-    own = np.frombuffer(fingerprint(state), np.uint8)
+        return own[None]
     # The first exchange of all: gloo says so on the standard output (jaxlib 0.10), which is ours.
     with exchange(world), _silent_standard_output():
-        all_of_them = np.asarray(multihost_utils.process_allgather(own))  # (processes, 32)
-    require_same([each.tobytes() for each in all_of_them], world)
+        return np.asarray(multihost_utils.process_allgather(own))
+
+
+def first_says(answer: bool, world: World) -> bool:
+    """The first process's answer, in all of them; none returns before all have come."""
+    first, *_ = _gathered(np.array([answer], np.uint8), world)
+    return bool(first[0])
+
+
+def require_same_bytes(own: bytes, world: World) -> None:
+    """Raise DataError where the processes have different fingerprints, of as many bytes."""
+    sent = _gathered(np.frombuffer(own, np.uint8), world)
+    require_same([each.tobytes() for each in sent], world)
+
+
+def require_same_state(state: TrainState, world: World) -> None:
+    """Raise DataError where not all processes were given the same train state."""
+    if world.size > 1:
+        require_same_bytes(fingerprint(state), world)

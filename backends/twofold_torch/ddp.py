@@ -22,6 +22,7 @@ from twofold.problem.state import TrainState
 from twofold_torch.accumulation import MicroBatch, cut, rows_of
 from twofold_torch.feed import Steps
 from twofold_torch.layers import Masks
+from twofold_torch.parts import DistributedParts
 from twofold_torch.program import Execution, Program
 from twofold_torch.world import exchange, gathered, require_same_state
 
@@ -50,6 +51,7 @@ class DataParallel:
             train_step=self.train_step,
             train_steps=self.train_steps,
             require_same=self.require_same,
+            parts=DistributedParts(self._world),
         )
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from twofold.engines.build_time import BuildTime
+from twofold.engines.parts import Parts
 from twofold.engines.session import Executor
 from twofold.errors import SpecError
 from twofold.problem.problem import Batch, Problem, initial_buffers, initial_parameters, slot_names
@@ -128,6 +129,10 @@ class TorchExecutor(Executor):
     def build_time(self) -> BuildTime:
         """Seconds of tracing and of compiling so far."""
         return self._execution.build_time()
+
+    def parts(self) -> Parts | None:
+        """How several processes write a state together; None for an engine of one."""
+        return self._execution.parts
 
     def _initial_parameters(self) -> Parameters:
         if self._problem.experiment.rng == "shared":

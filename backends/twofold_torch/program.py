@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from twofold.engines.build_time import NOTHING_BUILT, BuildTime
+from twofold.engines.parts import Parts
 from twofold.problem.problem import Problem
 from twofold.problem.state import TrainState
 from twofold_torch.accumulation import MicroBatch, cut
@@ -135,7 +136,8 @@ def nothing() -> BuildTime:
 class Execution:
     """What an engine made of a program: the functions that a session calls.
 
-    `require_same` is called with every state that the session is given.
+    `require_same` is called with every state that the session is given; `parts` is how several
+    processes write one together, None for an engine of one process.
     """
 
     forward: Forward
@@ -145,6 +147,7 @@ class Execution:
     compilations: Callable[[], int]
     build_time: Callable[[], BuildTime] = nothing
     require_same: Callable[[TrainState], None] = unshared
+    parts: Parts | None = None
 
     @classmethod
     def of(cls, program: Program, compilations: Callable[[], int] = never) -> Execution:

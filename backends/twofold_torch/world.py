@@ -72,7 +72,18 @@ def gathered(tensor: Tensor, world: World) -> list[Tensor]:
     return parts
 
 
+def first_says(answer: bool, world: World) -> bool:
+    """The first process's answer, in all of them; none returns before all have come."""
+    first, *_ = gathered(torch.tensor([answer], dtype=torch.uint8), world)
+    return bool(first)
+
+
+def require_same_bytes(own: bytes, world: World) -> None:
+    """Raise DataError where the processes have different fingerprints, of as many bytes."""
+    sent = torch.frombuffer(bytearray(own), dtype=torch.uint8)
+    require_same([bytes(each.tolist()) for each in gathered(sent, world)], world)
+
+
 def require_same_state(state: TrainState, world: World) -> None:
     """Raise DataError where not all processes were given the same train state."""
-    own = torch.frombuffer(bytearray(fingerprint(state)), dtype=torch.uint8)
-    require_same([bytes(each.tolist()) for each in gathered(own, world)], world)
+    require_same_bytes(fingerprint(state), world)

@@ -138,7 +138,7 @@ def test_a_training_that_goes_on_knows_what_was_best() -> None:
     session, executor = scripted([9, 9, 9, 3, 4], 3)
     before = TrainState(executor.state().parameters, executor.state().slots, 6)
     executor.taken = 9
-    watch = Watch(session, [5.0, 2.0, 6.0], before)
+    watch = Watch(session, [5.0, 2.0, 6.0], session.hold(before))
     for over in (False, True):
         executor.taken += 3
         assert watch.measure() in (3, 4)

@@ -31,20 +31,24 @@ class EngineDescription:
     shares: bool = False
     refused_layers: tuple[RefusedLayer, ...] = ()
 
-    def refusals(self, experiment: Experiment) -> tuple[str, ...]:
-        """Why it cannot run an experiment that its backend can express; empty if it can."""
+    def refusals(self, experiment: Experiment, full_name: str = "") -> tuple[str, ...]:
+        """Why it cannot run an experiment that its backend can express; empty if it can.
+
+        The sentences call it `full_name`, such as `torch:ddp`, where that is given.
+        """
+        name = full_name or self.name
         reasons = [
             refused.reason for refused in self.refused_layers if has(experiment.model, refused.kind)
         ]
         if self.processes and experiment.training.micro_batches > 1:
             reasons.append(
-                f"training.micro_batches: {experiment.training.micro_batches} given; {self.name} "
+                f"training.micro_batches: {experiment.training.micro_batches} given; {name} "
                 "allows 1, for processes share each batch already; set it to 1, or start more "
                 "processes"
             )
         if self.processes and experiment.rng == "native":
             reasons.append(
-                f'rng: "native" given; {self.name} allows "shared" only, for all processes\' rows '
+                f'rng: "native" given; {name} allows "shared" only, for all processes\' rows '
                 "need masks of one draw; run with --set rng=shared"
             )
         return tuple(reasons)

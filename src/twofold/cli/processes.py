@@ -33,7 +33,7 @@ Process = Annotated[
     int | None,
     typer.Option("--process", help="With --coordinator: which of them, from 0.", metavar="R"),
 ]
-NOT_COPIED: Final = shutil.ignore_patterns("lock", ".*")
+NOT_COPIED: Final = shutil.ignore_patterns("lock", ".*", "*.parts")
 
 
 def enter(
@@ -97,7 +97,7 @@ def folder_of(world: World, folder: Path, *, resume: bool) -> Iterator[Path]:
     """The folder of a run: the run's own for the first process, one to be thrown away for others.
 
     So every process goes through the same run, and only the first leaves anything. To go on, the
-    others' folder begins with a copy of what lies in the run's own, which all must see.
+    others' folder begins with a copy of the files in the run's own, which all must see.
     """
     from twofold.errors import ResultError
     from twofold.temporary import temporary_folder

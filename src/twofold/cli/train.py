@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,14 @@ def train(
             metavar="S",
         ),
     ] = 60.0,
+    in_parts: Annotated[
+        bool | None,
+        typer.Option(
+            "--checkpoint-parts/--no-checkpoint-parts",
+            help="Each process writes its part of a checkpoint. Default: where the engine's state "
+            "lies in parts.",
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
@@ -77,6 +86,7 @@ def train(
     from twofold.commands import INTERRUPTED
     from twofold.engines import registry
     from twofold.problem.data import prepare
+    from twofold.runs.run import run
     from twofold.spec.experiment import Experiment
 
     with _interruptions(processes) as stop_if_interrupted:
@@ -86,7 +96,6 @@ def train(
         if engine is not None:
             registry.require_framework(registry.find_engine(engine)[0])
         problem = prepare(experiment)
-        every = (every_steps, every_seconds)
         if engine is None:
             choice = registry.default_engine(problem, problem.total_steps)
             engine = choice.engine
@@ -99,7 +108,17 @@ def train(
         stop_if_interrupted()
         try:
             with folder_of(world, folder, resume=resume) as place:
-                result = _trained(session, place, resume, every, console, stop_if_interrupted)
+                start = partial(
+                    run,
+                    session,
+                    place,
+                    resume=resume,
+                    every_steps=every_steps,
+                    every_seconds=every_seconds,
+                    in_parts=in_parts,
+                    shared=folder,
+                )
+                result = _trained(session, start, console, stop_if_interrupted)
         except KeyboardInterrupt:
             typer.echo(f"interrupted; go on with: --resume --output {folder}", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -137,19 +156,16 @@ def _engine_of_run(name: str, output: Path | None) -> str | None:
 
 def _trained(
     session: Session,
-    folder: Path,
-    resume: bool,
-    every: tuple[int | None, float],
+    start: Callable[..., TrainingResult],
     console: Console,
     stop_if_interrupted: Callable[[], None],
 ) -> TrainingResult:
-    """Train with a bar of progress on the terminal, and notes above it."""
+    """Train with a bar of progress on the terminal, and notes above it; `start` wants `events`."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from twofold.runs.run import Events, run
+    from twofold.runs.run import Events
 
-    every_steps, every_seconds = every
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("steps", total=session.problem.total_steps)
@@ -161,14 +177,7 @@ def _trained(
             words = f"epoch {line.epoch}, loss {loss}{more}, step"
             bar.update(task, completed=line.step, description=words)
 
-        return run(
-            session,
-            folder,
-            resume=resume,
-            every_steps=every_steps,
-            every_seconds=every_seconds,
-            events=Events(on_line, console.print, stop_if_interrupted),
-        )
+        return start(events=Events(on_line, console.print, stop_if_interrupted))
 
 
 def _draw(folder: Path, console: Console) -> None:

@@ -92,7 +92,7 @@ def require_expressible(
     """Raise SpecError, with the reasons, if backend or engine cannot express an experiment."""
     reasons = owner.refusals(experiment)
     if engine is not None:
-        reasons += engine.refusals(experiment)
+        reasons += engine.refusals(experiment, owner.full_name(engine.name))
     if reasons:
         raise SpecError("; ".join(reasons))
 

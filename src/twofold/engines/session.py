@@ -12,6 +12,7 @@ from typing import final
 import numpy as np
 
 from twofold.engines.build_time import BuildTime
+from twofold.engines.parts import Held, Parts
 from twofold.errors import DataError
 from twofold.problem.answers import answers
 from twofold.problem.categories import require_rows_of
@@ -78,6 +79,32 @@ class Executor(ABC):
     @abstractmethod
     def build_time(self) -> BuildTime:
         """Seconds of tracing and of compiling so far, from the opening of the problem on."""
+
+    def parts(self) -> Parts | None:
+        """How several processes write a state together; None where they cannot."""
+        return None
+
+    def held(self) -> Held:
+        """The current state as the engine holds it, good until the next step."""
+        state = self.state()
+        return Held(state.step, state)
+
+    def keep(self) -> Held:
+        """A copy of the current state that stays."""
+        return self.held()
+
+    def whole(self, held: Held) -> TrainState:
+        """All of a state that this executor holds."""
+        state: TrainState = held.state
+        return state
+
+    def go_back(self, held: Held) -> None:
+        """Replace the state by one that this executor holds; `held` stays as it is."""
+        self.load_state(self.whole(held))
+
+    def hold(self, state: TrainState) -> Held:
+        """A train state as the engine holds it; the current one stays."""
+        return Held(state.step, state)
 
 
 @final
@@ -162,6 +189,33 @@ class Session:
     def build_time(self) -> BuildTime:
         """Seconds that this session has traced and compiled so far, its opening included."""
         return self._executor.build_time()
+
+    def parts(self) -> Parts | None:
+        """How several processes write a state together; None where this engine cannot."""
+        return self._executor.parts()
+
+    def held(self) -> Held:
+        """The current state as the engine holds it, good until the next step."""
+        return self._executor.held()
+
+    def keep(self) -> Held:
+        """A copy of the current state, as the engine holds it, that stays."""
+        return self._executor.keep()
+
+    def whole(self, held: Held) -> TrainState:
+        """All of a state that this session holds."""
+        return self._executor.whole(held)
+
+    def go_back(self, held: Held) -> None:
+        """Replace the train state by one that this session holds; `held` stays as it is.
+
+        Raises DataError when names, shapes or dtypes do not fit.
+        """
+        self._executor.go_back(held)
+
+    def hold(self, state: TrainState) -> Held:
+        """A train state as the engine holds it; the current one stays. Raises DataError."""
+        return self._executor.hold(checked_state(self.problem, state))
 
     def _checked_to_train(self, batch: Batch) -> Batch:
         checked = checked_batch(self.problem, batch)

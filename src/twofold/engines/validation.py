@@ -13,10 +13,10 @@ from typing import Final, final
 
 import numpy as np
 
+from twofold.engines.parts import Held
 from twofold.engines.session import Session
 from twofold.problem.micro_batches import parts_of
 from twofold.problem.problem import Batch
-from twofold.problem.state import TrainState
 from twofold.spec.losses import row_weights
 
 CHUNK_ROWS: Final = 1024
@@ -65,7 +65,7 @@ class Watch:
     """
 
     def __init__(
-        self, session: Session, losses: Sequence[float] = (), best: TrainState | None = None
+        self, session: Session, losses: Sequence[float] = (), best: Held | None = None
     ) -> None:
         self._session = session
         self._rows = session.problem.validation
@@ -84,7 +84,7 @@ class Watch:
         if np.isfinite(loss):
             self.losses.append(loss)
             if best_of(self.losses) == len(self.losses) - 1:
-                self.best = self._session.state()
+                self.best = self._session.keep()
         return loss
 
     @property
@@ -94,5 +94,5 @@ class Watch:
 
     def restore(self) -> None:
         """Put the best state into the session."""
-        if self.best is not None and self.best.step != self._session.state().step:
-            self._session.load_state(self.best)
+        if self.best is not None and self.best.step != self._session.held().step:
+            self._session.go_back(self.best)

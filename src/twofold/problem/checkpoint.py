@@ -60,9 +60,7 @@ def save(
     """
     target = Path(path)
     _check_state(target, state)
-    buffers = {f"{BUFFERS}{SEPARATOR}{name}": array for name, array in state.buffers.items()}
-    named = {**state.parameters, **state.named_slots, **buffers}
-    tensors = {name: np.asarray(array, order="C") for name, array in named.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in named_tensors(state).items()}
     step = str(int(state.step))
     digest = _digest(FORMAT, step, tensors, about)
     metadata = {**about, "format": FORMAT, "step": step, "digest": digest}
@@ -91,16 +89,26 @@ def load_with_about(
     source = Path(path)
     metadata, tensors = _read(source)
     _check_format(source, metadata, tensors, without_digest)
-    step = _checked_step(source, metadata.get("step", ""))
+    state = state_of(tensors, _checked_step(source, metadata.get("step", "")))
+    _check_state(source, state)
+    return state, _about(metadata)
+
+
+def named_tensors(state: TrainState) -> dict[str, Array]:
+    """All arrays of a state under the names that they have in files."""
+    buffers = {f"{BUFFERS}{SEPARATOR}{name}": array for name, array in state.buffers.items()}
+    return {**state.parameters, **state.named_slots, **buffers}
+
+
+def state_of(tensors: Mapping[str, Array], step: int) -> TrainState:
+    """The state whose arrays have such names, parameters in the order of their layers."""
     parameters: dict[str, Array] = {}
     slots: dict[str, dict[str, Array]] = {}
     for key in sorted(tensors, key=_layer_order):
         slot, separator, name = key.rpartition(SEPARATOR)
         (slots.setdefault(slot, {}) if separator else parameters)[name] = tensors[key]
     buffers = slots.pop(BUFFERS, {})
-    state = TrainState(parameters, slots, step, buffers)
-    _check_state(source, state)
-    return state, _about(metadata)
+    return TrainState(parameters, slots, step, buffers)
 
 
 def _about(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The folder of a run: what it trains, its checkpoints, its metrics, and what came out.
 
-    run.json                        experiment, engine, and how often a checkpoint is due
+    run.json                        experiment, engine, how often a checkpoint is due, processes
     metrics.jsonl                   a line for each piece
     checkpoints/step-00000400.safetensors   the newest two
     checkpoints/best-at-step-00000400.safetensors   with validation rows: the best epoch until then
+    checkpoints/step-00000400.parts/        in the place of both, where several processes write
     model.safetensors               when the training has ended
     result.json, curves.svg         likewise
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -25,7 +27,7 @@ from twofold.results.json_files import read_json, write_json
 from twofold.spec.experiment import Experiment
 
 SCHEMA: Final = "twofold.run/1"
-KEPT: Final = 2  # the newest, and the one before it, should the disk have lost the newest
+PROCESSES: Final = "processes"
 _NAME: Final = re.compile(r"(?:best-at-)?step-([0-9]{8,19})\.safetensors")
 
 
@@ -39,11 +41,15 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Header:
-    """What a run is of. `every`: a checkpoint may be written at multiples of so many steps."""
+    """What a run is of. `every`: a checkpoint may be written at multiples of so many steps.
+
+    `processes` is how many shared the training when it began; another number may go on with it.
+    """
 
     experiment: Experiment
     engine: str
     every: int | None
+    processes: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """The header in the schema `twofold.run/1`."""
@@ -52,6 +58,7 @@ class Header:
             "experiment": self.experiment.model_dump(mode="json"),
             "engine": self.engine,
             "checkpoint_every_steps": self.every,
+            PROCESSES: self.processes,
         }
 
 
@@ -98,56 +105,57 @@ class RunFolder:
             )
         write_json(self.header, header.to_json())
 
-    def go_on(self, header: Header) -> None:
-        """Refuse a folder without a run, or with a run of something else. Raises ResultError."""
+    def go_on(self, header: Header) -> int | None:
+        """How many processes began the run, None where its header does not tell it.
+
+        Raises ResultError for a folder without a run, or with a run of something else.
+        """
         if not self.header.exists():
             raise ResultError(
                 f"--resume: there is no run in {self.path}; leave --resume out to begin one"
             )
-        stored = _with_defaults(read_json(self.header, SCHEMA))
-        differing = differences(stored, header.to_json())
+        stored, given = _with_defaults(read_json(self.header, SCHEMA)), header.to_json()
+        processes = stored.pop(PROCESSES, None)
+        del given[PROCESSES]
+        differing = differences(stored, given)
         if differing:
             name, before, now = differing[0]
             raise ResultError(
                 f"--resume: {name} is {now!r}, and {before!r} in {self.header}; a run goes on as "
                 "it began, or its numbers would be others: give the same, or another folder"
             )
+        return processes if type(processes) is int and processes > 0 else None
 
     def engine(self) -> str:
         """The engine of the run that is there. Raises ResultError."""
         return str(read_json(self.header, SCHEMA)["engine"])
 
     def save(self, state: TrainState, best: TrainState | None = None) -> Path:
-        """Write a checkpoint; older ones than the newest KEPT go.
+        """Write a checkpoint.
 
         `best` is written first: where the state is, that of the best epoch is.
         """
-        path = self._state_at(state.step)
         if best is not None:
             checkpoint.save(best, self._best_at(state.step))
-        checkpoint.save(state, path)
-        kept = {step for step, _ in self._found()[:KEPT]}
-        for step, each in self._files():
-            if step not in kept:
-                each.unlink(missing_ok=True)
-        return path
+        return checkpoint.save(state, self._state_at(state.step))
 
-    def newest(self, best_from: int | None = None) -> tuple[Checkpoint | None, tuple[str, ...]]:
-        """The newest whole checkpoint, and what is wrong with newer ones; None where none is.
+    def read(self, step: int, *, has_best: bool) -> Checkpoint:
+        """The checkpoint of a step; `has_best`: with the state of the best epoch until then.
 
-        From the step `best_from` on, one is whole only with the state of the best epoch until then.
+        Raises DataError where one of them is not whole.
         """
-        wrong: list[str] = []
-        for step, path in self._found():
-            try:
-                state = _of_step(path, step, step)
-                has_best = best_from is not None and step >= best_from
-                best = _of_step(self._best_at(step), 1, step) if has_best else None
-            except DataError as error:
-                wrong.append(str(error))
-                continue
-            return Checkpoint(state, best), tuple(wrong)
-        return None, tuple(wrong)
+        state = _of_step(self._state_at(step), step, step)
+        return Checkpoint(state, _of_step(self._best_at(step), 1, step) if has_best else None)
+
+    def found(self) -> list[int]:
+        """The steps of which there are checkpoints."""
+        return [step for step, path in self._files() if path == self._state_at(step)]
+
+    def keep_only(self, steps: Sequence[int]) -> None:
+        """Remove the files of checkpoints of other steps."""
+        for step, path in self._files():
+            if step not in steps:
+                path.unlink(missing_ok=True)
 
     def _state_at(self, step: int) -> Path:
         return self.checkpoints / f"step-{step:08d}.safetensors"
@@ -155,20 +163,18 @@ class RunFolder:
     def _best_at(self, step: int) -> Path:
         return self.checkpoints / f"best-at-step-{step:08d}.safetensors"
 
-    def _found(self) -> list[tuple[int, Path]]:
-        """Steps and files of checkpoints, the newest first."""
-        found = [(step, path) for step, path in self._files() if path == self._state_at(step)]
-        return sorted(found, reverse=True)
-
     def _files(self) -> list[tuple[int, Path]]:
         """Steps and files of checkpoints and of their best epochs."""
-        try:
-            names = [(_NAME.fullmatch(path.name), path) for path in self.checkpoints.iterdir()]
-        except OSError as error:
-            raise ResultError(
-                f"{self.checkpoints}: cannot be read: {error.strerror or error}"
-            ) from error
-        return [(int(match[1]), path) for match, path in names if match]
+        return named(self.checkpoints, _NAME)
+
+
+def named(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
+    """Steps and paths of what has such names, the step in the first group. Raises ResultError."""
+    try:
+        names = [(pattern.fullmatch(path.name), path) for path in folder.iterdir()]
+    except OSError as error:
+        raise ResultError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    return [(int(match[1]), path) for match, path in names if match]
 
 
 def _of_step(path: Path, first: int, last: int) -> TrainState:

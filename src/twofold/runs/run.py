@@ -11,15 +11,17 @@ from typing import Final
 
 import numpy as np
 
+from twofold.engines.parts import Held
 from twofold.engines.session import Session
 from twofold.engines.training import Epoch, TrainingResult, scored
 from twofold.engines.validation import Watch, best_of
+from twofold.engines.world import this_world
 from twofold.errors import DataError, ResultError, SpecError
 from twofold.problem.problem import Problem
-from twofold.problem.state import TrainState
 from twofold.results.json_files import write_json
 from twofold.runs import metrics, model_file
-from twofold.runs.folder import Checkpoint, Header, RunFolder
+from twofold.runs.checkpoints import Checkpoints, writes_parts
+from twofold.runs.folder import Header, RunFolder
 from twofold.runs.lock import locked
 from twofold.runs.metrics import Line
 from twofold.runs.pieces import Piece, is_boundary, pieces
@@ -49,6 +51,8 @@ def run(
     resume: bool = False,
     every_steps: int | None = None,
     every_seconds: float = EVERY_SECONDS,
+    in_parts: bool | None = None,
+    shared: Path | None = None,
     events: Events = SILENT,
 ) -> TrainingResult:
     """Train to the experiment's end, with checkpoints in a folder; the model lies there afterwards.
@@ -58,18 +62,28 @@ def run(
     whole checkpoint, and ends with the same bits as if it had never stopped. With validation rows
     the session and the model file end with the state of the best epoch.
 
-    Raises ResultError or DataError where the folder does not allow it, SpecError for `resume`
-    with `rng = "native"`, whose generator no checkpoint holds.
+    `in_parts`: each process of a world writes its part of a checkpoint (None: where the engine's
+    state lies in parts), into `shared`, the folder of the first process, which all see; None where
+    that is `folder`.
+
+    Raises ResultError or DataError where the folder does not allow it, SpecError for `in_parts`
+    with an engine of one process, and for `resume` with `rng = "native"`, whose generator no
+    checkpoint holds.
     """
     if every_steps is not None and every_steps < 1:
         raise SpecError(f"every_steps: {every_steps} given; allowed is 1 or more")
-    header = Header(session.problem.experiment, session.engine, every_steps)
+    split = writes_parts(session, in_parts)
+    header = Header(session.problem.experiment, session.engine, every_steps, this_world().size)
     place = RunFolder(folder)
     place.make()
     with locked(folder):
-        begin = _going_on if resume else _beginning
-        lines, watch = begin(session, place, header, events)
-        lines += _trained(session, place, header, every_seconds, events, watch)
+        kept = Checkpoints(session, place, shared or folder, in_parts=split)
+        if resume:
+            lines, watch = _going_on(session, place, kept, header, events)
+        else:
+            place.begin(header)
+            lines, watch = [], Watch(session)
+        lines += _trained(session, place, kept, header, every_seconds, events, watch)
         epochs = _epochs(lines, validated=session.problem.validation is not None)
         if epochs[-1].is_finite:
             watch.restore()
@@ -81,15 +95,8 @@ def run(
     return result
 
 
-def _beginning(
-    session: Session, place: RunFolder, header: Header, _: Events
-) -> tuple[list[Line], Watch]:
-    place.begin(header)
-    return [], Watch(session)
-
-
 def _going_on(
-    session: Session, place: RunFolder, header: Header, events: Events
+    session: Session, place: RunFolder, kept: Checkpoints, header: Header, events: Events
 ) -> tuple[list[Line], Watch]:
     """Put the newest checkpoint into the session; returns the lines that lead to it."""
     if session.problem.experiment.rng == "native":
@@ -97,18 +104,23 @@ def _going_on(
             'rng: "native" given; --resume allows "shared" only, for the state of a framework\'s '
             "own generator is in no checkpoint"
         )
-    place.go_on(header)
-    found, wrong = place.newest(best_from=_first_validation(session.problem))
+    began = place.go_on(header)
+    if began is not None and began != header.processes:
+        events.on_note(
+            f"begun in {began} processes, goes on in {header.processes}: sums are taken in another "
+            "order, so the last bits are others than without a stop"
+        )
+    step, best, wrong = kept.restore(
+        _first_validation(session.problem), lambda step: _require_boundary(session, step, header)
+    )
     for sentence in wrong:
         events.on_note(f"passed over: {sentence}")
-    if found is None:
+    if step is None:
         events.on_note("no whole checkpoint: the run begins at its first step")
         return metrics.keep_until(place.metrics, 0), Watch(session)
-    _require_boundary(session, found.state, header.every)
-    session.load_state(found.state)
-    events.on_note(f"going on from step {found.state.step:,}")
-    lines = metrics.keep_until(place.metrics, found.state.step)
-    return lines, Watch(session, *_validated(place, lines, found))
+    events.on_note(f"going on from step {step:,}")
+    lines = metrics.keep_until(place.metrics, step)
+    return lines, Watch(session, *_validated(place, lines, best))
 
 
 def _first_validation(problem: Problem) -> int | None:
@@ -118,19 +130,19 @@ def _first_validation(problem: Problem) -> int | None:
     return min(problem.steps_per_epoch, problem.total_steps)
 
 
-def _require_boundary(session: Session, state: TrainState, every: int | None) -> None:
-    if not 0 < state.step <= session.problem.total_steps or not is_boundary(
-        session.problem, state.step, every
+def _require_boundary(session: Session, step: int, header: Header) -> None:
+    if not 0 < step <= session.problem.total_steps or not is_boundary(
+        session.problem, step, header.every
     ):
         raise DataError(
-            f"--resume: the newest checkpoint is of step {state.step}, between two places where "
+            f"--resume: the newest checkpoint is of step {step}, between two places where "
             "this run may stop; begin again in another folder"
         )
 
 
 def _validated(
-    place: RunFolder, lines: Sequence[Line], found: Checkpoint
-) -> tuple[list[float], TrainState | None]:
+    place: RunFolder, lines: Sequence[Line], best: Held | None
+) -> tuple[list[float], Held | None]:
     """The validation losses that lines tell of, and the state of the best epoch among them.
 
     Raises ResultError where the checkpoint has another epoch's.
@@ -138,17 +150,18 @@ def _validated(
     ends = [line for line in lines if line.validation_loss is not None]
     losses = [line.validation_loss for line in ends if line.validation_loss is not None]
     step = ends[best_of(losses)].step if losses else None
-    if found.best is not None and found.best.step != step:
+    if best is not None and best.step != step:
         raise ResultError(
             f"{place.metrics}: by its validation losses the best epoch ended at step {step}, by "
-            f"the newest checkpoint at step {found.best.step}; begin again in another folder"
+            f"the newest checkpoint at step {best.step}; begin again in another folder"
         )
-    return losses, found.best
+    return losses, best
 
 
 def _trained(
     session: Session,
     place: RunFolder,
+    kept: Checkpoints,
     header: Header,
     every_seconds: float,
     events: Events,
@@ -157,7 +170,7 @@ def _trained(
     """Take the steps that are left; stops after a loss that is not finite, or out of patience."""
     lines: list[Line] = []
     saved = time.monotonic()
-    for piece in pieces(session.problem, session.state().step, header.every):
+    for piece in pieces(session.problem, session.held().step, header.every):
         if watch.is_over:
             break
         line, finite = _line_of(session, piece, watch)
@@ -168,10 +181,11 @@ def _trained(
         if not finite:
             break
         due = header.every is not None and piece.after % header.every == 0
-        late = piece.ends_epoch and time.monotonic() - saved >= every_seconds
-        if due or late or piece.after == session.problem.total_steps or watch.is_over:
+        due = due or piece.after == session.problem.total_steps or watch.is_over
+        late = time.monotonic() - saved >= every_seconds
+        if due or (piece.ends_epoch and kept.is_late(late)):
             place.require_there()
-            place.save(session.state(), watch.best)
+            kept.save(watch.best)
             saved = time.monotonic()
         events.on_boundary()
     return lines
