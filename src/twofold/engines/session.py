@@ -211,7 +211,10 @@ class Session:
 
         Raises DataError when names, shapes or dtypes do not fit.
         """
-        self._executor.go_back(held)
+        if isinstance(held.state, TrainState):
+            self.load_state(held.state)
+        else:
+            self._executor.go_back(held)
 
     def hold(self, state: TrainState) -> Held:
         """A train state as the engine holds it; the current one stays. Raises DataError."""
