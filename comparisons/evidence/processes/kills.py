@@ -82,7 +82,7 @@ def _killed(command: list[str], checkpoints: Path, rank: int, step: int) -> tupl
 def _wait_for(checkpoints: Path, step: int, started: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end and started.poll() is None:
-        names = [each.name for each in checkpoints.glob("step-*.safetensors")]
+        names = [each.name for each in checkpoints.glob("step-*")]
         if names and max(names) >= f"step-{step:08d}":
             return
         time.sleep(0.01)

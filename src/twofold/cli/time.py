@@ -57,6 +57,13 @@ def time(
         int,
         typer.Option(help="Processes of each engine: intervals then hold how these differ."),
     ] = 1,
+    world: Annotated[
+        int,
+        typer.Option(
+            help="Processes that share each batch, in the engines that can; others are one.",
+            metavar="N",
+        ),
+    ] = 1,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
@@ -91,6 +98,7 @@ def time(
         batch_sizes=parse_numbers("--batch-sizes", batch_sizes) if batch_sizes else (),
         warm_start=warm_cache,
         processes=processes,
+        world=world,
     )
     result = watched(experiment, names, conditions, checked=not unchecked)
     _refuse_if_nothing_can_run(result)

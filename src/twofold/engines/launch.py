@@ -59,7 +59,7 @@ def launch(arguments: Sequence[str], processes: int, command: Sequence[str] = CO
     process finds, and the first says it.
     """
     require_number(processes)
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     worlds = [World(rank, processes, address) for rank in range(processes)]
     with _started([*command, *arguments], worlds) as started:
         ended = _first_to_end_badly(started)
@@ -200,7 +200,8 @@ def _wait(started: Sequence[_Process], limit_s: float) -> None:
         time.sleep(LOOK_S)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on at this moment."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol, final
 
 from twofold.backends.installed import backend_of
@@ -26,18 +26,23 @@ class CertifyingProcess(Protocol):
 
 @final
 class Processes:
-    """Idle processes, by backend; one that broke is not among them again."""
+    """Idle processes, by backend or a kind of it; one that broke is not among them again."""
 
-    def __init__(self, start: Callable[[str], CertifyingProcess]) -> None:
-        """`start` makes a process for an engine."""
+    def __init__(
+        self,
+        start: Callable[[str], CertifyingProcess],
+        kind_of: Callable[[str], Hashable] = backend_of,
+    ) -> None:
+        """`start` makes a process for an engine; it may serve all engines of its `kind_of`."""
         self._start = start
+        self._kind_of = kind_of
         self._lock = threading.Lock()
-        self._idle: dict[str, list[CertifyingProcess]] = {}
+        self._idle: dict[Hashable, list[CertifyingProcess]] = {}
 
     def take(self, engine: str) -> CertifyingProcess:
         """An idle process of the engine's backend, or a new one."""
         with self._lock:
-            idle = self._idle.get(backend_of(engine))
+            idle = self._idle.get(self._kind_of(engine))
             found = idle.pop() if idle else None
         if found is None:
             return self._start(engine)
@@ -47,7 +52,7 @@ class Processes:
     def give_back(self, process: CertifyingProcess) -> None:
         """Keep a process for the next engine of its backend."""
         with self._lock:
-            self._idle.setdefault(backend_of(process.engine), []).append(process)
+            self._idle.setdefault(self._kind_of(process.engine), []).append(process)
 
     def close(self) -> None:
         """End all that are idle."""

@@ -24,7 +24,8 @@ class Conditions:
     resampling. `batch_sizes`: take batches of these sizes in turn, a workload of its own.
     `warm_start`: start each engine once more with a full compile cache. `processes`: how many of
     each engine take turns; with several the intervals hold what differs from one process of a
-    program to the next (see `twofold.timing.fleet`).
+    program to the next (see `twofold.timing.fleet`). `world`: how many share each batch, in the
+    engines that can do that; all others are one (see `twofold.timing.world`).
     """
 
     threads: int | None = None
@@ -34,11 +35,14 @@ class Conditions:
     batch_sizes: tuple[int, ...] = ()
     warm_start: bool = False
     processes: int = 1
+    world: int = 1
 
     def require_possible(self, rows: int) -> None:
         """Raise BadInput for numbers that make no sense for an experiment of some training rows."""
         if not 1 <= self.processes <= MOST_PROCESSES:
             raise BadInput(f"processes: {self.processes} given; allowed is 1 to {MOST_PROCESSES}")
+        if not 1 <= self.world <= MOST_PROCESSES:
+            raise BadInput(f"world: {self.world} given; allowed is 1 to {MOST_PROCESSES}")
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise BadInput(f"seconds: {self.seconds} given; allowed is a number above 0")
         if not 0 <= self.seed <= LARGEST_SEED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from twofold.timing.protocol import Certification, EngineWorker, OnProgress, Pro
 from twofold.timing.result import EngineTiming, TimingResult
 from twofold.timing.roofline import Roofline
 from twofold.timing.timed_engine import rows_per_step, whole_batches
+from twofold.timing.world import WorldWorker, require_shared, sentences, shares_batches
 
 REFERENCE = "torch:eager"
 BY_DEFAULT: Final = Conditions()
@@ -67,16 +68,20 @@ class _Plan:
             return self.worker(engine)
         return Fleet([self.worker(engine) for _ in range(processes)])
 
-    def worker(self, engine: str) -> ProcessWorker:
-        """A process for an engine; its compile cache is its own, and outlives it if any do."""
-        return ProcessWorker(
+    def worker(self, engine: str) -> EngineWorker:
+        """A process for an engine, or those of a world that share each batch.
+
+        Its compile cache is its own, and outlives it if any do.
+        """
+        start = partial(
+            ProcessWorker,
             engine,
             self.experiment.model_dump_json(),
-            self.cpus,
             batch_sizes=self.conditions.batch_sizes,
             cache=str(self.caches.of_engine(engine)) if self.caches else None,
             table=self.table,
         )
+        return _started(start, engine, self.cpus, self.conditions.world)
 
 
 def measure(
@@ -98,6 +103,7 @@ def measure(
     before anything is started.
     """
     names = checked_engines(registry.default_engines(experiment) if engines is None else engines)
+    require_shared(names, conditions.world)
     for owner, _ in map(registry.find_engine, names):
         registry.require_expressible(owner, experiment)
     cpus = checked_cpus(conditions.threads, conditions.cpus)
@@ -176,6 +182,7 @@ class _Gatekeeper:
             caches=plan.caches,
             on_report=plan.on_report,
             table=plan.table,
+            world=plan.conditions.world,
         )
         return self.gate.passed
 
@@ -203,7 +210,11 @@ def _result(
         engines=tuple(engines),
         ratios=summary.all_ratios(engines, conditions.seed, rounds.quiet),
         noise=summary.noise_of(rounds, engines),
-        warnings=summary.warnings_of(rounds, engines, cores),
+        warnings=(
+            *sentences(measured, conditions.world, cores),
+            *summary.warnings_of(rounds, engines, cores),
+        ),
+        world=conditions.world,
         quiet=rounds.quiet,
         batch_sizes=conditions.batch_sizes,
         steps=plan.problem.total_steps,
@@ -240,22 +251,27 @@ def certified_engines(
     seconds: Mapping[str, float] = MappingProxyType({}),
     on_report: OnReport = lambda _: None,
     table: Path | None = None,
+    world: int = 1,
 ) -> Gate:
     """Climb the ladder with each engine in each precision, the experiment's own first.
 
     That happens in processes apart, with a compile cache for each backend. `asked`: of all, or of
     each. `caches`: those of the engines' timed processes, whose programs are then found compiled.
-    `seconds`: how long each took to start; see `open_gate`. `table`: see `ProcessWorker`.
+    `seconds`: how long each took to start; see `open_gate`. `table`: see `ProcessWorker`. `world`:
+    how many processes share each batch, in the engines that can.
     """
     spec = experiment.model_dump_json()
     with temporary_folder() as folder:
         copies = (caches or CompileCaches(folder)).copies(engines)
 
-        def start(engine: str) -> ProcessWorker:
+        def start(engine: str) -> ProcessWorker | WorldWorker:
             cache = str(copies[backend_of(engine)])
-            return ProcessWorker(engine, spec, cpus, cache=cache, table=table)
+            process = partial(ProcessWorker, engine, spec, cache=cache, table=table)
+            return _started(process, engine, cpus, world)
 
-        processes = Processes(start)
+        processes = Processes(
+            start, lambda engine: (backend_of(engine), world > 1 and shares_batches(engine))
+        )
         of_each = _of_each(engines, asked)
         own = experiment.precision
         wanted = [own, *(more for engine in engines for more in of_each[engine].precisions)]
@@ -271,6 +287,15 @@ def certified_engines(
             )
         finally:
             processes.close()
+
+
+def _started(
+    start: Callable[..., ProcessWorker], engine: str, cpus: Sequence[int], world: int
+) -> ProcessWorker | WorldWorker:
+    """A process of an engine, or those of a world; `start` wants processors and variables."""
+    if world == 1 or not shares_batches(engine):
+        return start(cpus=cpus)
+    return WorldWorker(lambda own, variables: start(cpus=own, variables=variables), cpus, world)
 
 
 def _of_each(

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, final
 
 import psutil
@@ -30,6 +31,7 @@ from twofold.timing.worker import CPUS_VARIABLE
 
 COMMAND: Final = (sys.executable, "-m", "twofold.timing.worker")
 CLOSING_S: Final = 2.0
+NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 HEARTBEAT_S: Final = 1.0
 """How often a process that has not answered is looked at."""
 UNAVAILABLE: Final[Mapping[str, type[BadInput]]] = {
@@ -77,18 +79,21 @@ class ProcessWorker:
         batch_sizes: Sequence[int] = (),
         cache: str | None = None,
         table: Path | None = None,
+        variables: Mapping[str, str] = NOTHING_MORE,
     ) -> None:
         """`experiment` is JSON text. The process starts with the first command.
 
         `batch_sizes`: steps take batches of these sizes in turn. `cache`: a folder in which
         compiled programs outlive the process; None for one that is empty and goes with it.
-        `table`: a file of `stored_table` with the data; None to have the source read.
+        `table`: a file of `stored_table` with the data; None to have the source read. `variables`
+        are those of the environment that the process has besides.
         """
         self.engine = engine
         self._experiment = experiment
         self._batch_sizes = list(batch_sizes)
         self._cache = cache
         self._table = table
+        self._variables = dict(variables)
         self._cpus = tuple(cpus)
         self._limits = limits or Limits()
         self._command = tuple(command)
@@ -218,7 +223,8 @@ class ProcessWorker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=worker_environment(self._cpus, cache, keep=self._cache is not None),
+            env=worker_environment(self._cpus, cache, keep=self._cache is not None)
+            | self._variables,
             encoding="utf-8",
             start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the workers
         )

@@ -163,8 +163,9 @@ class TimingResult:
     `unchecked`: parity was not asked for. `reference`: the engine the ratios read best against,
     the first that was measured. `seconds`: what the rounds took. `quiet`: for each round whether
     others left the machine alone; figures come from quiet rounds where these are enough.
-    `batch_sizes`: sizes that batches took in turn, empty for the experiment's own. `steps`: how
-    many the experiment asks for. `roofline`: None where the device is not the processor. `parity`:
+    `batch_sizes`: sizes that batches took in turn, empty for the experiment's own. `world`: how
+    many processes shared each batch, in the engines that can. `steps`: how many the experiment
+    asks for. `roofline`: None where the device is not the processor. `parity`:
     what the gate was told of each engine that was certified; stored apart, in `twofold.parity/1`.
 
     Two answers stand apart in the stored result. `step_s` of an engine is what a step takes in a
@@ -189,6 +190,7 @@ class TimingResult:
     warnings: tuple[str, ...]
     quiet: tuple[bool, ...] = ()
     batch_sizes: tuple[int, ...] = ()
+    world: int = 1
     steps: int | None = None
     work: Work | None = None
     roofline: Roofline | None = None
@@ -238,6 +240,7 @@ class TimingResult:
                 "rounds": self.rounds,
                 "reference": self.reference,
                 "batch_sizes": self.batch_sizes,
+                "world": self.world,
                 "steps": self.steps,
                 "quiet": self.quiet,
                 "noise": asdict(self.noise),
