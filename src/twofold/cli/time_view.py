@@ -126,11 +126,9 @@ def _conditions(result: TimingResult) -> str:
 
 
 def _processes(result: TimingResult) -> str:
-    return (
-        "one process an engine"
-        if result.processes == 1
-        else f"{result.processes} processes an engine"
-    )
+    several = f"{result.processes} processes an engine"
+    words = "one process an engine" if result.processes == 1 else several
+    return words if result.world == 1 else f"{words}, {result.world} where they share batches"
 
 
 def _table(result: TimingResult, *, narrow: bool) -> Table:
