@@ -74,21 +74,14 @@ def enter(
 
 
 def _require_shared(engines: tuple[str, ...]) -> None:
-    from twofold.backends.installed import backends
-    from twofold.engines import registry
+    from twofold.engines.registry import find_engine, shared_engines
     from twofold.errors import BadInput
 
-    if len(engines) == 1 and registry.find_engine(engines[0])[1].processes:
+    if len(engines) == 1 and find_engine(engines[0])[1].processes:
         return
-    able = [
-        owner.full_name(engine.name)
-        for owner in backends()
-        for engine in owner.engines
-        if engine.processes
-    ]
     raise BadInput(
         f"engine: {', '.join(engines) or 'all'} given for several processes; allowed is one of "
-        f"{', '.join(able)}; name one, or start one process"
+        f"{', '.join(shared_engines())}; name one, or start one process"
     )
 
 

@@ -50,6 +50,11 @@ def single_engines() -> tuple[str, ...]:
     return tuple(name for name in engine_names() if not find_engine(name)[1].processes)
 
 
+def shared_engines() -> tuple[str, ...]:
+    """Every engine as `backend:engine` whose processes may share a training."""
+    return tuple(name for name in engine_names() if find_engine(name)[1].processes)
+
+
 def default_engine(problem: Problem, steps: int, backend_name: str | None = None) -> EngineChoice:
     """The engine of a backend, or of the first, for who does not choose: its full name, and why.
 

@@ -31,8 +31,8 @@ def require_shared(engines: Sequence[str], world: int) -> None:
     """Raise BadInput for a world that none of the engines can make anything of."""
     if world > 1 and not any(map(shares_batches, engines)):
         raise BadInput(
-            f"world: {world} given with {', '.join(engines)}; allowed above 1 where an engine of "
-            "several processes is timed, such as torch:ddp; name one, or leave it out"
+            f"world: {world} given with {', '.join(engines)}; allowed above 1 with one of "
+            f"{', '.join(registry.shared_engines())}; name one, or leave it out"
         )
 
 
