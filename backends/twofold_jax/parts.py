@@ -8,6 +8,7 @@ no digest of the arrays: whoever calls `read` has made sure of the files.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, final
 import jax
 
 from twofold.engines.parts import Held, Parts
-from twofold.engines.world import World
+from twofold.engines.world import LONGEST_WORDS, World
 from twofold.errors import DataError, ResultError
 from twofold_jax.state import State
 from twofold_jax.world import exchange, first_says, require_same_bytes
@@ -103,9 +104,18 @@ def _require_like(wanted: dict[str, Any], known: dict[str, Any]) -> None:
 
 @contextmanager
 def _told(kind: type[DataError | ResultError], words: str) -> Iterator[None]:
-    """Errors of Orbax and of the system in a sentence; a broken exchange is another matter."""
+    """Errors of Orbax and of the system in a sentence; a broken exchange is another matter.
+
+    Orbax logs a traceback of what it raises. TensorStore's reason stands at the end of a long line.
+    """
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError) as error:
-        lines = str(error).strip().splitlines()
-        raise kind(f"{words}: {lines[0] if lines else type(error).__name__}") from error
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        short = line if len(line) <= LONGEST_WORDS else line.rpartition(": ")[2]
+        raise kind(f"{words}: {short[-LONGEST_WORDS:]}") from error
+    finally:
+        logger.setLevel(level)

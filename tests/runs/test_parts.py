@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +33,7 @@ class Stopped(Exception):
     """Stands for whatever ends a process."""
 
 
-def problem() -> Problem:
+def problem(width: int = 8) -> Problem:
     """Three epochs of 5 steps, with validation rows; the second epoch is seldom the best."""
     return prepare(
         Experiment.load("lesson").with_values(
@@ -39,7 +41,7 @@ def problem() -> Problem:
             data__batch_size=8,
             data__test_fraction=0.2,
             data__validation_fraction=0.3,
-            model__hidden=[8, 8],
+            model__hidden=[width, width],
             model__dropout=0.3,
             training__epochs=3,
             optimizer__schedule={"kind": "linear", "transition_steps": 18},
@@ -272,6 +274,44 @@ def test_a_file_in_the_place_of_the_folder_is_named(opened: Session, tmp_path: P
     with pytest.raises(ResultError, match=r"00015\.parts: cannot be written"):
         resumed(opened, folder)
     assert parts.checked(parts.path_of(folder / "checkpoints", 12), 12).step == 12
+
+
+FULL = """
+import os, resource, sys
+from pathlib import Path
+from tests.runs.test_parts import problem
+from twofold.engines.registry import open_session
+from twofold.errors import ResultError
+from twofold.problem.problem import initial_state
+from twofold.runs import parts
+from twofold.runs.run import run
+
+folder = Path(sys.argv[2])
+session = open_session(problem(64), sys.argv[1])
+run(session, folder / "whole", in_parts=True, every_steps=4)  # compiles, and loads what writes
+session.load_state(initial_state(session.problem))
+resource.setrlimit(resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY))
+try:
+    run(session, folder / "full", in_parts=True, every_steps=4)
+except ResultError as error:
+    print(error)
+assert not os.listdir(folder / "full" / "checkpoints")
+assert parts.checked(parts.path_of(folder / "whole" / "checkpoints", 15), 15).step == 15
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["torch:ddp", "flax:sharded-weights"])
+def test_a_full_disk_is_told_in_a_sentence(engine: str, tmp_path: Path) -> None:
+    """The system lets a file grow to 6,000 bytes, and refuses what is more."""
+    command = [sys.executable, "-c", FULL, engine, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert "step-00000004.parts/state: cannot be written: " in line
+    assert "File too large" in line
+    assert len(line) < 400
+    assert "Traceback" not in done.stderr
 
 
 def test_an_engine_of_one_process_writes_no_parts(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ A run may have some of either kind, and goes on from the newest that is whole.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, final
@@ -73,16 +74,21 @@ class Checkpoints:
 
     def _save_parts(self, able: Parts, best: Held | None) -> None:
         held = self._session.held()
-        if self._first:
-            parts.begin(self._shared, held.step)
-        able.first_says(True)  # the folder is there
         folder = parts.under_way(self._shared, held.step)
-        able.write(held, folder / parts.STATE)
-        if best is not None:
-            able.write(best, folder / parts.BEST)
-        able.first_says(True)  # all have written
-        if self._first:
-            parts.seal(self._shared, held.step, best.step if best else None, able.form)
+        try:
+            if self._first:
+                parts.begin(self._shared, held.step)
+            able.first_says(True)  # the folder is there
+            able.write(held, folder / parts.STATE)
+            if best is not None:
+                able.write(best, folder / parts.BEST)
+            able.first_says(True)  # all have written
+            if self._first:
+                parts.seal(self._shared, held.step, best.step if best else None, able.form)
+        except BaseException:
+            if self._first:  # of no use, and the disk may be full
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def restore(
         self, best_from: int | None, require: Callable[[int], None]
