@@ -215,6 +215,8 @@ def test_ctrl_c_while_python_imports_has_no_traceback_and_never_code_1(
 ) -> None:
     (tmp_path / library).mkdir()
     (tmp_path / library / "__init__.py").write_text(SLOW_TO_IMPORT)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a process would inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [sys.executable, *words],
         cwd=PROJECT,
@@ -222,7 +224,6 @@ def test_ctrl_c_while_python_imports_has_no_traceback_and_never_code_1(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "importing\n"

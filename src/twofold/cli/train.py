@@ -84,12 +84,13 @@ def train(
 
     from twofold.cli.processes import enter, folder_of
     from twofold.commands import INTERRUPTED
-    from twofold.engines import registry
-    from twofold.problem.data import prepare
-    from twofold.runs.run import run
-    from twofold.spec.experiment import Experiment
 
     with _interruptions(processes) as stop_if_interrupted:
+        from twofold.engines import registry
+        from twofold.problem.data import prepare
+        from twofold.runs.run import run
+        from twofold.spec.experiment import Experiment
+
         experiment = Experiment.load(spec, tuple(changes or ()))
         if engine is None and resume:
             engine = _engine_of_run(experiment.name, output)
