@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -121,5 +122,26 @@ def test_another_number_of_processes_goes_on_from_a_checkpoint(tmp_path: Path) -
     assert checkpoint.load(newest[0]).step % 5 == 0
     finished([*train, str(three), "--processes", "3", "--resume"])
     left, right = weights(two), weights(three)
+    for name, array in left.items():
+        np.testing.assert_allclose(right[name], array, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_another_number_of_processes_goes_on_from_parts_and_is_told(tmp_path: Path) -> None:
+    train = [*TWOFOLD, "train", "diabetes", "--engine", "flax:sharded-weights", *SHORT]
+    train += ["--set", "model.hidden=[8]", "--checkpoint-steps", "5", "--output"]
+    two, one = tmp_path / "two", tmp_path / "one"
+    finished([*train, str(two), "--processes", "2"])
+    shutil.copytree(two, one)
+    older, newest = sorted((one / "checkpoints").iterdir())
+    assert (older.suffix, newest.suffix) == (".parts", ".parts")
+    shutil.rmtree(newest)
+    os.remove(one / "model.safetensors")
+    command = [*train, str(one), "--resume"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    assert "begun in 2 processes, goes on in 1" in " ".join(done.stderr.split())
+    assert f"going on from step {int(older.stem.removeprefix('step-'))}" in done.stderr
+    left, right = weights(two), weights(one)
     for name, array in left.items():
         np.testing.assert_allclose(right[name], array, rtol=1e-3, atol=1e-5)
