@@ -29,7 +29,6 @@ BACKEND = Backend(
         EngineDescription(
             "ddp",
             "DistributedDataParallel: processes share each batch",
-            "cpu",
             processes=True,
             shares=True,
             refused_layers=(

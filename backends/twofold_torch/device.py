@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, Final, final
 import torch
 
 from twofold.backends.description import EngineDescription
+from twofold.engines.world import LOCAL_RANK, this_world
 from twofold.errors import DeviceUnavailable
 from twofold.spec.experiment import Device, Experiment
 
@@ -43,9 +45,10 @@ def choose_device(experiment: Experiment, engine: EngineDescription | None = Non
             )
         name = engine.device
     if name == "auto":
-        # MPS has no float64 (PyTorch 2.13, `torch.backends.mps`): `auto` passes over it.
-        wide = experiment.precision == "float64"
-        name = next(each for each in found if not (wide and each == "mps"))
+        # MPS has no float64 (PyTorch 2.13, `torch.backends.mps`), and no way between processes
+        # (documentation of `torch.distributed`, "Backends"): `auto` passes over it.
+        not_mps = experiment.precision == "float64" or (engine is not None and engine.processes)
+        name = next(each for each in found if not (not_mps and each == "mps"))
     if name not in found:
         raise DeviceUnavailable(
             f"device: {name!r} given; PyTorch {torch.__version__} finds {', '.join(found)} here; "
@@ -53,7 +56,32 @@ def choose_device(experiment: Experiment, engine: EngineDescription | None = Non
         )
     if name == "mps" and experiment.precision == "float64":
         raise DeviceUnavailable("device: 'mps' given with precision float64; mps has float32 only")
+    if name == "mps" and engine is not None and engine.processes:
+        raise DeviceUnavailable(
+            f"device: 'mps' given; torch:{engine.name} allows cpu or cuda, for PyTorch has no way "
+            "between processes on MPS; set it to 'cpu'"
+        )
     return torch.device(name)
+
+
+def own_device(device: torch.device) -> torch.device:
+    """The GPU of this one of several processes; the processor is everybody's.
+
+    nccl needs a device for each process (documentation of `torch.distributed`, "Which backend to
+    use?"). Where LOCAL_RANK is not set, every machine is taken to have a process for each of its
+    GPUs. Raises DeviceUnavailable where this machine has fewer.
+    """
+    if device.type != "cuda":
+        return device
+    world, count = this_world(), torch.cuda.device_count()
+    place = int(os.environ.get(LOCAL_RANK, world.rank % count))
+    if place >= count:
+        raise DeviceUnavailable(
+            f"process {world.rank} of {world.size}: number {place + 1} on a machine with {count} "
+            "CUDA devices; nccl allows one process for each; start fewer, or set device to 'cpu'"
+        )
+    torch.cuda.set_device(place)
+    return torch.device("cuda", place)
 
 
 def pin_matmul_precision() -> None:

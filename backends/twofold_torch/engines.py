@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from twofold.engines.registry import find_engine
 from twofold.problem.problem import Problem
 from twofold_torch.default_engine import COMPILED
-from twofold_torch.device import choose_device, pin_matmul_precision
+from twofold_torch.device import choose_device, own_device, pin_matmul_precision
 from twofold_torch.executor import TorchExecutor
 from twofold_torch.feed import Steps
 from twofold_torch.model import Network
@@ -148,7 +148,8 @@ def ddp(program: Program) -> Execution:
     from twofold_torch.ddp import DataParallel
     from twofold_torch.world import join
 
-    return DataParallel(program, join()).execution()
+    device = next(program.model.parameters()).device
+    return DataParallel(program, join(device)).execution()
 
 
 def cuda_graph(program: Program) -> Execution:
@@ -210,7 +211,10 @@ ENGINES: Final[Mapping[str, Callable[[Program], Execution]]] = {
 
 def open_executor(engine: str, problem: Problem) -> TorchExecutor:
     """Open a problem in an engine of this backend. Raises DeviceUnavailable."""
-    device = choose_device(problem.experiment, find_engine(f"torch:{engine}")[1])
+    description = find_engine(f"torch:{engine}")[1]
+    device = choose_device(problem.experiment, description)
+    if description.processes:
+        device = own_device(device)
     pin_matmul_precision()
     program = build_program(problem, device)
     execution = ENGINES[engine](program)

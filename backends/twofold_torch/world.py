@@ -22,22 +22,24 @@ from twofold.engines.world import (
 from twofold.problem.state import TrainState
 
 
-def join() -> World:
-    """Meet the other processes, over gloo, which is PyTorch's way between processors.
+def join(device: torch.device) -> World:
+    """Meet the other processes: over nccl between GPUs, over gloo between processors.
 
-    A process that was started by itself is a world of one. Raises BadInput, or EngineFailed where
-    the others do not come within GIVE_UP_S.
+    What is no tensor of a GPU, such as fingerprints, goes over gloo there too. A process that was
+    started by itself is a world of one. Raises BadInput, or EngineFailed where the others do not
+    come within GIVE_UP_S.
     """
     world = this_world()
     if dist.is_initialized():
         return world
     limit = timedelta(seconds=GIVE_UP_S)
+    between = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     with exchange(world):
         if world.size == 1:
             store = dist.HashStore()  # type: ignore[attr-defined]  # documented, not in __all__
-            dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+            dist.init_process_group(between, store=store, rank=0, world_size=1)
         else:
-            dist.init_process_group("gloo", timeout=limit)  # the place is in the variables
+            dist.init_process_group(between, timeout=limit)  # the place is in the variables
     atexit.register(dist.destroy_process_group)
     return world
 

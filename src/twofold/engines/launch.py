@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
-from twofold.engines.world import GIVE_UP_S, World
+from twofold.engines.world import GIVE_UP_S, LOCAL_RANK, World
 from twofold.errors import BadInput, EngineFailed
 
 COMMAND: Final = (sys.executable, "-m", "twofold")
@@ -106,6 +106,7 @@ def _started(command: Sequence[str], worlds: Sequence[World]) -> Iterator[list[_
                 "OMP_NUM_THREADS": threads,
                 **os.environ,
                 **world.variables(),
+                LOCAL_RANK: str(world.rank),
                 WATCHED: "1",
             }
             started.append(_Process(command, world.rank, variables))

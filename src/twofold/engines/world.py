@@ -23,6 +23,9 @@ PORT: Final = "MASTER_PORT"
 """The variables in which `torchrun` tells each process its place (PyTorch 2.13, documentation of
 `torch.distributed`: "Environment variable initialization"); `twofold --processes` sets the same."""
 
+LOCAL_RANK: Final = "LOCAL_RANK"
+"""And which of its machine's processes this is; an engine on GPUs takes the GPU of that number."""
+
 GIVE_UP_S: Final = 300
 """How long a process waits for another that lives: one has more to do than another between two
 exchanges. One that has died closes its connections, which the others see at once."""

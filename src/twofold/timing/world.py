@@ -11,7 +11,7 @@ from typing import Any, TypeVar, final
 
 from twofold.engines import registry
 from twofold.engines.launch import free_port
-from twofold.engines.world import World
+from twofold.engines.world import LOCAL_RANK, World
 from twofold.errors import BadInput, EngineFailed
 from twofold.parity.judging.verdict import ParityReport
 from twofold.timing.process import ProcessWorker
@@ -62,7 +62,10 @@ class WorldWorker:
         """`start` makes a process for its processors and variables, which has not begun yet."""
         address = f"127.0.0.1:{free_port()}"
         self._workers = [
-            start(share_of(cpus, rank, size), World(rank, size, address).variables())
+            start(
+                share_of(cpus, rank, size),
+                {**World(rank, size, address).variables(), LOCAL_RANK: str(rank)},
+            )
             for rank in range(size)
         ]
 
