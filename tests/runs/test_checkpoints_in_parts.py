@@ -243,17 +243,26 @@ def test_parts_of_another_library_are_not_read(opened: Session, tmp_path: Path) 
     assert "in the form orbax, which torch:ddp does not read" in passed_over
 
 
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        ("torch:ddp", "parameters: names"),
+        pytest.param(
+            "flax:sharded-weights",
+            r"cannot be read: .*layers\..*: float32 \(.*\) there; allowed is (nothing|float32 \()",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
 def test_parts_of_another_problem_are_refused_in_a_sentence(
-    opened: Session, tmp_path: Path
+    engine: str, says: str, tmp_path: Path
 ) -> None:
-    folder = stopped(opened, tmp_path)
-    other = open_session(
-        prepare(Experiment.load("lesson").with_values(model__hidden=[9])), "torch:ddp"
-    )
+    folder = stopped(open_session(problem(), engine), tmp_path)
+    other = open_session(prepare(Experiment.load("lesson").with_values(model__hidden=[9])), engine)
     able = other.parts()
     assert able is not None
     state = parts.path_of(folder / "checkpoints", 12) / parts.STATE
-    with pytest.raises(DataError, match="parameters: names"):
+    with pytest.raises(DataError, match=says):
         other.go_back(able.read(state, 12))
 
 
