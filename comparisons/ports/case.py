@@ -13,6 +13,9 @@ from twofold.errors import TwofoldError
 
 SAME_ARGUMENTS: Final = "the same"
 DEFAULTS: Final = "each library's defaults"
+ITSELF: Final = "the model itself"
+LONGEST: Final = 800
+"""Characters of a note that are kept."""
 JUDGED: Final = ("same", "undecided", "differs")
 
 
@@ -53,19 +56,21 @@ def _told(report: port.PortReport) -> dict[str, Any]:
     of_pair = [finding for r in report.rungs if r.side == "pair" for finding in r.findings]
     ratios = [f.ratio for f in of_pair if f.verdict in JUDGED and f.ratio is not None]
     unlike = [r for r in report.rungs if r.verdict in ("differs", "undecided", "explained")]
-    place = cause = ""
-    if first is not None:
-        both = dict.fromkeys(t for t in (first.module, first.port_module) if t)
-        place = " / ".join(both) or " / ".join(t for t in (first.line, first.port_line) if t)
-        cause = first.cause
     return {
         "outcome": report.outcome(),
         "ratio": max(ratios, default=None),
         "rung": unlike[0].rung if first is None and unlike else "" if first is None else first.rung,
         "size": None if first is None else first.size,
-        "place": place,
-        "cause": cause,
+        "place": "" if first is None else _place(first),
+        "cause": "" if first is None else first.cause,
         "note": "; ".join(dict.fromkeys(t for r in unlike for t in (r.explanation, r.note) if t))[
-            :400
+            :LONGEST
         ],
     }
+
+
+def _place(first: port.Difference) -> str:
+    """Modules, or lines; the model itself where a cause was found in it and nothing smaller is."""
+    both = dict.fromkeys(t for t in (first.module, first.port_module) if t)
+    lines = dict.fromkeys(t for t in (first.line, first.port_line) if t)
+    return " / ".join(both) or " / ".join(lines) or (ITSELF if first.kind else "")

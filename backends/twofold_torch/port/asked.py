@@ -8,6 +8,8 @@ from typing import Any, Final, final
 
 import torch
 
+ROUNDED: Final = "ATen's own, with 1 / 6 rounded to float32"
+"""hardsigmoid_backward_kernel in aten/src/ATen/native/cpu/Activation.cpp (PyTorch 2.13)."""
 _NAMES: Final = {"leaky_relu": "leaky relu"}
 
 
@@ -159,6 +161,10 @@ def loss(asked: Asked) -> dict[str, object]:
         found["ignored number"] = float(ignored)
     if asked.name == "cross_entropy":
         found["smoothing"] = asked.get("label_smoothing", 0.0)
+    if asked.name == "smooth_l1_loss":
+        found["beta"] = float(asked.get("beta", 1.0))
+    if asked.name == "kl_div" and target.ndim:
+        found["classes"] = target.numel() // target.shape[0]
     return found
 
 
@@ -285,7 +291,11 @@ READERS: Final[Mapping[str, Callable[[Asked], dict[str, object] | None]]] = {
     "scaled_dot_product_attention": _attention,
     "linear": _linear,
     **{f"conv{n}d": convolution for n in (1, 2, 3)},
-    "embedding": lambda asked: {"width": asked["weight"].shape[-1]},
+    "embedding": lambda asked: {
+        "width": asked["weight"].shape[-1],
+        "padding row": asked.get("padding_idx"),
+    },
+    "hardsigmoid": lambda _: {"own backward": ROUNDED},
     "dropout": _dropout,
     "avg_pool2d": _pool,
     "max_pool2d": _pool,
@@ -294,6 +304,7 @@ READERS: Final[Mapping[str, Callable[[Asked], dict[str, object] | None]]] = {
         (
             *("cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss"),
             *("huber_loss", "binary_cross_entropy_with_logits", "kl_div"),
+            "hinge_embedding_loss",
         ),
         loss,
     ),

@@ -158,6 +158,9 @@ def _changed_resize(asked: Asked, new: dict[str, Any]) -> Any:
 def _changed_loss(asked: Asked, new: dict[str, Any]) -> Any:
     if new.get("softmax twice"):
         return asked.run(input=torch.softmax(asked["input"], 1))
+    if new.get("hinge"):
+        each = torch.relu(1 - asked["input"] * asked["target"])
+        return each.sum() if asked.get("reduction", "mean") == "sum" else each.mean()
     if "flavour" in new:
         return getattr(F, new["flavour"])(
             asked["input"], asked["target"], reduction=asked.get("reduction", "mean")
@@ -224,6 +227,8 @@ def _changed_attention(asked: Asked, new: dict[str, Any]) -> Any:
 
 CHANGERS: Final[Mapping[str, Callable[[Asked, dict[str, Any]], Any]]] = {
     **dict.fromkeys(("layer_norm", "rms_norm", "group_norm", "batch_norm"), _changed_norm),
+    "embedding": lambda asked, new: asked.run(padding_idx=new["padding row"]),
+    "hardsigmoid": lambda asked, _: F.relu6(asked["input"] + 3) / 6,
     "gelu": lambda asked, new: asked.run(approximate=new["flavour"]),
     "leaky_relu": lambda asked, new: F.leaky_relu(asked["input"], new["slope"]),
     "softmax": lambda asked, new: asked.run(dim=new["axis"]),

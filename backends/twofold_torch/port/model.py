@@ -18,6 +18,7 @@ from twofold.port.weights.use import Use
 from twofold.port.where.operations import LOSS
 from twofold.port.where.tables import Tables, is_narrow
 from twofold_torch.port.describe import is_compiled, modules_of, plain_name, tensors_of
+from twofold_torch.port.functions import Functions
 from twofold_torch.port.live import DTYPES, lent, tensors_from
 from twofold_torch.port.operations import Operations
 from twofold_torch.port.places import Places
@@ -58,6 +59,7 @@ class Torch(Side):
         self._compiled = is_compiled(module)
         self._modes: list[Any] = []
         self._below: list[Any] = []
+        self._end = ExitStack()
 
     @property
     def label(self) -> str:
@@ -101,8 +103,8 @@ class Torch(Side):
             needed = WATCHED & call.want or call.forced or call.changes
             places = Places(self.module, call) if needed else None
             trace = Operations(places, batch) if places and "operations" in call.want else None
-            sites = Sites(places, call.changes) if call.changes or "sites" in call.want else None
-            self._modes += [mode for mode in (trace, sites) if mode is not None]
+            self._modes += [] if trace is None else [trace]
+            sites = self.watch_sites(call, places)
             graph = "gradients" in call.want
             tables = self._collected(call, batch, narrow)
             with places or nullcontext(), torch.set_grad_enabled(graph):
@@ -150,7 +152,7 @@ class Torch(Side):
         dtype = DTYPES[call.precision]
         try:
             training = call.mode == "training"
-            with lent(self.module, call.tensors, call.precision, training), stance:
+            with lent(self.module, call.tensors, call.precision, training), stance, self._end:
                 batch = mapped(call.batch, lambda _, item: tensors_from(item, dtype))
                 self._below = [] if watch is None else [watch]
                 if call.replacements:
@@ -161,6 +163,15 @@ class Torch(Side):
             raise
         except Exception as error:
             raise SideFailed(f"{self.label}: {_explained(error)}") from error
+
+    def watch_sites(self, call: Call, places: Places | None = None) -> Sites | None:
+        """Number the operations that can run another way, and run those so that the call names."""
+        if "sites" not in call.want and not call.changes:
+            return None
+        sites = Sites(places, call.changes)
+        self._modes.append(sites)
+        self._end.enter_context(Functions(sites))
+        return sites
 
     def _watched(self) -> AbstractContextManager[Any]:
         """Every mode that watches or changes what runs inside; the last one sees it first."""

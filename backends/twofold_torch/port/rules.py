@@ -11,6 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from twofold.port.causes.sites import OPTIMIZER, Change, Site
+from twofold_torch.port.forms import FORMS
 
 NAMES: Final = {
     "learning rate": "lr",
@@ -23,6 +24,8 @@ NAMES: Final = {
     "amsgrad": "amsgrad",
     "centred": "centered",
     "decoupled": "decoupled_weight_decay",
+    "momentum decay": "momentum_decay",
+    "initial accumulator": "initial_accumulator_value",
 }
 CLIP_EPSILON: Final = 1e-6
 """What `clip_grad_norm_` adds to the norm (torch/nn/utils/clip_grad.py, PyTorch 2.13)."""
@@ -41,6 +44,10 @@ def site_of(optimizer: torch.optim.Optimizer, *, scheduled: bool, clipped: bool)
         settings["beta1"], settings["beta2"] = map(float, group["betas"])
     if "eps" in group:
         settings["eps inside"] = False
+    if group.get("amsgrad"):
+        settings["maximum corrected"] = False
+    if isinstance(optimizer, torch.optim.Rprop):
+        settings["late"] = False
     decays = [bool(g.get("weight_decay")) for g in optimizer.param_groups]
     if any(decays):
         settings["biases decay"] = all(decays)
@@ -65,8 +72,12 @@ def apply(optimizer: torch.optim.Optimizer, new: Mapping[str, Any]) -> None:
         if "beta1" in new or "beta2" in new:
             first, second = group["betas"]
             group["betas"] = (new.get("beta1", first), new.get("beta2", second))
-    if new.get("eps inside"):
-        _inside(optimizer)
+    if "initial accumulator" in new:
+        for state in optimizer.state.values():
+            state["sum"].fill_(new["initial accumulator"])
+    for name, form in FORMS.items():
+        if new.get(name):
+            form(optimizer)
 
 
 @contextmanager
@@ -92,41 +103,6 @@ def _decay_biases(optimizer: torch.optim.Optimizer, *, decays: bool) -> None:
             if own:
                 groups.append({**group, "params": own, "weight_decay": decay})
     optimizer.param_groups[:] = groups
-
-
-def _inside(optimizer: torch.optim.Optimizer) -> None:
-    """Epsilon inside the root: of the corrected second moment, or of the sum of squares.
-
-    sqrt(v + eps) in place of sqrt(v) + eps: the steps are the optimizer's own with eps = 0, scaled
-    by sqrt(v) / sqrt(v + eps) element by element.
-    """
-    own = optimizer.step
-    epsilons = [float(group["eps"]) for group in optimizer.param_groups]
-    for group in optimizer.param_groups:
-        group["eps"] = 0.0
-
-    def step(*_: Any, **__: Any) -> None:
-        before = [[p.detach().clone() for p in g["params"]] for g in optimizer.param_groups]
-        own()
-        for group, eps, values in zip(optimizer.param_groups, epsilons, before, strict=True):
-            decay = 1.0
-            if group.get("decoupled_weight_decay"):
-                decay -= float(group["lr"]) * float(group["weight_decay"])
-            for parameter, old in zip(group["params"], values, strict=True):
-                second = _second_moment(optimizer.state[parameter], group)
-                with torch.no_grad():
-                    # Without epsilon a second moment of zero, of a row not used, gives 0 / 0.
-                    moved = torch.where(second > 0, parameter - decay * old, 0.0)
-                    parameter.copy_(decay * old + moved * (second / (second + eps)).sqrt())
-
-    optimizer.step = step  # type: ignore[method-assign, assignment]
-
-
-def _second_moment(state: Mapping[str, Any], group: Mapping[str, Any]) -> torch.Tensor:
-    if "exp_avg_sq" in state:
-        correction = 1 - float(group["betas"][1]) ** float(state["step"])
-        return torch.as_tensor(state["exp_avg_sq"] / correction)
-    return torch.as_tensor(state["square_avg"] if "square_avg" in state else state["sum"])
 
 
 def shift_schedule(scheduler: Any, shift: int, steps: int) -> bool:

@@ -35,7 +35,10 @@ KINDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "gelu": ("gelu", ("input", "approximate")),
     **dict.fromkeys(
-        ("relu", "silu", "tanh", "sigmoid", "leaky_relu", "elu", "mish", "softplus"),
+        (
+            *("relu", "silu", "tanh", "sigmoid", "leaky_relu", "elu", "mish", "softplus"),
+            "hardsigmoid",
+        ),
         ("activation", ("input", "slope")),
     ),
     "softmax": ("softmax", ("input", "dim")),
@@ -46,7 +49,7 @@ KINDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "linear": ("linear", ("input", "weight", "bias")),
     **{f"conv{n}d": ("convolution", _CONV) for n in (1, 2, 3)},
-    "embedding": ("embedding", ("input", "weight")),
+    "embedding": ("embedding", ("input", "weight", "padding_idx")),
     "dropout": ("dropout", ("input", "p", "training")),
     "avg_pool2d": ("average pool", (*_POOL, "ceil_mode", "count_include_pad")),
     "max_pool2d": ("max pool", (*_POOL, "dilation", "ceil_mode")),
@@ -72,6 +75,10 @@ KINDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "binary_cross_entropy_with_logits": (
         "loss",
         ("input", "target", "weight", "size_average", "reduce", "reduction", "pos_weight"),
+    ),
+    "hinge_embedding_loss": (
+        "loss",
+        ("input", "target", "margin", "size_average", "reduce", "reduction"),
     ),
     "kl_div": ("loss", (*_LOSS, "log_target")),
     "var": ("variance", ("input",)),
@@ -156,15 +163,20 @@ class Sites(TorchFunctionMode):
         settings = asked.settings()
         if settings is None:
             return self._origins.kept(name, args, func(*args, **named))
-        place = "" if self._places is None else self._places.current
         number = len(self.found)
-        self.found.append(Site(number, asked.kind(kind), settings, own_line(), place))
-        change = self._changes.get(number)
-        result = func(*args, **named) if change is None else changed(asked, change)
+        change = self.added(asked.kind(kind), settings)
+        result = changed(asked, change) if change else func(*args, **named)
         if "norm" in kind and torch.is_tensor(result):
             self._norms[id(asked["input"])] = (asked["input"], result)
         self._origins.ran(self.found[number], args, result)
         return result
+
+    def added(self, kind: str, settings: Mapping[str, object]) -> Mapping[str, object]:
+        """Number one more operation; gives the settings with which it is to run, {} for its own."""
+        place = "" if self._places is None else self._places.current
+        number = len(self.found)
+        self.found.append(Site(number, kind, settings, own_line(), place))
+        return self._changes.get(number, {})
 
 
 def changed_loss(loss: torch.Tensor, changes: Sequence[Change]) -> torch.Tensor:

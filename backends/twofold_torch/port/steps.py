@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -48,6 +49,7 @@ class TorchStepper(Stepper):
                 self._optimizer, self._scheduler = _made(side)
                 apply(self._optimizer, new)
             self._optimizer.zero_grad()
+            side.watch_sites(replace(call, want=frozenset()))
             outputs = side.outputs(batch, call)
             flat = dict(leaves(outputs, torch.is_tensor))
             loss = side.loss(outputs, flat, batch, call)

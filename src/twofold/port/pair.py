@@ -11,6 +11,7 @@ from typing import Any, Final, final
 
 from twofold.backends.installed import packages
 from twofold.errors import BadInput, ParityDiverges, SideFailed
+from twofold.port.judge.backwards import with_derivatives
 from twofold.port.judge.batches import Batches
 from twofold.port.judge.constants import with_shared_constants
 from twofold.port.judge.first import first_difference
@@ -152,11 +153,15 @@ class Pair:
         def tell(several: Sequence[PortRung]) -> None:
             done(several if shared is None else [shared.explained(each) for each in several])
 
+        backward = None
         if gradients and not self.original.only_steps:
             names = "forward, training", "loss", "gradients", "buffers"
-            tell(_attempted(names, forward.training))
+            rungs, backward = with_derivatives(forward, _attempted(names, forward.training))
+            tell(rungs)
         if gradients and steps > 0:
-            tell(_attempted(("steps",), Steps(forward, steps).rungs))
+            stepping = forward if backward is None else backward.forward
+            several = _attempted(("steps",), Steps(stepping, steps).rungs)
+            tell(several if backward is None else [backward.explained(r) for r in several])
         for precision in () if self.original.only_steps else precisions:
             done(_attempted((precision,), partial(precision_rungs, written, precision)))
         return forward

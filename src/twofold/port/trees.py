@@ -7,7 +7,8 @@ what is nested deeper.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,31 @@ def _children(value: Any) -> list[tuple[object, Any]] | None:
 def mapped(value: Any, change: Callable[[str, Any], Any], path: str = "") -> Any:
     """A nested value with each leaf exchanged by `change(path, leaf)`; its structure stays."""
     if isinstance(value, Mapping):
-        return {key: mapped(item, change, _below(path, key)) for key, item in value.items()}
+        new = {key: mapped(item, change, _below(path, key)) for key, item in value.items()}
+        return new if type(value) is dict else _refilled(value, new)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(
             *(mapped(v, change, _below(path, k)) for k, v in zip(value._fields, value, strict=True))
         )
     if isinstance(value, tuple | list):
         return type(value)(mapped(item, change, _below(path, i)) for i, item in enumerate(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        other = copy(value)
+        for name, item in _children(value) or ():
+            # A frozen one as well: the copy is not shared yet.
+            object.__setattr__(other, str(name), mapped(item, change, _below(path, name)))
+        return other
     return change(path, value)
+
+
+def _refilled(value: Mapping[Any, Any], new: dict[Any, Any]) -> Any:
+    """A mapping of the same kind, which may answer to more than its keys; else a dictionary."""
+    if not isinstance(value, MutableMapping):
+        return new
+    other = copy(value)
+    for key, item in new.items():
+        other[key] = item
+    return other
 
 
 def _below(path: str, name: object) -> str:

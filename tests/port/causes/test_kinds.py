@@ -316,6 +316,33 @@ def test_a_cut_gradient_is_named():
     assert first.kind == "cut gradient"
 
 
+def looked_up(**options):
+    return Model(
+        lambda self, x: self.last(self.tokens(x)),
+        last=linear(),
+        tokens=nn.Embedding(7, 8, **options),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cause"),
+    [
+        ({"padding_idx": 3}, {}, "row 3 gets none in the original, every row gets one in the port"),
+        ({}, {"padding_idx": 1}, "every row gets one in the original, row 1 gets none in the port"),
+    ],
+)
+def test_a_row_of_padding_is_named(ours, theirs, cause):
+    first = port.certify(
+        looked_up(**ours), looked_up(**theirs), (WORDS,), precisions=()
+    ).first_difference
+    assert (first.rung, first.kind, first.trap) == (
+        "gradients",
+        "padding row",
+        "embedding-padding-row",
+    )
+    assert first.cause.endswith(cause)
+
+
 def test_a_wrong_momentum_is_named():
     report = port.certify(batch_norm(), batch_norm(momentum=0.9), (IMAGES,), precisions=())
     first = report.first_difference

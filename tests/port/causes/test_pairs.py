@@ -82,6 +82,26 @@ LOSSES = {
         VALUES,
         "smooth-l1-or-huber",
     ),
+    "mean of a divergence": (
+        lambda z, b: 4 * F.kl_div((z / 2).log_softmax(-1), torch.softmax(b["y"] / 2, -1)),
+        lambda z, b: (
+            4 * optax.kl_divergence(jax.nn.log_softmax(z / 2), jax.nn.softmax(b["y"] / 2)).mean()
+        ),
+        VALUES,
+        "kl-div-mean",
+    ),
+    "beta of smooth L1": (
+        lambda z, b: F.smooth_l1_loss(z, b["y"], beta=0.25),
+        lambda z, b: optax.huber_loss(z, b["y"], delta=0.25).mean(),
+        VALUES,
+        "smooth-l1-or-huber",
+    ),
+    "hinge loss": (
+        lambda z, b: F.hinge_embedding_loss(z, b["y"].sign(), reduction="sum"),
+        lambda z, b: optax.hinge_loss(z, jnp.sign(b["y"])).sum(),
+        VALUES,
+        "hinge-embedding",
+    ),
     "softmax twice": (
         cross_entropy,
         lambda z, b: jax_cross_entropy(jax.nn.softmax(z), b).mean(),
@@ -91,6 +111,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 @pytest.mark.parametrize("kind", LOSSES)
 def test_another_loss_is_named(models, kind):
     torch_loss, jax_loss, batches, trap = LOSSES[kind]
@@ -165,6 +186,51 @@ OPTIMIZERS = {
         optax.chain(optax.scale(8.0), optax.adamw(1e-3, weight_decay=1e-2)),
         {},
     ),
+    "corrected maximum": (
+        lambda p: torch.optim.Adam(p, 0.1, betas=(0.8, 0.9), amsgrad=True),
+        optax.amsgrad(0.1, b1=0.8, b2=0.9),
+        {},
+    ),
+    "rising momentum": (
+        lambda p: torch.optim.NAdam(p, 3e-3, betas=(0.8, 0.99), momentum_decay=0.02),
+        optax.nadam(3e-3, b1=0.8, b2=0.99),
+        {},
+    ),
+    "place of Adagrad's epsilon": (
+        lambda p: torch.optim.Adagrad(p, 0.1, initial_accumulator_value=0.01, eps=1e-6),
+        optax.adagrad(0.1, 0.01, 1e-6),
+        {},
+    ),
+    "start of the squares": (
+        lambda p: torch.optim.Adagrad(p, 0.1, eps=0.0),
+        optax.adagrad(0.1, 0.1, eps=0.0),
+        {},
+    ),
+    "late step": (
+        lambda p: torch.optim.Rprop(p, 1e-3, step_sizes=(1e-5, 1.0)),
+        optax.rprop(1e-3, min_step_size=1e-5, max_step_size=1.0),
+        {},
+    ),
+    "several settings of the optimizer": (
+        lambda p: torch.optim.RMSprop(p, 1e-3, alpha=0.97, eps=1e-6),
+        optax.rmsprop(1e-3, decay=0.95, eps=1e-6),
+        {},
+    ),
+}
+RIGHT = {
+    "adagrad": (
+        lambda p: torch.optim.Adagrad(p, 0.1, initial_accumulator_value=0.2, eps=0.0),
+        optax.adagrad(0.1, 0.2, eps=0.0),
+    ),
+    "rmsprop": (
+        lambda p: torch.optim.RMSprop(p, 1e-3, alpha=0.95, eps=1e-6),
+        optax.rmsprop(1e-3, decay=0.95, eps=1e-6, eps_in_sqrt=False),
+    ),
+    # From the first step on the second moment falls, and its maximum is that of one step.
+    "nadam": (
+        lambda p: torch.optim.NAdam(p, 3e-3, momentum_decay=float("inf")),
+        optax.nadam(3e-3),
+    ),
 }
 
 
@@ -183,6 +249,53 @@ def test_another_optimizer_is_named(models, kind):
     first = pair.certify(3, precisions=()).first_difference
     assert first.rung.startswith("step ")
     assert first.kind == kind.partition(",")[0], first
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_the_same_rule_has_no_cause(models, kind):
+    optimizer, transformation = RIGHT[kind]
+    pair = port.Pair(
+        port.Torch(models[0], loss=cross_entropy, optimizer=optimizer),
+        port.Nnx(
+            models[1],
+            loss=lambda z, b: jax_cross_entropy(z, b).mean(),
+            optimizer=transformation,
+        ),
+        batches=BATCHES,
+    )
+    assert pair.certify(3, precisions=()).first_difference is None
+
+
+def test_each_of_several_settings_is_told(models):
+    pair = port.Pair(
+        port.Torch(
+            models[0],
+            loss=cross_entropy,
+            optimizer=lambda p: torch.optim.Adagrad(p, 0.1, eps=1e-9),
+        ),
+        port.Nnx(
+            models[1],
+            loss=lambda z, b: jax_cross_entropy(z, b).mean(),
+            optimizer=optax.adagrad(0.1, 0.1, 1e-4),
+        ),
+        batches=BATCHES,
+    )
+    first = pair.certify(1, precisions=()).first_difference
+    for part in ("1e-09", "outside the root", "start 0 in the original", "0.0001", "inside", "0.1"):
+        assert part in first.cause
+
+
+def test_a_late_step_is_the_one_before_but_for_turned_gradients():
+    weight = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+    rule = torch.optim.Rprop([weight], lr=0.5)
+    apply(rule, {"late": True})
+    seen = []
+    for gradient in ([1.0, 1.0, -1.0], [1.0, -1.0, -1.0], [1.0, -1.0, -1.0]):
+        weight.grad = torch.tensor(gradient, dtype=torch.float64)
+        rule.step()
+        seen.append(weight.detach().tolist())
+    # The second gradient of the second number turned, so that nothing is taken in two steps.
+    assert seen == [[0.0] * 3, [-0.5, 0.0, 0.5], [-1.1, 0.0, 1.1]]
 
 
 def test_epsilon_inside_the_root_leaves_alone_what_has_no_gradient():
@@ -210,6 +323,52 @@ def test_a_bias_that_the_port_has_not_is_named():
     ).first_difference
     assert (first.rung, first.kind) == ("weights", "missing bias or scale")
     assert "0.bias" in first.cause
+
+
+def test_the_hidden_bias_of_a_gru_is_named_with_what_to_do():
+    class Original(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.memory, self.head = nn.GRU(6, 5, batch_first=True), nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.head(self.memory(x)[0][:, -1])
+
+    class Port(nnx.Module):
+        def __init__(self):
+            rngs = nnx.Rngs(0)
+            self.memory = nnx.RNN(nnx.GRUCell(6, 5, rngs=rngs))
+            self.head = nnx.Linear(5, 2, rngs=rngs)
+
+        def __call__(self, x):
+            return self.head(self.memory(x)[:, -1])
+
+    first = port.certify(
+        Original(), Port(), (RANDOM.normal(size=(3, 4, 6)),), precisions=()
+    ).first_difference
+    assert (first.rung, first.kind, first.trap) == (
+        "weights",
+        "hidden bias of a GRU",
+        "gru-hidden-bias",
+    )
+    assert "memory.bias_hh_l0[10:15]" in first.cause
+    assert first.remedy.startswith("give the port a parameter for memory.bias_hh_l0[10:15]; or set")
+
+
+def test_a_weight_that_matters_and_has_no_partner_says_what_to_do():
+    original = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3, bias=False))
+
+    def function(parameters, x):
+        return jnp.tanh(x @ parameters["w"])
+
+    first = port.certify(
+        original,
+        (function, {"w": np.zeros((6, 3), np.float32)}),
+        (RANDOM.normal(size=(4, 6)),),
+        precisions=(),
+    ).first_difference
+    assert first.rung == "weights"
+    assert "weights={original: port}" in first.remedy
 
 
 def test_weights_that_are_not_tied_are_named():

@@ -33,6 +33,7 @@ class Hypothesis:
     side: int | None = None
     line: str = ""
     batch: Callable[[Any], Any] | None = None
+    remedy: str = ""
 
     def of(self, call: Call) -> Call:
         """The call of the changed side with the hypothesis."""
@@ -55,6 +56,7 @@ def hypotheses(clues: Clues, kinds: Iterable[Kind] = KINDS) -> Iterator[Hypothes
                 *(kind.name, kind.what, new.own, new.other, kind.trap),
                 exchange=new.exchange,
                 side=new.side,
+                remedy=new.remedy,
             )
 
 

@@ -34,12 +34,12 @@ class Clues:
 
     `sites` are the operations of the place, of the side that can be changed; `constants` are the
     plain numbers in the other side's code there. `tensors` are those of the original that the
-    place holds, by name; `left_over` has those of both sides without a partner. `kinds` are the
-    kinds of the changed side's modules by path. `mode` is "evaluation" or "training" if one is
-    judged.
+    place holds, by name; `left_over` says of those of both sides which elements have no partner.
+    `kinds` are the kinds of the changed side's modules by path, or of the owners of tensors. `mode`
+    is "evaluation" or "training" if one is judged.
     """
 
-    sites: tuple[Site, ...]
+    sites: tuple[Site, ...] = ()
     constants: tuple[float, ...] = ()
     tensors: Mapping[str, Array] = field(default_factory=dict)
     left_over: tuple[Mapping[str, Array], Mapping[str, Array]] = ({}, {})
@@ -73,12 +73,16 @@ class SiteKind:
 @final
 @dataclass(frozen=True)
 class TensorAlternative:
-    """Other numbers for tensors of a side; `own` and `other` tell how it and the other use them."""
+    """Other numbers for tensors of a side; `own` and `other` tell how it and the other use them.
+
+    `remedy` says what to do, where it is more than to give the port what the original has.
+    """
 
     exchange: Exchange
     own: str
     other: str
     side: int = 0
+    remedy: str = ""
 
 
 @final

@@ -1,4 +1,4 @@
-"""Weights without a partner: a bias or scale that only one side has."""
+"""Weights without a partner: a bias or scale, or a part of one, that only one side has."""
 
 from __future__ import annotations
 
@@ -10,25 +10,63 @@ import numpy as np
 from twofold.port.causes.hypothesis import Clues, Exchange, TensorAlternative, TensorKind
 from twofold.port.side import Array
 
+SIDES: Final = ("original", "port")
+SCALES: Final = ("scale", "weight", "gamma")
+
 
 def _missing(clues: Clues) -> Iterator[TensorAlternative]:
     """All of them without effect, on either side: zeros, and ones for a scale."""
-    for side, tensors in enumerate(clues.left_over):
-        names = [name for name, value in tensors.items() if value.ndim == 1]
-        if not names:
+    for side, masks in enumerate(clues.left_over):
+        flat = {name: mask for name, mask in masks.items() if mask.ndim == 1}
+        if not flat:
             continue
-        neutral = {name: _neutral(name, tensors[name]) for name in names}
-        told = ", ".join(names)
-        yield TensorAlternative(_always(neutral), f"{told} used", f"without {told}", side)
+        told = ", ".join(_told(name, mask) for name, mask in flat.items())
+        where, other = SIDES[side], SIDES[1 - side]
+        neutral = "one" if all(_is_scale(name) for name in flat) else "zero"
+        remedy = (
+            f"give the {other} a parameter for {told}; or set it to {neutral} in the {where} and "
+            "do not train it"
+        )
+        yield TensorAlternative(
+            _without(flat), f"{told} used", f"without {told}", side, remedy=remedy
+        )
 
 
-def _neutral(name: str, value: Array) -> Array:
-    leaf = name.rpartition(".")[2]
-    return np.ones_like(value) if leaf in ("scale", "weight", "gamma") else np.zeros_like(value)
+def _of_gru(clues: Clues) -> Iterator[TensorAlternative]:
+    """The bias inside a GRU's candidate, which is no sum with another bias."""
+    names = [name for masks in clues.left_over for name in masks]
+    if names and all("gru" in clues.kinds.get(name, "").lower() for name in names):
+        yield from _missing(clues)
 
 
-def _always(values: Mapping[str, Array]) -> Exchange:
-    return lambda _tensors: values
+def _told(name: str, mask: Array) -> str:
+    """The tensor, or its range of elements without a partner."""
+    places = np.flatnonzero(mask)
+    if len(places) == mask.size:
+        return name
+    first, last = int(places[0]), int(places[-1])
+    whole = last + 1 - first == len(places)
+    return f"{name}[{first}:{last + 1}]" if whole else f"a part of {name}"
 
 
-KINDS: Final = (TensorKind("missing bias or scale", "a bias or scale", _missing),)
+def _is_scale(name: str) -> bool:
+    return name.rpartition(".")[2] in SCALES
+
+
+def _without(masks: Mapping[str, Array]) -> Exchange:
+    """The tensors with the elements that have no partner set to what has no effect."""
+
+    def exchanged(tensors: Mapping[str, Array]) -> Mapping[str, Array]:
+        found = {}
+        for name, mask in masks.items():
+            neutral = np.full(mask.shape, float(_is_scale(name)))
+            found[name] = np.where(mask, neutral, tensors.get(name, neutral))
+        return found
+
+    return exchanged
+
+
+KINDS: Final = (
+    TensorKind("hidden bias of a GRU", "the hidden bias of the GRU", _of_gru, "gru-hidden-bias"),
+    TensorKind("missing bias or scale", "a bias or scale", _missing),
+)

@@ -19,6 +19,7 @@ from twofold.port.trees import mapped
 NEAR: Final = 1e-11
 NO_LABEL: Final = -100
 """The number that `torch.nn.functional.cross_entropy` ignores if none is given."""
+SMOOTH: Final = "smooth-l1-or-huber"
 MOST: Final = 100_000
 """The largest count that is looked for in a factor."""
 
@@ -71,14 +72,16 @@ def _whole(
 def _known_factor(clues: Clues, factor: float) -> Iterator[Hypothesis]:
     """A factor that is a number of the loss's own, or how many numbers a mean is of."""
     new: dict[str, object] = {"times": factor}
+    yield from _of_divergence(clues, factor)
     limits = [s.settings["number"] for s in clues.sites if s.kind == "compare"]
+    limits += [s.settings["beta"] for s in clues.sites if "beta" in s.settings]
     for limit in limits:
         if isinstance(limit, float) and limit > 0 and limit != 1:
             texts = ("not divided by its beta", f"divided by its beta, {shown(limit)}")
             if abs(factor * limit - 1) <= NEAR:
-                yield _whole("beta of smooth L1", "the smooth L1 loss", texts, new)
+                yield _whole("beta of smooth L1", "the smooth L1 loss", texts, new, SMOOTH)
             if abs(factor / limit - 1) <= NEAR:
-                yield _whole("beta of smooth L1", "the smooth L1 loss", texts[::-1], new)
+                yield _whole("beta of smooth L1", "the smooth L1 loss", texts[::-1], new, SMOOTH)
     for share, texts in (
         (factor, ("the mean of {}", "the sum")),
         (1 / factor, ("the sum", "the mean of {}")),
@@ -91,7 +94,22 @@ def _known_factor(clues: Clues, factor: float) -> Iterator[Hypothesis]:
             )
     for half in (0.5, 2.0):
         if abs(factor / half - 1) <= NEAR:
-            squared = any(s.kind == "power" for s in clues.sites)
+            squared = any(
+                s.kind == "power" or s.settings.get("name") == "mse_loss" for s in clues.sites
+            )
             what = "the factor of the squared error" if squared else "the factor of the loss"
             told = "1", shown(half)
             yield _whole("factor of a loss", what, told, {"times": half}, "l2-loss-half")
+
+
+def _of_divergence(clues: Clues, factor: float) -> Iterator[Hypothesis]:
+    """A mean over all numbers, where a divergence is one over rows."""
+    told = "the mean over all numbers", "the sum over the batch size (batchmean)"
+    for site in clues.sites:
+        count, own = site.settings.get("classes"), site.settings.get("reduction")
+        if not isinstance(count, int) or count < 2:
+            continue
+        times = {"mean": (float(count), told), "batchmean": (1 / count, told[::-1])}.get(str(own))
+        if times is not None and abs(factor / times[0] - 1) <= NEAR:
+            new: dict[str, object] = {"times": factor}
+            yield _whole("mean of a divergence", "the KL divergence", times[1], new, "kl-div-mean")

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Final
 
 from twofold.errors import SideFailed
 from twofold.port.causes.hypotheses import Hypothesis
 from twofold.port.causes.hypothesis import Clues
 from twofold.port.causes.kinds import KINDS, OF_GRADIENTS, OF_LEFT_OVER
+from twofold.port.causes.look import Look
 from twofold.port.causes.losses import any_factor, of_loss
-from twofold.port.causes.optimizers import CLIPS, RULES
+from twofold.port.causes.optimizers import BEFORE_RATES, RULES
 from twofold.port.causes.rates import cause_of_rates
+from twofold.port.causes.several import several_settings
 from twofold.port.causes.sites import Site
+from twofold.port.causes.training import OWN_BACKWARD
 from twofold.port.causes.trial import Cause, Trial, first_cause
 from twofold.port.judge.forward_rungs import Forward
 from twofold.port.judge.steps_rungs import Steps
 from twofold.port.report import Finding, PortRung
-from twofold.port.side import Array, Want
+from twofold.port.side import Want
 from twofold.port.where.operations import LOSS
 
 FINE: Final = ("same", "explained", "not exercised")
@@ -45,7 +49,19 @@ def cause_of_gradients(forward: Forward) -> Cause | None:
     """The cause of other gradients of the same loss."""
     changed, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"})
     trial = _training(forward, changed, "gradients")
-    return first_cause(Clues(sites), trial, 1, changed, OF_GRADIENTS)
+    return first_cause(Clues(sites), trial, 1, changed, OF_GRADIENTS) or written_out(forward)
+
+
+def written_out(forward: Forward) -> Cause | None:
+    """Backwards written by hand, if their forward's derivatives make the gradients the same."""
+    for changed in (0, 1):
+        _, sites = _sites(forward, {"outputs", "loss", "gradients", "sites"}, (changed,))
+        own = tuple(site for site in sites if "own backward" in site.settings)
+        trial = _training(forward, changed, "gradients")
+        cause = first_cause(Clues(own), trial, 1, changed, (OWN_BACKWARD,))
+        if cause is not None:
+            return cause
+    return None
 
 
 def cause_of_buffer(forward: Forward, found: Finding) -> Cause | None:
@@ -63,21 +79,41 @@ def cause_of_left_over(forward: Forward) -> Cause | None:
     subject = forward.subject
     sides = subject.original, subject.port
     names = (subject.weights.loose_original, subject.weights.loose_port)
-    left: list[dict[str, Array]] = [
-        {t.name: t.value for t in side.tensors() if t.name in loose and loose[t.name].all()}
-        for side, loose in zip(sides, names, strict=True)
-    ]
-    clues = Clues((), (), dict(subject.state().items()), (left[0], left[1]))
+    left = [{name: mask for name, mask in loose.items() if mask.any()} for loose in names]
+    owners = {t.name: t.owner for side in sides for t in side.tensors()}
+    clues = Clues(left_over=(left[0], left[1]), kinds=owners)
 
     def trial(hypothesis: Hypothesis, _runs: int) -> float | None:
-        rung = _like(forward, hypothesis, 0).evaluation()
+        rung = like(forward, hypothesis, 0).evaluation()
         return rung.ratio if rung.verdict in FINE else None
 
     return first_cause(clues, trial, 1, 0, OF_LEFT_OVER)
 
 
-def cause_of_step(forward: Forward, number: int) -> Cause | None:
-    """The cause of another step of the optimizer."""
+def cause_of_step(forward: Forward, number: int, worst: Finding | None = None) -> Cause | None:
+    """The cause of another step of the optimizer; `worst` is what is furthest apart after it."""
+    changed, sites, constants = _optimizers(forward)
+    with closing(Look(forward, number, changed, worst)) as look:
+
+        def trial(hypothesis: Hypothesis, _runs: int) -> float | None:
+            if not look.fits(hypothesis):
+                return None
+            rungs = Steps(like(forward, hypothesis, changed), number).rungs()
+            return _worst(rungs) if rungs else None
+
+        clues = Clues(sites, constants[1 - changed])
+        found = first_cause(clues, trial, 1, changed, BEFORE_RATES)
+        if found is None and sites:
+            found = cause_of_rates(forward, changed)
+        if found is None:
+            found = first_cause(clues, trial, 1, changed, RULES)
+        if found is None:
+            found = first_cause(clues, trial, 1, changed, (), first=several_settings(clues))
+        return found
+
+
+def _optimizers(forward: Forward) -> tuple[int, tuple[Site, ...], list[tuple[float, ...]]]:
+    """The side whose optimizer can be changed, that optimizer, and the constants of both sides."""
     subject = forward.subject
     sites: tuple[Site, ...] = ()
     changed = 0
@@ -93,23 +129,10 @@ def cause_of_step(forward: Forward, number: int) -> Cause | None:
         constants.append(answer.constants)
         if answer.sites and not sites:
             changed, sites = side, answer.sites
-
-    def trial(hypothesis: Hypothesis, _runs: int) -> float | None:
-        rungs = Steps(_like(forward, hypothesis, changed), number).rungs()
-        return _worst(rungs) if rungs else None
-
-    clues = Clues(sites, constants[1 - changed])
-    for kinds in (CLIPS, None, RULES):
-        if kinds is None:
-            cause = cause_of_rates(forward, changed) if sites else None
-        else:
-            cause = first_cause(clues, trial, 1, changed, kinds)
-        if cause is not None:
-            return cause
-    return None
+    return changed, sites, constants
 
 
-def _like(forward: Forward, hypothesis: Hypothesis, changed: int) -> Forward:
+def like(forward: Forward, hypothesis: Hypothesis, changed: int) -> Forward:
     """The rungs of the same pair with a hypothesis; masks and projections stay."""
     other = Forward(forward.subject.with_hypothesis(hypothesis, changed), forward.twins)
     other.outputs = forward.outputs
@@ -119,13 +142,16 @@ def _like(forward: Forward, hypothesis: Hypothesis, changed: int) -> Forward:
     return other
 
 
-def _sites(forward: Forward, want: set[Want]) -> tuple[int, tuple[Site, ...]]:
-    """The side whose operations can be changed, and all of them."""
+def _sites(
+    forward: Forward, want: set[Want], places: tuple[int, ...] = (0, 1)
+) -> tuple[int, tuple[Site, ...]]:
+    """The first of some sides whose operations can be changed, and all of them."""
     subject = forward.subject
     calls = subject.calls(
         "training", want, projections=forward.projections, masks=(forward.masks, forward.masks)
     )
-    for side, asked in enumerate((subject.original, subject.port)):
+    for side in places:
+        asked = (subject.original, subject.port)[side]
         try:
             answer = asked.answer(calls[side])
         except SideFailed:  # a side that changes nothing below gradients
@@ -143,13 +169,13 @@ def _training(forward: Forward, changed: int, rung: str, tensor: str = "") -> Tr
     point = _losses(forward, (0, 1)) if rung == "loss" else []
 
     def trial(hypothesis: Hypothesis, _runs: int) -> float | None:
-        like = _like(forward, hypothesis, changed)
+        other = like(forward, hypothesis, changed)
         if point:
-            loss = _losses(like, (changed,))[0]
-            other = point[1 - changed]
-            if not abs(loss - other) <= FAR * max(abs(loss), abs(other)):
+            loss = _losses(other, (changed,))[0]
+            meant = point[1 - changed]
+            if not abs(loss - meant) <= FAR * max(abs(loss), abs(meant)):
                 return None
-        rungs = like.training()
+        rungs = other.training()
         found = next(each for each in rungs if each.rung == rung)
         if rung == "loss":  # a number alone is no trial: the gradients must follow it
             return _worst([found, next(each for each in rungs if each.rung == "gradients")])

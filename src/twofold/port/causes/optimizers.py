@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -36,6 +37,14 @@ def _flag(name: str, off: str, on: str) -> Callable[[Site, Clues], Iterator[Alte
     return alternatives
 
 
+_eps_inside = _flag("eps inside", "outside the root", "inside the root")
+
+
+def _of_adagrad(site: Site, clues: Clues) -> Iterator[Alternative]:
+    if site.settings.get("name") == "Adagrad":
+        yield from _eps_inside(site, clues)
+
+
 def _rate(site: Site, clues: Clues) -> Iterator[Alternative]:
     own = site.settings.get("learning rate")
     if not isinstance(own, float):
@@ -43,6 +52,14 @@ def _rate(site: Site, clues: Clues) -> Iterator[Alternative]:
     for value in dict.fromkeys([*(abs(c) for c in clues.constants), own * 10, own / 10]):
         if value != own and 0 < value < 10:
             yield Alternative({"learning rate": value}, shown(own), shown(value))
+
+
+def _rising(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    """A momentum that rises to beta1; with an infinite decay it is beta1 from the first step on."""
+    own = site.settings.get("momentum decay")
+    if isinstance(own, float):
+        told = [f"rises to beta1 (momentum_decay {shown(own)})", "is beta1 from the first step on"]
+        yield Alternative({"momentum decay": math.inf}, *told)
 
 
 def _schedule(site: Site, _clues: Clues) -> Iterator[Alternative]:
@@ -107,9 +124,15 @@ KINDS: Final = (
         _numbers("eps", (1e-8, 1e-7, 1e-6, 1e-10, 1e-5, 1e-3, 0.0), 0.1),
     ),
     _kind(
+        "place of Adagrad's epsilon",
+        "the epsilon of Adagrad",
+        _of_adagrad,
+        "adagrad-epsilon",
+    ),
+    _kind(
         "place of the optimizer's epsilon",
         "the epsilon of the optimizer",
-        _flag("eps inside", "outside the root", "inside the root"),
+        _eps_inside,
         "rmsprop-epsilon",
     ),
     _kind("beta1", "the first decay rate (beta1)", _numbers("beta1", (0.9, 0.95, 0.0), 1.0)),
@@ -140,6 +163,25 @@ KINDS: Final = (
         _flag("amsgrad", "not kept", "kept"),
         "amsgrad-maximum",
     ),
+    _kind(
+        "corrected maximum",
+        "the largest second moment",
+        _flag("maximum corrected", "kept before its correction", "kept after its correction"),
+        "amsgrad-maximum",
+    ),
+    _kind("rising momentum", "the momentum of NAdam", _rising, "nadam-momentum"),
+    _kind(
+        "start of the squares",
+        "the sum of squares at the start",
+        _numbers("initial accumulator", (0.0, 0.1), 1.0),
+        "adagrad-accumulator",
+    ),
+    _kind(
+        "late step",
+        "the step of a gradient",
+        _flag("late", "taken at once", "taken one step later"),
+        "rprop-one-step-late",
+    ),
     _kind("schedule", "the schedule", _schedule, "scheduler-step-order"),
     _kind("learning rate", "the learning rate", _rate),
     _kind(
@@ -149,6 +191,6 @@ KINDS: Final = (
         "accumulation-sum-or-mean",
     ),
 )
-CLIPS: Final = tuple(kind for kind in KINDS if "clip" in kind.name)
-"""Tried before learning rates are measured: what scales every gradient may look like a rate."""
-RULES: Final = tuple(kind for kind in KINDS if kind not in CLIPS)
+BEFORE_RATES: Final = tuple(k for k in KINDS if "clip" in k.name or k.name == "late step")
+"""Tried before learning rates are measured: what scales or delays every step may look like one."""
+RULES: Final = tuple(kind for kind in KINDS if kind not in BEFORE_RATES)

@@ -137,6 +137,32 @@ def _twice(site: Site, _clues: Clues) -> Iterator[Alternative]:
         yield Alternative({"softmax twice": True}, "scores", "probabilities, taken for scores")
 
 
+def _padded(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    own = site.settings["padding row"]
+    if own is not None:
+        yield Alternative({"padding row": None}, f"row {own} gets none", "every row gets one")
+        return
+    for row in (0, 1, -1):
+        yield Alternative({"padding row": row}, "every row gets one", f"row {row} gets none")
+
+
+def _rounded(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    """A backward that is written by hand, against the derivative of the same forward."""
+    if site.settings.get("own backward"):
+        yield Alternative(
+            {"written out": True},
+            str(site.settings["own backward"]),
+            "the derivative of the forward",
+            f"the backward of the {site.settings['name']}",
+        )
+
+
+def _hinge(site: Site, _clues: Clues) -> Iterator[Alternative]:
+    if site.settings["name"] == "hinge_embedding_loss":
+        other = "the hinge loss max(0, 1 - y x)"
+        yield Alternative({"hinge": True}, "the hinge embedding loss of a distance", other)
+
+
 def _cut(_site: Site, _clues: Clues) -> Iterator[Alternative]:
     yield Alternative({"detach": True}, "goes through", "is cut")
 
@@ -176,10 +202,22 @@ KINDS: Final = (
     SiteKind("label smoothing", "the smoothing of the labels", _LOSS, _smoothing),
     SiteKind("factor of a loss", "the factor of the loss", _LOSS, _half, "l2-loss-half"),
     SiteKind("flavour of a loss", "the loss", _LOSS, _flavour, "smooth-l1-or-huber"),
+    SiteKind("hinge loss", "the loss", _LOSS, _hinge, "hinge-embedding"),
     SiteKind("softmax twice", "what the loss takes", _LOSS, _twice, "ce-softmax-twice"),
 )
 
+OWN_BACKWARD: Final = SiteKind(
+    "own backward", "the backward of an operation", ("activation", "function"), _rounded
+)
 OF_GRADIENTS: Final = (
+    SiteKind(
+        "padding row",
+        "the gradient of the embedding",
+        ("embedding",),
+        _padded,
+        "embedding-padding-row",
+    ),
+    OWN_BACKWARD,
     SiteKind("gradient not cut", "the gradient", ("detach",), _uncut),
     SiteKind(
         "cut gradient",

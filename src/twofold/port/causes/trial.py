@@ -47,7 +47,8 @@ class Cause:
     @property
     def remedy(self) -> str:
         """What makes the port the same."""
-        return f"give the port what the original has: {self.hypothesis.what}: {self.values[0]}"
+        own = f"give the port what the original has: {self.hypothesis.what}: {self.values[0]}"
+        return self.hypothesis.remedy or own
 
     @property
     def evidence(self) -> str:

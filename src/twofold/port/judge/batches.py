@@ -93,7 +93,8 @@ class Outputs:
             if layout is not None:
                 shape = layout.to_port(np.broadcast_to(np.float64(0), shape), _named(a)).shape
             if shape != port[b].shape:
-                _refuse_shapes(a, original[a].shape, port[b].shape, layout)
+                hint = _in_space(shape, port[b].shape) if layout is not None else ""
+                _refuse_shapes(a, original[a].shape, port[b].shape, layout, hint)
 
     def to_port(self, original: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays like the original's outputs by the port's paths and in its layout."""
@@ -120,16 +121,31 @@ def _paired(original: list[str], port: list[str]) -> list[tuple[str, str]]:
 
 
 def _refuse_shapes(
-    path: str, original: tuple[int, ...], port: tuple[int, ...], layout: Layout | None
+    path: str,
+    original: tuple[int, ...],
+    port: tuple[int, ...],
+    layout: Layout | None,
+    hint: str,
 ) -> None:
     text = f"{_named(path)}: shape {original} in the original and {port} in the port"
     if layout is not None:
-        raise BadInput(f"{text}; the layout {layout} was given")
+        raise BadInput(f"{text}; the layout {layout} was given{hint}")
     found = propose(original, port)
     hint = (
         f"; say layouts={{{_named(path)!r}: {found!r}}} if only the order differs" if found else ""
     )
     raise BadInput(f"{text}; they cannot be the same function of the same batch{hint}")
+
+
+def _in_space(original: tuple[int, ...], port: tuple[int, ...]) -> str:
+    """What to look at where pictures have as many channels but other heights or widths."""
+    alike = len(original) == len(port) > 2 and original[0] == port[0] and original[-1] == port[-1]
+    if not alike:
+        return ""
+    return (
+        "; only the sizes in space differ: look at the padding and the strides of convolutions and "
+        'pools (where none is given, Flax pads "SAME" and PyTorch nothing)'
+    )
 
 
 def _named(path: str) -> str:

@@ -18,12 +18,17 @@ from twofold.port.causes.of_pair import (
 from twofold.port.causes.trial import Cause
 from twofold.port.judge.forward_rungs import Forward
 from twofold.port.judge.steps_rungs import TIED
+from twofold.port.judge.weights_rungs import ALONE
 from twofold.port.report import Difference, PortRung
 from twofold.port.side import Mode
 from twofold.port.where.forcing import Forcing
 from twofold.port.where.place import Place, loss_place, module_place
 
 NO_CAUSE: Final = "no known cause"
+LONE: Final = (
+    "give the other side a parameter for it, or say which is its partner: "
+    "Pair(..., weights={original: port})"
+)
 FORWARDS: Final = ("forward, evaluation", "forward, training")
 
 
@@ -56,7 +61,9 @@ def _explained(forward: Forward, rung: PortRung, found: Difference) -> Differenc
         return _with_cause(_placed(found, place), cause_of_loss(forward, place.constants))
     if rung.rung == "weights":
         cause = None if forward.subject.original.only_steps else cause_of_left_over(forward)
-        return found if cause is None else _with_cause(found, cause)
+        if cause is not None:
+            return _with_cause(found, cause)
+        return replace(found, remedy=LONE if found.cause.endswith(ALONE) else "")
     if rung.rung == "gradients":
         return _with_cause(found, cause_of_gradients(forward))
     if rung.rung == "buffers":
@@ -66,7 +73,8 @@ def _explained(forward: Forward, rung: PortRung, found: Difference) -> Differenc
         if found.cause == TIED:
             return _untied(found)
         number = int(rung.rung.removeprefix("step "))
-        return _with_cause(found, cause_of_step(forward, number))
+        worst = next(f for f in rung.findings if f.verdict == "differs")
+        return _with_cause(found, cause_of_step(forward, number, worst))
     return found
 
 

@@ -18,6 +18,7 @@ TIED_IN_PORT: Final = (
     "several tensors of the original are one tensor of the port (tied), which cannot hold their "
     "values; nothing else can be judged"
 )
+ALONE: Final = "without a partner"
 
 
 def weights_rung(subject: Subject) -> PortRung:
@@ -37,7 +38,7 @@ def weights_rung(subject: Subject) -> PortRung:
         tensors = {tensor.name: tensor for tensor in side.tensors()}
         lone = [name for name in names if _is_trained(tensors, name)]
         for name in lone:
-            text = f"a trained parameter of the {where} without a partner"
+            text = f"a trained parameter of the {where} {ALONE}"
             pair = (name, "") if where == "original" else ("", name)
             findings.append(Finding(pair[0] or name, pair[1], "differs", None, note=text))
         rest = [name for name in names if name not in lone]
