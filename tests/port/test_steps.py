@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from flax import nnx
+from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from tests.port import flax_models, torch_models
@@ -193,3 +194,50 @@ def test_an_optimizer_on_one_side_only_is_refused(models):
 def test_what_is_no_optimizer_is_refused(models, wrong):
     with pytest.raises(BadInput, match="optimizer"):
         certify(models, wrong, optax.sgd(0.1))
+
+
+class Residue(nn.Module):
+    """A parameter whose last element has a true gradient of zero, left of three roundings."""
+
+    def __init__(self, order):
+        super().__init__()
+        self.p, self.order = nn.Parameter(torch.ones(4)), order
+
+    def forward(self, x):
+        zero = sum(self.p[3] * number for number in self.order)
+        return (x * self.p[:3]).sum(-1), zero
+
+
+def with_rmsprop(order, **options):
+    return port.Torch(
+        Residue(order),
+        loss=lambda outputs, _: (outputs[0] ** 2).sum() / 7 + outputs[1],
+        optimizer=lambda p: torch.optim.RMSprop(p, 0.1, **options),
+    )
+
+
+def after_steps(original, wrong):
+    batches = [(np.random.default_rng(n).normal(size=(5, 3)),) for n in range(2)]
+    return port.Pair(original, wrong, batches=batches).certify(3, precisions=())
+
+
+def test_an_optimizer_may_make_the_noise_of_a_true_zero_large():
+    # Autograd adds from the last to the first: both are what rounding leaves of zero, in all twins.
+    first, second = (-0.3, 0.2, 0.1), (0.1, -0.3, 0.2)
+    assert 0 != sum(first[::-1]) != sum(second[::-1]) != 0
+    assert after_steps(with_rmsprop(first), with_rmsprop(second)).passed
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"eps": 1e-7}, "epsilon of the optimizer"),
+        ({"alpha": 0.9}, "decay of squares"),
+        ({"weight_decay": 1e-4}, "weight decay"),
+    ],
+)
+def test_another_setting_shows_beside_such_noise(options, kind):
+    first, second = (-0.3, 0.2, 0.1), (0.1, -0.3, 0.2)
+    report = after_steps(with_rmsprop(first), with_rmsprop(second, **options))
+    found = report.first_difference
+    assert (found.rung, found.kind) == ("step 1", kind)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -36,6 +38,7 @@ class JaxStepper(Stepper):
         side = self._side
         with side.session(call):
             operands = side.operands(call)
+            noise = _noise(call, operands[0])
             program = side.program(call, "step", self._step)
             with program.watch.on():
                 if self._state is None:
@@ -43,8 +46,8 @@ class JaxStepper(Stepper):
                 constants: tuple[float, ...] = ()
                 if "sites" in call.want:
                     traced = jax.make_jaxpr(self._step(program.watch, call))
-                    constants = constants_of(traced(self._state, *operands).jaxpr)
-                loss, values, self._state = program.run(self._state, *operands)
+                    constants = constants_of(traced(self._state, noise, *operands).jaxpr)
+                loss, values, self._state = program.run(self._state, noise, *operands)
             return StepAnswer(
                 loss=np.asarray(loss, np.float64),
                 tensors={name: number(value) for name, value in values.items()},
@@ -57,7 +60,13 @@ class JaxStepper(Stepper):
         side, transformation = self._side, self._transformation
 
         def step(
-            state: Any, values: Any, batch: Any, projection: Any, masks: Any, forced: Any
+            state: Any,
+            noise: Any,
+            values: Any,
+            batch: Any,
+            projection: Any,
+            masks: Any,
+            forced: Any,
         ) -> Any:
             watch.expect(masks)
 
@@ -71,11 +80,23 @@ class JaxStepper(Stepper):
             tree = side.trainable_tree(values)
             (loss, buffers), gradients = jax.value_and_grad(total, has_aux=True)(tree)
             watch.require_all_used()
+            moved = side.trainable_tree({**values, **noise})
+            gradients = jax.tree.map(lambda g, by: jnp.where(g == 0, g, g + by), gradients, moved)
             updates, state = transformation.update(gradients, state, tree, value=loss)
             new = side.trainable_values(optax.apply_updates(tree, updates))
             return loss, {**values, **buffers, **new}, state
 
         return step
+
+
+def _noise(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is added to the gradients: zeros at the point, so that the twins share its program."""
+    given = call.gradient_noise
+    return {
+        name: jnp.asarray(given[name], value.dtype) if name in given else jnp.zeros_like(value)
+        for name, value in values.items()
+        if jnp.issubdtype(value.dtype, jnp.floating)
+    }
 
 
 def _transformation(side: JaxSide) -> Any:

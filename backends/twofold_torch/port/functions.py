@@ -74,7 +74,7 @@ class Functions:
             self._restore.callback(setattr, cls, name, own)
 
 
-def _below(cls: type) -> Iterator[type]:
+def _below(cls: Any) -> Iterator[Any]:
     for each in cls.__subclasses__():
         yield each
         yield from _below(each)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, final
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from twofold.port.side import Array, Call
-from twofold.port.trees import leaves, mapped
+from twofold.port.trees import mapped
 from twofold.port.where.operations import Recorder
 from twofold_torch.port.describe import plain_name
 
@@ -84,7 +85,7 @@ class Places:
         return after
 
     def _exchanged(self, place: str, output: Any) -> Any:
-        position = iter(range(len(list(leaves(output, torch.is_tensor)))))
+        position = count()
 
         def change(_path: str, value: Any) -> Any:
             if not isinstance(value, torch.Tensor):

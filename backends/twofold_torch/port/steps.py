@@ -55,6 +55,7 @@ class TorchStepper(Stepper):
             loss = side.loss(outputs, flat, batch, call)
             with side.below():
                 loss.backward()  # type: ignore[no-untyped-call]
+            _moved(side, call.gradient_noise)
             if "gradient factor" in new:
                 _scale(side, new["gradient factor"])
             with clip_without_epsilon() if "clip epsilon" in new else nullcontext():
@@ -88,6 +89,13 @@ def _scale(side: Torch, factor: float) -> None:
     for parameter in side.module.parameters():
         if parameter.grad is not None:
             parameter.grad.mul_(factor)
+
+
+def _moved(side: Torch, noise: Mapping[str, Array]) -> None:
+    for full, parameter in side.module.named_parameters():
+        name, gradient = plain_name(full), parameter.grad
+        if gradient is not None and not gradient.is_sparse and name in noise:
+            gradient.add_(torch.from_numpy(noise[name]) * (gradient != 0))
 
 
 def _clipped(side: Torch) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ class Call:
     in the order of their calls; None draws anew, () keeps every unit. `forced` replaces outputs of
     modules. `wide` keeps casts inside in float64. `inputs` names what the model takes of the batch.
     `changes` run operations in another way than they are written, `replacements` give tables
-    other numbers.
+    other numbers. `gradient_noise` is added to the gradients before an optimizer takes them.
     """
 
     tensors: Mapping[str, Array]
@@ -119,6 +119,7 @@ class Call:
     wide: bool = True
     changes: tuple[Change, ...] = ()
     replacements: tuple[Replacement, ...] = ()
+    gradient_noise: Mapping[str, Array] = field(default_factory=dict)
 
 
 @final

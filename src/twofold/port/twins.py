@@ -117,7 +117,8 @@ class Measured:
     `ratio` is None where no number can be given (`reason` says why). `index`, `original`, `port`
     and `scale` are of the worst element; `size` is max |A - B| over max |A|. `jumping` is the share
     of elements that a twin moved by more than rounding does, `noise` the share of those that are
-    no more than what rounding leaves of a true zero.
+    no more than what rounding leaves of a true zero. `floor` is the noise of an element that does
+    not scatter: that of the tensor.
     """
 
     ratio: float | None
@@ -128,6 +129,7 @@ class Measured:
     size: float = 0.0
     jumping: float = 0.0
     noise: float = 0.0
+    floor: float = 0.0
     reason: str = ""
 
 
@@ -178,6 +180,7 @@ def measure(original: Sequence[Run], port: Sequence[Run], reference: float = 0.0
         size=worst.apart / worst.largest if worst.largest else worst.apart,
         jumping=_share_above(a[0], noise, max(own, reference)),
         noise=_share_above(a[0], noise, own),
+        floor=max(floor, 0.5 * float(np.spacing(own))),
     )
 
 

@@ -139,6 +139,7 @@ def like(forward: Forward, hypothesis: Hypothesis, changed: int) -> Forward:
     other.projections = forward.projections
     other.masks = forward.masks
     other.idle = set(forward.idle)
+    other.floors = dict(forward.floors)
     return other
 
 

@@ -33,6 +33,7 @@ class Forward:
         self.projections: tuple[Any, Any] = (None, None)
         self.masks: tuple[Mask, ...] = ()
         self.idle: set[str] = set()
+        self.floors: dict[str, float] = {}
         self.narrowings: dict[Narrowing, int] = {}
         self._masks_note = ""
 
@@ -106,6 +107,7 @@ class Forward:
         def every() -> list[Finding]:
             found = []
             for link, name, measured in question.tensors(GRADIENTS, links, lambda _: largest):
+                self.floors[name] = measured.floor
                 if measured.noise >= MANY:
                     self.idle.add(name)
                 found.append(finding(name, ", ".join(link.port), measured))

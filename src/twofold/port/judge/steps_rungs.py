@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Final, final
 
@@ -16,7 +17,7 @@ from twofold.port.judge.question import LOSS, Question
 from twofold.port.judge.shelf import IN_MEMORY, Points, Shelf
 from twofold.port.report import Finding, PortRung
 from twofold.port.side import Array, MasksDoNotFit, StepAnswer, Stepper
-from twofold.port.twins import MORE_TWINS, measure
+from twofold.port.twins import MORE_TWINS, Lazy, generator, measure
 from twofold.port.weights import Link
 
 VALUES: Final = "value"
@@ -86,7 +87,27 @@ class Steps:
             projections=self._forward.projections,
             masks=(self._masks, self._masks),
         )
-        return stepper.step(calls[place])
+        noise = self._noise(place, twin, index, calls[place].tensors) if twin else {}
+        return stepper.step(replace(calls[place], gradient_noise=noise))
+
+    def _noise(
+        self, place: int, twin: int, index: int, tensors: Mapping[str, Array]
+    ) -> Mapping[str, Array]:
+        """A twin's noise of its gradients, which an optimizer may make far larger.
+
+        A gradient that is truly zero is what rounding leaves, which may be the same for all twins
+        of a side and another one on the other side. Where it is small beside the optimizer's
+        epsilon, a step has it divided by that epsilon. So each twin's gradients are moved by as
+        much as the gradients of their tensor were seen to scatter; a gradient of exactly zero, as
+        that of a row that is not used, stays.
+        """
+        makers = {}
+        for link in self._subject.links_with(self._subject.trainable):
+            floor = max(self._forward.floors.get(name, 0.0) for name in link.original)
+            for name in link.port if place else link.original:
+                draw = f"gradient {name} in step {index} of twin {twin}"
+                makers[name] = partial(_drawn, self._subject.seed, draw, tensors, name, floor)
+        return Lazy(makers)
 
     def _kept(self, place: int, answer: StepAnswer) -> dict[str, Array]:
         links = self._subject.links_with(self._subject.trainable)
@@ -126,6 +147,10 @@ class Steps:
             return found
         text = "its true gradient is zero, and the optimizer makes steps of the rounding noise"
         return replace(found, verdict="not exercised", note=text)
+
+
+def _drawn(seed: int, draw: str, tensors: Mapping[str, Array], name: str, size: float) -> Array:
+    return size * generator(seed, draw).standard_normal(np.shape(tensors[name]))
 
 
 def _of_merged(found: Finding) -> Finding:
