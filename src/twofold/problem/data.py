@@ -13,14 +13,15 @@ import numpy as np
 from twofold.errors import DataError, SpecError
 from twofold.problem import sources
 from twofold.problem.categories import Encoded, encoded
-from twofold.problem.description import Description, Scaling
+from twofold.problem.description import Description
 from twofold.problem.labels import binary, numbered
 from twofold.problem.missing import filled_in, without_empty_rows
 from twofold.problem.problem import Batch, Problem, require_rows_to_normalize
+from twofold.problem.scaling import Standard, cast
+from twofold.problem.splits import split
 from twofold.problem.state import Array
 from twofold.problem.table import Table
 from twofold.problem.telling import telling_columns
-from twofold.spec import threefry
 from twofold.spec.experiment import Experiment
 from twofold.spec.limits import shown
 from twofold.spec.losses import wrong_weights
@@ -47,7 +48,7 @@ def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
     data = experiment.data
     table, dropped = without_empty_rows(_checked(given or sources.load(experiment)), data.missing)
     found = _targets(experiment, table)
-    rows = _split(experiment, table.rows)
+    rows = split(experiment, table.rows)
     train_rows = rows.train
     filled, cells = filled_in(table, data.missing, train_rows)
     coded = encoded(table, filled, train_rows, data.categorical)
@@ -55,12 +56,14 @@ def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
     inputs, input_scaling = coded.inputs, None
     targets, target_scaling = found.values, None
     if data.standardize:
-        inputs, input_scaling = _standardized(inputs, train_rows, coded.from_texts)
+        standard = Standard.of(inputs[train_rows], coded.from_texts)
+        inputs, input_scaling = standard.applied(inputs), standard.scaling()
         if experiment.loss.kind in ("mse", "huber"):
-            targets, target_scaling = _standardized(targets, train_rows)
-    inputs = _cast(inputs, experiment, "inputs")
+            standard = Standard.of(targets[train_rows])
+            targets, target_scaling = standard.applied(targets), standard.scaling()
+    inputs = cast(inputs, experiment, "inputs")
     if experiment.loss.kind != "cross_entropy":
-        targets = _cast(targets, experiment, "targets")
+        targets = cast(targets, experiment, "targets")
     problem = Problem(
         experiment=resolved,
         train=Batch(inputs[train_rows], targets[train_rows]),
@@ -200,86 +203,3 @@ def _with_table(experiment: Experiment, table: Table, coded: Encoded) -> Mlp | S
             f"texts of {table.where} in training; leave them out to take the data's"
         )
     return with_categories(experiment.model, found)
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows of the three splits, each in the data's own order, so shuffle = false means that."""
-
-    train: Array
-    validation: Array
-    test: Array
-
-
-def _split(experiment: Experiment, rows: int) -> _Rows:
-    """Draw the test rows, and from the rest the validation rows.
-
-    Scaling, fills and categories are those of the training rows, without either.
-    """
-    data = experiment.data
-    test = _share_of(data.test_fraction, rows, "test")
-    validation = _share_of(data.validation_fraction, rows - test, "validation")
-    first = test + validation
-    if data.drop_last and rows - first < data.batch_size:
-        raise DataError(
-            f"data.batch_size: {data.batch_size} given; allowed is {rows - first} or less, the "
-            "training rows, because data.drop_last = true drops a batch that is not full"
-        )
-    order = threefry.permutation(threefry.stream_key(experiment.seed, threefry.SPLIT), rows)
-    return _Rows(
-        train=np.sort(order[first:]),
-        validation=np.sort(order[test:first]),
-        test=np.sort(order[:test]),
-    )
-
-
-def _share_of(fraction: float, rows: int, name: str) -> int:
-    """How many of the rows a fraction takes. Raises DataError where it takes none or all."""
-    taken = round(rows * fraction)
-    if fraction > 0 and taken in (0, rows):
-        side = name if taken == 0 else "training"
-        of = "rows" if name == "test" else "rows that are not test rows"
-        raise DataError(
-            f"data.{name}_fraction: {fraction:g} of {rows} {of} leaves no {side} rows; "
-            "allowed is 0, or a fraction that leaves both"
-        )
-    return taken
-
-
-def _standardized(
-    values: Array, train_rows: Array, left_alone: Array | None = None
-) -> tuple[Array, Scaling]:
-    """Columns with zero mean and unit variance on the training rows, and how they were scaled.
-
-    A column that never varies in training says nothing; it becomes 0 in all rows. Columns are first
-    scaled by a power of two, which is exact, so that squares neither overflow nor vanish. Columns
-    that `left_alone` (columns,) names stay as they are.
-    """
-    train = values[train_rows]
-    constant = train.max(axis=0) == train.min(axis=0)
-    exponent = np.frexp(np.abs(train).max(axis=0))[1]
-    alone = np.zeros(len(constant), np.bool_) if left_alone is None else left_alone
-    with np.errstate(over="ignore"):  # the cast refuses what overflows
-        scaled = np.ldexp(values, -exponent)
-        train = scaled[train_rows]
-        mean, deviation = train.mean(axis=0), np.where(constant, 1.0, train.std(axis=0))
-        standard = np.where(constant, 0.0, (scaled - mean) / deviation)
-        scaling = Scaling(
-            mean=np.where(alone, 0.0, np.ldexp(mean, exponent)),
-            scale=np.where(constant | alone, 1.0, np.ldexp(deviation, exponent)),
-            constant=constant & ~alone,
-        )
-    return np.where(alone, values, standard), scaling
-
-
-def _cast(values: Array, experiment: Experiment, what: str) -> Array:
-    """Values in the experiment's precision. Raises DataError for what overflows."""
-    with np.errstate(over="ignore"):
-        cast = values.astype(experiment.parameter_dtype)
-    if not np.all(np.isfinite(cast)):
-        row, column = (int(i) for i in np.argwhere(~np.isfinite(cast))[0])
-        raise DataError(
-            f"{what}[{row}, {column}]: too large for {experiment.parameter_dtype}; "
-            "scale the data down or use precision = 'float64'"
-        )
-    return cast
