@@ -38,9 +38,18 @@ def encoded(table: Table, inputs: Array, train_rows: Rows, how: Categorical) -> 
     A category is a text that a training row has, in sorted order. Raises DataError where there are
     too many.
     """
-    if not table.texts:
+    seen = {index: seen_texts(inputs[train_rows, index]) for index in table.texts}
+    return encoded_as(table, inputs, seen, how)
+
+
+def encoded_as(table: Table, inputs: Array, seen: dict[int, Array], how: Categorical) -> Encoded:
+    """Inputs (rows, columns of the table) with numbers in the place of texts.
+
+    `seen` has the codes of the training rows' texts, of each column of texts; the rows of texts not
+    among them are counted in these inputs. Raises DataError where there are too many.
+    """
+    if not seen:
         return Encoded(inputs, table.input_names, np.zeros(inputs.shape[1], np.bool_))
-    seen = {index: _seen(inputs[train_rows, index]) for index in table.texts}
     if how == "embedding":
         return _numbered(table, inputs, seen)
     return _one_hot(table, inputs, seen)
@@ -62,7 +71,7 @@ def _one_hot(table: Table, inputs: Array, seen: dict[int, Array]) -> Encoded:
             names.append(name)
             flags.append(False)
             continue
-        column = _described(table, index, seen[index], inputs[:, index])
+        column = described(table, index, seen[index], inputs[:, index])
         parts.append((inputs[:, [index]] == seen[index]).astype(np.float64))
         names.extend(f"{name}={category}" for category in column.categories)
         flags.extend(True for _ in column.categories)
@@ -91,7 +100,7 @@ def _numbered(table: Table, inputs: Array, seen: dict[int, Array]) -> Encoded:
         values,
         tuple(table.input_names[index] for index in order),
         np.isin(order, texts),
-        embedded=tuple(_described(table, i, seen[i], inputs[:, i]) for i in texts),
+        embedded=tuple(described(table, i, seen[i], inputs[:, i]) for i in texts),
     )
 
 
@@ -102,12 +111,13 @@ def _places(seen: Array, codes: Array) -> Array:
     return np.where(known, places, len(seen))
 
 
-def _seen(codes: Array) -> Array:
+def seen_texts(codes: Array) -> Array:
     """The different texts of a column's training rows, as sorted codes."""
     return np.unique(codes[~np.isnan(codes)])
 
 
-def _described(table: Table, index: int, seen: Array, codes: Array) -> Categories:
+def described(table: Table, index: int, seen: Array, codes: Array) -> Categories:
+    """A column of texts whose training rows have the codes `seen`, all rows `codes` (rows,)."""
     texts = table.texts[index]
     unseen, rows = np.unique(codes[~np.isnan(codes) & ~np.isin(codes, seen)], return_counts=True)
     return Categories(

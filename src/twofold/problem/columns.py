@@ -29,14 +29,15 @@ def table_of(file: TableFile, labels: bool) -> Table:
     frame = file.frame()
     require_columns(file.where, frame.shape[1])
     names = [str(name) for name in frame.columns]
-    targets = _target_columns(file, names)
-    features = _input_columns(file, names, targets)
-    _refuse_row_numbers(file, frame, features)
+    targets = target_columns(file, names)
+    features = input_columns(file, names, targets)
+    if names[:1] == [NAMELESS] and 0 in features and frame.iloc[:, 0].dtype.kind == "i":
+        refuse_row_numbers(file, frame.iloc[:, 0].to_numpy())
     inputs, texts = _inputs(file, frame, features)
     return Table(
         where=file.where,
         inputs=inputs,
-        targets=_targets(file, frame, targets, labels),
+        targets=targets_of(file, frame, targets, labels),
         columns=tuple(names[position] for position in (*features, *targets)),
         texts=texts,
     )
@@ -57,7 +58,7 @@ def _inputs(
     words: list[int] = []
     others = sorted(set(range(len(features))) - set(plain))
     if file.data.categorical != "refuse":
-        _require_text_columns(file, len(others))
+        require_text_columns(file, len(others))
     for index in others:
         numbers = numbers_of(frame.iloc[:, features[index]])
         if numbers is None:
@@ -69,7 +70,8 @@ def _inputs(
     return inputs, _texts_into(inputs, file, frame, {index: features[index] for index in words})
 
 
-def _require_text_columns(file: TableFile, found: int) -> None:
+def require_text_columns(file: TableFile, found: int) -> None:
+    """Refuse more columns of text than are allowed. Raises DataError."""
     if found > MOST_TEXT_COLUMNS:
         raise DataError(
             f"{file.where}: {found:,} columns of text in it; allowed are at most "
@@ -87,11 +89,12 @@ def _texts_into(
     columns = file.as_they_stand(frame, list(words.values()))
     texts: dict[int, tuple[str, ...]] = {}
     for index, position in words.items():
-        inputs[:, index], texts[index] = _codes(file, columns[position])
+        inputs[:, index], texts[index] = codes_of(file, columns[position])
     return texts
 
 
-def _target_columns(file: TableFile, names: Sequence[str]) -> list[int]:
+def target_columns(file: TableFile, names: Sequence[str]) -> list[int]:
+    """The places of the target columns. Raises SpecError or DataError."""
     if not file.data.targets:
         raise SpecError(
             "data.target: nothing given; allowed is the name of the column to predict: "
@@ -100,7 +103,7 @@ def _target_columns(file: TableFile, names: Sequence[str]) -> list[int]:
     return [_position(file, "target", name, _places(names)) for name in file.data.targets]
 
 
-def _input_columns(file: TableFile, names: Sequence[str], targets: Sequence[int]) -> list[int]:
+def input_columns(file: TableFile, names: Sequence[str], targets: Sequence[int]) -> list[int]:
     """The places of the input columns: those of data.columns, else all but targets and exclude."""
     data, places = file.data, _places(names)
     left_out = {_position(file, "exclude", name, places) for name in data.exclude or ()}
@@ -126,19 +129,16 @@ def _position(file: TableFile, field: str, name: str, places: Mapping[str, int])
     )
 
 
-def _refuse_row_numbers(file: TableFile, frame: Any, features: Sequence[int]) -> None:
+def refuse_row_numbers(file: TableFile, values: Array) -> None:
     """A first column without a name in which no whole number comes twice is an index, no input.
 
     `DataFrame.to_csv` writes one unless told otherwise. In a table sorted by its labels it tells
-    every one of them. Who names it in data.columns wants it.
+    every one of them. Who names it in data.columns wants it. `values` are its whole numbers.
     """
-    if file.data.columns is not None or 0 not in features or frame.columns[0] != NAMELESS:
+    if file.data.columns is not None or len(np.unique(values)) < len(values):
         return
-    column = frame.iloc[:, 0]
-    if column.dtype.kind != "i" or not column.is_unique:
-        return
-    counts = (np.diff(column.to_numpy()) == 1).all()
-    found = f"counts the rows from {column.iloc[0]}" if counts else "numbers the rows"
+    counts = len(values) > 0 and (np.diff(values) == 1).all()
+    found = f"counts the rows from {values[0]}" if counts else "numbers the rows"
     raise DataError(
         f"{file.where}: the first column has no name and {found}, so it would be an input that "
         f"says where a row stands; leave it out with data.exclude = [{NAMELESS!r}], or name "
@@ -158,10 +158,11 @@ def numbers_of(column: Any) -> Array | None:
     return None if (np.isnan(found) & column.notna().to_numpy()).any() else np.asarray(found)
 
 
-def _codes(file: TableFile, column: Any) -> tuple[Array, tuple[str, ...]]:
+def codes_of(file: TableFile, column: Any, first: int = 0) -> tuple[Array, tuple[str, ...]]:
     """The place of each text among the column's texts, and these; NaN where a cell is empty.
 
-    Raises DataError for text unless data.categorical takes it, and for what is not text either.
+    Raises DataError for text unless data.categorical takes it, and for what is not text either;
+    `first` is the number of the first row.
     """
     pandas = library("pandas", "pandas", str(file.path))
     column = column.astype(object)
@@ -169,14 +170,14 @@ def _codes(file: TableFile, column: Any) -> tuple[Array, tuple[str, ...]]:
     _refuse_decimal_commas(file, column[present])
     words = [value if isinstance(value, str) else None for value in column[present]]
     if None in words or file.data.categorical == "refuse":
-        _refuse_cell(file, column, present)
+        _refuse_cell(file, column, present, first)
     codes, texts = pandas.factorize(np.array(words, dtype=object), sort=True)
     places = np.full(len(column), np.nan)
     places[present] = codes
     return places, tuple(str(text) for text in texts)
 
 
-def _refuse_cell(file: TableFile, column: Any, present: Array) -> None:
+def _refuse_cell(file: TableFile, column: Any, present: Array, first: int) -> None:
     """Name the first cell of a column that is not a number, and the ways out."""
     name, pandas = str(column.name), library("pandas", "pandas", str(file.path))
     texts = np.array([isinstance(value, str) for value in column])
@@ -195,8 +196,8 @@ def _refuse_cell(file: TableFile, column: Any, present: Array) -> None:
     )
     allowed = "numbers" if file.data.categorical == "refuse" else "numbers, or texts alone"
     raise DataError(
-        f"{file.where}: column {named(name)}, row {row} (counted from 0): {shown(value)} given; "
-        f"allowed are {allowed}; {way} with data.exclude = [{named(name)}]"
+        f"{file.where}: column {named(name)}, row {first + row} (counted from 0): {shown(value)} "
+        f"given; allowed are {allowed}; {way} with data.exclude = [{named(name)}]"
     )
 
 
@@ -211,7 +212,7 @@ def _refuse_decimal_commas(file: TableFile, column: Any) -> None:
             )
 
 
-def _targets(file: TableFile, frame: Any, positions: Sequence[int], labels: bool) -> Array:
+def targets_of(file: TableFile, frame: Any, positions: Sequence[int], labels: bool) -> Array:
     """One target (rows,), numbers or texts; several (rows, targets), numbers."""
     if labels:
         standing = file.as_they_stand(frame, positions)
@@ -237,6 +238,11 @@ def _target(file: TableFile, column: Any) -> Array:
     numbers = None if _holds_text(column) else numbers_of(column)
     if numbers is not None:
         return numbers
+    return words_of(file, column)
+
+
+def words_of(file: TableFile, column: Any) -> Array:
+    """A target column (rows,) of texts, "" where it is empty. Raises DataError for dates."""
     if column.dtype.kind in "mM":
         raise DataError(
             f"{file.where}: target column {named(column.name)} holds {column.dtype}; allowed "

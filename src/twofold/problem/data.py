@@ -6,21 +6,23 @@ framework would silently accept (labels outside the classes, NaN) is refused her
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from twofold.errors import DataError, SpecError
 from twofold.problem import sources
-from twofold.problem.categories import Encoded, encoded
-from twofold.problem.description import Description
+from twofold.problem.categories import encoded
+from twofold.problem.description import Categories, Description, Scaling
 from twofold.problem.labels import binary, numbered
 from twofold.problem.missing import filled_in, without_empty_rows
 from twofold.problem.problem import Batch, Problem, require_rows_to_normalize
+from twofold.problem.row_maps import let_go
 from twofold.problem.scaling import Standard, cast
-from twofold.problem.splits import split
+from twofold.problem.splits import require_a_batch, split
 from twofold.problem.state import Array
-from twofold.problem.table import Table
+from twofold.problem.table import Table, pieces
 from twofold.problem.telling import telling_columns
 from twofold.spec.experiment import Experiment
 from twofold.spec.limits import shown
@@ -29,11 +31,26 @@ from twofold.spec.model import Mlp, Sequential, embedding_of, placed, with_categ
 
 
 @dataclass(frozen=True, eq=False)
-class _Targets:
+class Targets:
     """Targets of the loss: int64 labels (rows,), else float64 (rows, out_features)."""
 
     values: Array
     classes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """What model.out_features has to be."""
+        return len(self.classes) if self.values.ndim == 1 else self.values.shape[1]
+
+    def scaled(self, experiment: Experiment, train_rows: Array) -> tuple[Array, Scaling | None]:
+        """The targets as training takes them, and how they were standardized if they were."""
+        loss, values, scaling = experiment.loss.kind, self.values, None
+        if experiment.data.standardize and loss in ("mse", "huber"):
+            standard = Standard.of(values[train_rows])
+            values, scaling = standard.applied(values), standard.scaling()
+        if loss != "cross_entropy":
+            values = cast(values, experiment, "targets")
+        return values, scaling
 
 
 def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
@@ -46,54 +63,81 @@ def prepare(experiment: Experiment, given: Table | None = None) -> Problem:
     reads the source is not installed.
     """
     data = experiment.data
-    table, dropped = without_empty_rows(_checked(given or sources.load(experiment)), data.missing)
-    found = _targets(experiment, table)
+    if data.memory_map and given is None:
+        return _mapped(experiment)
+    table, dropped = without_empty_rows(checked(given or sources.load(experiment)), data.missing)
+    found = targets_of(experiment, table)
     rows = split(experiment, table.rows)
     train_rows = rows.train
     filled, cells = filled_in(table, data.missing, train_rows)
     coded = encoded(table, filled, train_rows, data.categorical)
-    resolved = _resolved(experiment, table, coded, found)
+    counts = coded.inputs.shape[1], found.columns
+    resolved = resolved_for(experiment, table.where, counts, coded.embedded)
     inputs, input_scaling = coded.inputs, None
-    targets, target_scaling = found.values, None
     if data.standardize:
         standard = Standard.of(inputs[train_rows], coded.from_texts)
         inputs, input_scaling = standard.applied(inputs), standard.scaling()
-        if experiment.loss.kind in ("mse", "huber"):
-            standard = Standard.of(targets[train_rows])
-            targets, target_scaling = standard.applied(targets), standard.scaling()
     inputs = cast(inputs, experiment, "inputs")
-    if experiment.loss.kind != "cross_entropy":
-        targets = cast(targets, experiment, "targets")
-    problem = Problem(
-        experiment=resolved,
-        train=Batch(inputs[train_rows], targets[train_rows]),
-        test=Batch(inputs[rows.test], targets[rows.test]),
-        description=Description(
-            inputs=coded.names,
-            targets=table.target_names,
-            classes=found.classes,
-            input_scaling=input_scaling,
-            target_scaling=target_scaling,
-            dropped_rows=dropped,
-            filled=cells,
-            one_hot=coded.one_hot,
-            embedded=coded.embedded,
-            telling=telling_columns(table, found.values),
-        ),
-        validation=(
-            Batch(inputs[rows.validation], targets[rows.validation])
-            if experiment.data.validation_fraction > 0
-            else None
-        ),
+    targets, target_scaling = found.scaled(experiment, train_rows)
+    return _fed(
+        Problem(
+            experiment=resolved,
+            train=Batch(inputs[train_rows], targets[train_rows]),
+            test=Batch(inputs[rows.test], targets[rows.test]),
+            description=Description(
+                inputs=coded.names,
+                targets=table.target_names,
+                classes=found.classes,
+                input_scaling=input_scaling,
+                target_scaling=target_scaling,
+                dropped_rows=dropped,
+                filled=cells,
+                one_hot=coded.one_hot,
+                embedded=coded.embedded,
+                telling=telling_columns(table, found.values),
+            ),
+            validation=(
+                Batch(inputs[rows.validation], targets[rows.validation])
+                if experiment.data.validation_fraction > 0
+                else None
+            ),
+        )
     )
+
+
+def _mapped(experiment: Experiment) -> Problem:
+    """The same problem, its rows in files that are mapped into memory."""
+    from twofold.problem.mapped import prepared
+
+    found = prepared(experiment)
+    train = found.batches["train"]
+    columns = train.targets.shape[1] if train.targets.ndim > 1 else len(found.description.classes)
+    where, counts = f"data.source {experiment.data.source!r}", (train.inputs.shape[1], columns)
+    require_a_batch(experiment.data, train.rows)
+    return _fed(
+        Problem(
+            experiment=resolved_for(experiment, where, counts, found.description.embedded),
+            train=train,
+            test=found.batches["test"],
+            description=found.description,
+            validation=found.batches["validation"]
+            if experiment.data.validation_fraction > 0
+            else None,
+        )
+    )
+
+
+def _fed(problem: Problem) -> Problem:
+    """The problem, if its batches can be trained on."""
+    resolved = problem.experiment
     rest = problem.train.rows % resolved.data.batch_size
     if not resolved.data.drop_last:
         require_rows_to_normalize(problem, rest, "the last batch of an epoch")
     return problem
 
 
-def _checked(table: Table) -> Table:
-    """The table, if its shapes fit together and no number is infinite."""
+def checked(table: Table) -> Table:
+    """The table, if its shapes fit together and no number is infinite. Raises DataError."""
     inputs, targets, where = table.inputs, table.targets, table.where
     if inputs.ndim != 2 or inputs.shape[1] == 0:
         raise DataError(
@@ -119,26 +163,31 @@ def _checked(table: Table) -> Table:
 
 
 def _refuse_infinite(table: Table, what: str, values: Array) -> None:
-    if not np.any(np.isinf(values)):
-        return
-    index = tuple(int(i) for i in np.argwhere(np.isinf(values))[0])
-    column = f", column {table.column(what, index[1] if len(index) > 1 else 0)}"
-    raise DataError(
-        f"{table.where}: {what}, row {index[0]} (counted from 0){column}: {values[index]} given; "
-        "allowed are finite numbers; remove the row, or mend the number"
-    )
+    columns = values.reshape(len(values), -1)
+    for part in pieces(columns):
+        infinite = np.isinf(columns[part])
+        if infinite.any():
+            row, column = (int(i) for i in np.argwhere(infinite)[0])
+            row += part.start
+            raise DataError(
+                f"{table.where}: {what}, row {row} (counted from 0), column "
+                f"{table.column(what, column)}: {columns[row, column]} given; "
+                "allowed are finite numbers; remove the row, or mend the number"
+            )
+        let_go(values)
 
 
-def _targets(experiment: Experiment, table: Table) -> _Targets:
+def targets_of(experiment: Experiment, table: Table) -> Targets:
+    """The targets of the experiment's loss. Raises DataError for those that it cannot take."""
     loss = experiment.loss.kind
     if loss == "cross_entropy":
-        return _Targets(*numbered(table, experiment.model.out_features))
-    if table.targets.dtype.kind not in "biuf":
+        return Targets(*numbered(table, experiment.model.out_features))
+    if table.has_text_targets or table.targets.dtype.kind not in "biuf":
         two = binary(table) if loss == "bce_with_logits" else None
         if two is not None:
-            return _Targets(two[0].reshape(-1, 1).astype(np.float64), two[1])
+            return Targets(two[0].reshape(-1, 1).astype(np.float64), two[1])
         allowed = "numbers from 0 to 1, or two texts" if loss == "bce_with_logits" else "numbers"
-        first = shown(str(table.targets.flat[0]))
+        first = shown(table.target(0))
         raise DataError(
             f"{table.where}: targets are text, such as {first}; allowed for {loss} are {allowed}"
         )
@@ -152,26 +201,24 @@ def _targets(experiment: Experiment, table: Table) -> _Targets:
         )
     yes_or_no = loss == "bce_with_logits" and values.shape[1] == 1
     named = yes_or_no and len(table.class_names) == 2 and np.isin(values, (0.0, 1.0)).all()
-    return _Targets(values, table.class_names if named else ())
+    return Targets(values, table.class_names if named else ())
 
 
-def _resolved(
-    experiment: Experiment, table: Table, coded: Encoded, targets: _Targets
+def resolved_for(
+    experiment: Experiment, where: str, counts: tuple[int, int], embedded: Sequence[Categories]
 ) -> Experiment:
     """The experiment with in_features and out_features of the data. Raises if they do not fit."""
-    model = _with_table(experiment, table, coded)
-    in_features = coded.inputs.shape[1]
+    model = _with_table(experiment, where, embedded)
+    in_features, out_features = counts
     if model.in_features not in (None, in_features):
         raise DataError(
             f"model.in_features: {model.in_features} given; allowed is {in_features}, the columns "
-            f"of {table.where}; leave it out to take the data's"
+            f"of {where}; leave it out to take the data's"
         )
-    labels = experiment.loss.kind == "cross_entropy"
-    out_features = len(targets.classes) if labels else targets.values.shape[1]
     if model.out_features not in (None, out_features):
         raise DataError(
             f"model.out_features: {model.out_features} given; allowed is {out_features}, the "
-            f"target columns of {table.where}; leave it out to take the data's"
+            f"target columns of {where}; leave it out to take the data's"
         )
     wrong = wrong_weights(experiment.loss, out_features)
     if wrong is not None:
@@ -182,12 +229,14 @@ def _resolved(
     return experiment.model_copy(update={"model": resolved})
 
 
-def _with_table(experiment: Experiment, table: Table, coded: Encoded) -> Mlp | Sequential:
+def _with_table(
+    experiment: Experiment, where: str, embedded: Sequence[Categories]
+) -> Mlp | Sequential:
     """The model with the categories of the data in its embedding, if it has one."""
     embedding = embedding_of(experiment.model)
     if embedding is None:
         return experiment.model
-    given, found = embedding.categories, tuple(len(x.categories) for x in coded.embedded)
+    given, found = embedding.categories, tuple(len(x.categories) for x in embedded)
     if not found:
         way = (
             "leave the embedding out"
@@ -195,11 +244,11 @@ def _with_table(experiment: Experiment, table: Table, coded: Encoded) -> Mlp | S
             else "set data.categorical = 'embedding'"
         )
         raise DataError(
-            f"model: an embedding given, and {table.where} gives it no column of texts; {way}"
+            f"model: an embedding given, and {where} gives it no column of texts; {way}"
         )
     if given not in (None, found):
         raise DataError(
             f"categories of the embedding: {list(given)} given; allowed is {list(found)}, the "
-            f"texts of {table.where} in training; leave them out to take the data's"
+            f"texts of {where} in training; leave them out to take the data's"
         )
     return with_categories(experiment.model, found)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -82,3 +83,47 @@ class Description:
 
 
 NOTHING_KNOWN: Final = Description()
+
+
+def described_in_json(known: Description) -> dict[str, Any]:
+    """A description in JSON's own types; numbers keep every bit."""
+    plain: dict[str, Any] = asdict(known)
+    for name in ("input_scaling", "target_scaling"):
+        scaling = plain[name]
+        if scaling is not None:
+            plain[name] = {key: array.tolist() for key, array in scaling.items()}
+    return plain
+
+
+def described_of(given: Mapping[str, Any]) -> Description:
+    """What `described_in_json` was given. Raises KeyError, TypeError or ValueError for all else."""
+    return Description(
+        inputs=tuple(given["inputs"]),
+        targets=tuple(given["targets"]),
+        classes=tuple(given["classes"]),
+        input_scaling=_scaling(given["input_scaling"]),
+        target_scaling=_scaling(given["target_scaling"]),
+        dropped_rows=given["dropped_rows"],
+        filled=tuple(Filled(**each) for each in given["filled"]),
+        one_hot=_categories(given["one_hot"]),
+        embedded=_categories(given["embedded"]),
+        telling=tuple(given["telling"]),
+    )
+
+
+def _categories(given: Sequence[Mapping[str, Any]]) -> tuple[Categories, ...]:
+    return tuple(
+        Categories(
+            each["column"],
+            tuple(each["categories"]),
+            tuple((text, rows) for text, rows in each["unseen"]),
+        )
+        for each in given
+    )
+
+
+def _scaling(given: Mapping[str, Any] | None) -> Scaling | None:
+    if given is None:
+        return None
+    mean, scale = (np.array(given[name], np.float64) for name in ("mean", "scale"))
+    return Scaling(mean, scale, np.array(given["constant"], np.bool_))

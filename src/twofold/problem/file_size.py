@@ -22,7 +22,7 @@ MOST_VALUES: Final = 10**8  # 0.8 GB of float64
 MOST_PER_BYTE: Final = 16
 ALWAYS_ALLOWED: Final = 10**7
 """By default a file may hold MOST_PER_BYTE numbers for each of its bytes, but ALWAYS_ALLOWED in any
-case, and never more than MOST_VALUES."""
+case, and never more than MOST_VALUES unless it is mapped into memory."""
 MOST_COLUMNS: Final = 100_000
 MOST_TEXT_COLUMNS: Final = 10_000
 BYTES_A_VALUE: Final = 16
@@ -33,7 +33,7 @@ _CHUNK: Final = 2**20
 def most_values(path: Path, data: Data) -> int:
     """How many numbers a file may hold. Raises OSError."""
     usual = max(ALWAYS_ALLOWED, MOST_PER_BYTE * path.stat().st_size)
-    return data.most_values or min(MOST_VALUES, usual)
+    return data.most_values or (usual if data.memory_map else min(MOST_VALUES, usual))
 
 
 def require_regular(path: Path, where: str) -> None:

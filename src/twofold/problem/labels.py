@@ -23,11 +23,11 @@ def numbered(table: Table, given: int | None) -> tuple[Array, tuple[str, ...]]:
     more classes than `given`, and for one class.
     """
     values = _one_column(table)
-    found, places = np.unique(values, return_inverse=True)
+    found, places = table.different_targets()
     classes = given or table.classes or len(found)
     if classes == 1:
         _refuse_one_class(given, table)
-    if values.dtype.kind == "U":
+    if table.has_text_targets:
         if len(found) > classes:
             _refuse_more_classes(table, places >= classes, classes, len(found))
         return places.astype(np.int64), _padded([str(text) for text in found], classes)
@@ -45,9 +45,9 @@ def numbered(table: Table, given: int | None) -> tuple[Array, tuple[str, ...]]:
 
 def binary(table: Table) -> tuple[Array, tuple[str, ...]] | None:
     """Two texts as the targets 0 and 1 (rows,), and the two; None for anything else."""
-    if table.targets.ndim != 1 or table.targets.dtype.kind != "U":
+    if table.targets.ndim != 1 or not table.has_text_targets:
         return None
-    found, labels = np.unique(table.targets, return_inverse=True)
+    found, labels = table.different_targets()
     return (labels, tuple(str(text) for text in found)) if len(found) == 2 else None
 
 
@@ -84,7 +84,7 @@ def _padded(names: Sequence[str], classes: int) -> tuple[str, ...]:
 
 def _refuse_more_classes(table: Table, outside: Array, classes: int, found: int) -> None:
     row = int(np.argmax(outside))
-    label = cut(str(table.targets[row]))
+    label = cut(table.target(row))
     raise DataError(
         f"{table.where}: targets, row {row} (counted from 0): label {label} given; allowed is 0 to "
         f"{classes - 1} (model.out_features = {classes}), or {classes} different labels; "
@@ -111,7 +111,7 @@ def _refuse_one_class(given: int | None, table: Table) -> None:
         )
     raise DataError(
         f"{table.where}: targets, column {table.column('targets', 0)}: the label "
-        f"{cut(str(table.targets.flat[0]))} in all {table.rows:,} rows; allowed are 2 classes or "
+        f"{cut(table.target(0))} in all {table.rows:,} rows; allowed are 2 classes or "
         "more for loss.kind = 'cross_entropy'; name the column of the labels with "
         "data.target, add rows of the other classes, or set model.out_features to the number of "
         "classes that there are"

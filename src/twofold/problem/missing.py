@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from twofold.errors import DataError
 from twofold.problem.description import Filled
+from twofold.problem.row_maps import let_go
 from twofold.problem.state import Array
-from twofold.problem.table import Table
+from twofold.problem.table import Table, pieces
 from twofold.spec.data import Missing
 
 
@@ -18,21 +21,63 @@ def without_empty_rows(table: Table, rule: Missing) -> tuple[Table, int]:
     Only `drop` drops rows; `mean` and `median` leave empty inputs for `filled_in`. Raises
     DataError for an empty cell that the rule refuses; a target is never filled in.
     """
-    inputs, targets = np.isnan(table.inputs), _empty_targets(table)
+    whole = rows_to_keep(table, rule)
+    return (table, 0) if whole is None else (table.only(whole), int((~whole).sum()))
+
+
+def rows_to_keep(table: Table, rule: Missing) -> npt.NDArray[np.bool_] | None:
+    """Which rows stay, (rows,); None where the rule drops none.
+
+    Raises DataError for an empty cell that the rule refuses, and where no row would stay.
+    """
+    inputs, targets = _Empty.of_inputs(table), _Empty.of(table.empty_targets())
     if rule == "drop":
-        whole = np.logical_not(np.hstack([inputs, targets])).all(axis=1)
+        whole = np.asarray(~(inputs.rows | targets.rows))
         if not whole.any():
             raise DataError(
                 f"{table.where}: an empty cell in each of the {table.rows:,} rows, so that "
                 f"data.missing = 'drop' leaves none{_most_empty(table, inputs)}; "
                 "leave that column out with data.exclude, or fill in with 'mean' or 'median'"
             )
-        return table.only(whole), int((~whole).sum())
-    if targets.any():
+        return whole
+    if targets.rows.any():
         _refuse(table, "targets", targets, "targets are never filled in: set data.missing = 'drop'")
-    if rule == "refuse" and inputs.any():
+    if rule == "refuse" and inputs.rows.any():
         _refuse(table, "inputs", inputs, "set data.missing = 'drop', 'mean' or 'median'")
-    return table, 0
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Empty:
+    """Empty cells: their number in each column, the rows that have one, the columns of the first.
+
+    `rows` bool (rows,), `cells` (columns,); `columns` are those empty in the first such row.
+    """
+
+    rows: npt.NDArray[np.bool_]
+    cells: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, empty: npt.NDArray[np.bool_]) -> _Empty:
+        """Those of bool (rows, columns)."""
+        rows = np.asarray(empty.any(axis=1))
+        first = empty[int(np.argmax(rows))] if len(rows) else empty.any(axis=0)
+        return cls(rows, empty.sum(axis=0), np.flatnonzero(first))
+
+    @classmethod
+    def of_inputs(cls, table: Table) -> _Empty:
+        """Those of a table's inputs, looked at in pieces."""
+        parts = []
+        for rows in pieces(table.inputs):
+            parts.append(cls.of(np.isnan(table.inputs[rows])))
+            let_go(table.inputs)
+        first = next((part for part in parts if part.rows.any()), parts[0])
+        return cls(
+            np.concatenate([part.rows for part in parts]),
+            np.sum([part.cells for part in parts], axis=0),
+            first.columns,
+        )
 
 
 def filled_in(
@@ -46,36 +91,41 @@ def filled_in(
     if not empty.any():
         return table.inputs, ()
     values, done = table.inputs.copy(), []
-    for index in np.flatnonzero(empty.any(axis=0)):
-        name, cells = table.column("inputs", int(index)), int(empty[:, index].sum())
-        value = None
-        if int(index) not in table.texts:
-            known = values[train_rows, index][~empty[train_rows, index]]
-            if known.size == 0:
-                raise DataError(
-                    f"{table.where}: inputs, column {name}: empty in all {len(train_rows):,} "
-                    f"training rows, so it has no {rule}; leave it out with data.exclude"
-                )
-            value = float(np.mean(known) if rule == "mean" else np.median(known))
-            values[empty[:, index], index] = value
-        done.append(Filled(name, cells, value))
+    for index in map(int, np.flatnonzero(empty.any(axis=0))):
+        done.append(fill_of(table, index, values[:, index], rule, train_rows))
+        if done[-1].value is not None:
+            values[empty[:, index], index] = done[-1].value
     return values, tuple(done)
 
 
-def _empty_targets(table: Table) -> npt.NDArray[np.bool_]:
-    """Which targets are empty, (rows, targets)."""
-    targets = table.targets.reshape(table.rows, -1)
-    if targets.dtype.kind == "U":
-        return np.asarray(targets == "")
-    return np.isnan(targets) if targets.dtype.kind == "f" else np.zeros(targets.shape, np.bool_)
+def fill_of(
+    table: Table, index: int, values: Array, rule: Missing, train_rows: npt.NDArray[np.int64]
+) -> Filled:
+    """What fills in an input column (rows,) that has empty cells.
+
+    Raises DataError where it has no number in training.
+    """
+    name, cells = table.column("inputs", index), int(np.isnan(values).sum())
+    if index in table.texts:
+        return Filled(name, cells, None)
+    known = values[train_rows]
+    known = known[~np.isnan(known)]
+    if known.size == 0:
+        raise DataError(
+            f"{table.where}: inputs, column {name}: empty in all {len(train_rows):,} "
+            f"training rows, so it has no {rule}; leave it out with data.exclude"
+        )
+    with np.errstate(over="ignore"):  # what it fills in is refused with the cast
+        value = float(np.mean(known) if rule == "mean" else np.median(known))
+    return Filled(name, cells, value)
 
 
-def _refuse(table: Table, what: str, empty: npt.NDArray[np.bool_], way: str) -> None:
-    row, column = (int(i) for i in np.argwhere(empty)[0])
-    texts = table.targets.dtype.kind == "U" if what == "targets" else column in table.texts
+def _refuse(table: Table, what: str, empty: _Empty, way: str) -> None:
+    row, column = int(np.argmax(empty.rows)), int(empty.columns[0])
+    texts = table.has_text_targets if what == "targets" else column in table.texts
     given = "nothing" if texts else "nan"
     allowed = "class labels" if texts and what == "targets" else "finite numbers"
-    cells, rows = int(empty.sum()), int(empty.any(axis=1).sum())
+    cells, rows = int(empty.cells.sum()), int(empty.rows.sum())
     raise DataError(
         f"{table.where}: {what}, row {row} (counted from 0), column {table.column(what, column)}: "
         f"{given} given; allowed are {allowed}; {_cells(cells)} in {rows:,} of "
@@ -87,9 +137,9 @@ def _cells(number: int) -> str:
     return f"{number:,} empty cell" + ("s" if number > 1 else "")
 
 
-def _most_empty(table: Table, empty: npt.NDArray[np.bool_]) -> str:
+def _most_empty(table: Table, empty: _Empty) -> str:
     """The column with the most empty cells, where no row of it is filled."""
-    index = int(np.argmax(empty.sum(axis=0)))
-    if not empty[:, index].all():
+    index = int(np.argmax(empty.cells))
+    if empty.cells[index] < table.rows:
         return ""
     return f", and column {table.column('inputs', index)} is empty in all"

@@ -6,7 +6,8 @@ Each loader is imported only when its source is named; none of them checks the n
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -77,7 +78,9 @@ def load(experiment: Experiment) -> Table:
 
 def read_by_library(data: Data) -> bool:
     """Whether reading the source takes a library and time, so that reading it twice is a waste."""
-    return data.source in SKLEARN_LOADERS or file_type(data.source) in TABLES
+    return data.source in SKLEARN_LOADERS or (
+        not data.memory_map and file_type(data.source) in TABLES
+    )
 
 
 def _refuse_unknown(data: Data) -> None:
@@ -157,13 +160,32 @@ def _from_sklearn(source: str) -> Table:
 
 
 def _from_file(data: Data, labels: bool) -> Table:
+    with _told(data) as (path, where):
+        if file_type(data.source) == ARRAYS:
+            return _from_npz(path, where, most_values(path, data))
+        return table_of(TableFile(path, where, data), labels)
+
+
+@contextmanager
+def opened_table(data: Data) -> Iterator[TableFile]:
+    """The file of a table, to be read in pieces. Raises DataError or SpecError, also for reading.
+
+    An OSError inside is told as one of that file.
+    """
+    _refuse_unknown(data)
+    _refuse_options_of_others(data)
+    with _told(data) as (path, where):
+        yield TableFile(path, where, data)
+
+
+@contextmanager
+def _told(data: Data) -> Iterator[tuple[Path, str]]:
+    """The place of a file, and what messages call it; an OSError inside becomes a DataError."""
     path = Path(os.path.expanduser(data.source))
     where = f"data.source '{path}'"
     try:
         require_regular(path, where)
-        if file_type(data.source) == ARRAYS:
-            return _from_npz(path, where, most_values(path, data))
-        return table_of(TableFile(path, where, data), labels)
+        yield path, where
     except MemoryError as error:
         raise DataError(f"{where}: needs more memory than there is here") from error
     except OSError as error:

@@ -45,4 +45,5 @@ def read_table(path: Path) -> Table:
         classes=rest["classes"],
         class_names=tuple(rest["class_names"]),
         texts={column: tuple(texts) for column, texts in rest["texts"]},
+        target_texts=tuple(rest["target_texts"]),
     )

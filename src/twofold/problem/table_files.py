@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -56,14 +57,62 @@ class TableFile:
             return ""
         return options_that_would_read(self.path, self.data)
 
-    def _parquet(self) -> Any:
-        pandas = library("pandas", "pandas", str(self.path))
-        arrow = library("pyarrow", "pyarrow", str(self.path))
+    def names(self) -> Any:
+        """The table without its rows, as a DataFrame. Raises what `frame` does."""
+        if file_type(str(self.path)) == PARQUET:
+            return self._parquet(lambda file: file.schema_arrow.empty_table().to_pandas())
+        return self._text(nrows=0)
+
+    def in_pieces(self, rows: int, **options: Any) -> Iterator[Any]:
+        """DataFrames of at most so many rows each, whose index counts the rows of the table.
+
+        `options` are those of `pandas.read_csv`, and of text tables alone: a piece of a column
+        says less than the whole of what it holds. Raises what `frame` does.
+        """
+        start = 0
+        parquet = file_type(str(self.path)) == PARQUET
+        for frame in self._batches(rows) if parquet else self._chunks(rows, options):
+            frame.index = range(start, start + len(frame))
+            start += len(frame)
+            yield frame
+
+    def _chunks(self, rows: int, options: Mapping[str, Any]) -> Iterator[Any]:
+        with self._told(), self._text(chunksize=rows, **options) as reader:
+            while True:
+                with _strictly():
+                    frame = next(reader, None)
+                if frame is None:
+                    return
+                yield frame
+
+    def _batches(self, rows: int) -> Iterator[Any]:
         parquet = library("pyarrow.parquet", "pyarrow", str(self.path))
-        try:
+        with self._told(), parquet.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(batch_size=rows, use_threads=False):
+                yield batch.to_pandas()
+
+    def _parquet(self, read: Callable[[Any], Any] | None = None) -> Any:
+        pandas = library("pandas", "pandas", str(self.path))
+        parquet = library("pyarrow.parquet", "pyarrow", str(self.path))
+        with self._told():
             with parquet.ParquetFile(self.path) as file:
                 require_parquet(file.metadata, self.where, most_values(self.path, self.data))
+                if read is not None:
+                    return read(file)
             return pandas.read_parquet(self.path, engine="pyarrow")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What a reader of Parquet or text raises becomes a DataError."""
+        kind = file_type(str(self.path))
+        with self._parquet_told() if kind == PARQUET else self._text_told(kind):
+            yield
+
+    @contextmanager
+    def _parquet_told(self) -> Iterator[None]:
+        arrow = library("pyarrow", "pyarrow", str(self.path))
+        try:
+            yield
         except (ValueError, TypeError, NotImplementedError, arrow.ArrowException) as error:
             reason = (str(error).strip().splitlines() or ["nothing in it"])[0]
             raise DataError(
@@ -72,11 +121,11 @@ class TableFile:
 
     def _text(self, **options: Any) -> Any:
         pandas = library("pandas", "pandas", str(self.path))
-        data, kind = self.data, file_type(str(self.path))
-        try:
-            require_text_table(self.path, self.where, data)
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pandas.errors.ParserWarning)
+        data = self.data
+        with self._told():
+            if "chunksize" not in options:  # that comes after it was read without its rows
+                require_text_table(self.path, self.where, data)
+            with _strictly():
                 return pandas.read_csv(
                     self.path,
                     sep=data.field_separator,
@@ -87,6 +136,12 @@ class TableFile:
                     low_memory=False,
                     **options,
                 )
+
+    @contextmanager
+    def _text_told(self, kind: str) -> Iterator[None]:
+        pandas = library("pandas", "pandas", str(self.path))
+        try:
+            yield
         except UnicodeError as error:
             raise DataError(f"{self.where}: {self._undecodable(error)}") from error
         except (ValueError, pandas.errors.ParserWarning, EOFError, zlib.error) as error:
@@ -100,6 +155,15 @@ class TableFile:
             f"not a readable {file_type(str(self.path))}: its bytes are not {given} text{place}; "
             f"set data.encoding, such as {encoding_that_would_read(self.path)!r}"
         )
+
+
+@contextmanager
+def _strictly() -> Iterator[None]:
+    """What pandas only warns of is an error."""
+    pandas = library("pandas", "pandas", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        yield
 
 
 def _in_plain_words(error: BaseException) -> str:

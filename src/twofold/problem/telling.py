@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
+from twofold.problem.row_maps import let_go
 from twofold.problem.state import Array
 from twofold.problem.table import Table
 
@@ -25,14 +27,23 @@ def telling_columns(table: Table, targets: Array) -> tuple[str, ...]:
     """
     if targets.ndim == 2 and np.isin(targets, (0.0, 1.0)).all() and targets.shape[1] == 1:
         targets = targets[:, 0].astype(np.int64)
+    columns = range(table.inputs.shape[1])
     if targets.ndim == 1:
         if _log_chance_of_runs(targets) + math.log(table.inputs.shape[1]) > math.log(CHANCE):
             return ()
-        told = [_tells_labels(table, index, targets) for index in range(table.inputs.shape[1])]
+        told = [_told(_tells_labels, table, index, targets) for index in columns]
     else:
-        told = [_is_a_target(table, index, targets) for index in range(table.inputs.shape[1])]
+        told = [_told(_is_a_target, table, index, targets) for index in columns]
     names = table.input_names or tuple(f"column {index}" for index in range(len(told)))
     return tuple(name for name, tells in zip(names, told, strict=True) if tells)
+
+
+def _told(
+    tells: Callable[[Table, int, Array], bool], table: Table, index: int, targets: Array
+) -> bool:
+    found = tells(table, index, targets)
+    let_go(table.inputs)
+    return found
 
 
 def _log_chance_of_runs(labels: Array) -> float:

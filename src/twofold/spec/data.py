@@ -23,7 +23,7 @@ TABLES: Final = (*TEXT_TABLES, PARQUET)
 FILE_TYPES: Final = (*TABLES, ARRAYS)
 TEXT_OPTIONS: Final = ("separator", "decimal", "encoding", "comment")
 FILE_OPTIONS: Final = ("most_values",)
-TABLE_OPTIONS: Final = ("target", "columns", "exclude", "categorical")
+TABLE_OPTIONS: Final = ("target", "columns", "exclude", "categorical", "memory_map")
 
 Missing = Literal["refuse", "drop", "mean", "median"]
 Categorical = Literal["refuse", "one_hot", "embedding"]
@@ -105,6 +105,10 @@ class Data(Section):
     `most_values` is how many numbers a file may hold; by default a file that holds far more than
     its size lets expect is refused (`twofold.problem.file_size`).
 
+    With `memory_map` a table is never held in memory: it is read in pieces, written once to a file
+    in the cache folder, and rows are taken from there (`twofold.problem.mapped`). All values and
+    their order are the same.
+
     `standardize` brings inputs, and for `mse` and `huber` the targets too, to zero mean and unit
     variance on the training rows; inputs that stand for texts stay as they are.
 
@@ -124,6 +128,7 @@ class Data(Section):
     missing: Missing = "refuse"
     categorical: Categorical = "refuse"
     most_values: PositiveInt | None = None
+    memory_map: bool = False
     rows: PositiveInt | None = None
     batch_size: PositiveInt = 64
     shuffle: bool = True

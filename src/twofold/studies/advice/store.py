@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from twofold.backends.installed import packages
+from twofold.cache import cache_folder
 from twofold.errors import ResultError
 from twofold.results.json_files import write_json
 from twofold.results.stored import (
@@ -68,16 +67,6 @@ class StoredCalibration(Stored):
 def default_path(device: Device) -> Path:
     """The file of a device's calibration, such as ~/.cache/twofold/calibration-auto.json."""
     return cache_folder() / f"calibration-{device}.json"
-
-
-def cache_folder() -> Path:
-    """The folder that this system gives programs for what they can make again."""
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "twofold"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "twofold"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "twofold"
 
 
 def save(calibration: Calibration, path: Path) -> Path:
