@@ -23,8 +23,12 @@ BACKEND = Backend(
     optional=True,
     place=2,
     engines=(
-        EngineDescription("jit", "the whole step as one pure function under jax.jit"),
-        EngineDescription("scan", "an epoch on the device: the loop over batches is compiled"),
+        EngineDescription(
+            "jit", "the whole step as one pure function under jax.jit", from_map=True
+        ),
+        EngineDescription(
+            "scan", "an epoch on the device: the loop over batches is compiled", from_map=True
+        ),
     ),
     opener="twofold_equinox.engines:open_executor",
     prober="twofold_equinox.engines:probe",

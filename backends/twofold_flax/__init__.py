@@ -19,11 +19,17 @@ BACKEND = Backend(
     packages=(*PACKAGES, "flax"),
     place=1,
     engines=(
-        EngineDescription("op-by-op", "no jit: every operation is dispatched on its own"),
-        EngineDescription("nnx-jit", "as Flax teaches: nnx.Optimizer under nnx.jit"),
-        EngineDescription("jit", "the whole step as one pure function under jax.jit"),
+        EngineDescription(
+            "op-by-op", "no jit: every operation is dispatched on its own", from_map=True
+        ),
+        EngineDescription("nnx-jit", "as Flax teaches: nnx.Optimizer under nnx.jit", from_map=True),
+        EngineDescription(
+            "jit", "the whole step as one pure function under jax.jit", from_map=True
+        ),
         EngineDescription("aot", "as jit, compiled ahead for the shapes of an epoch"),
-        EngineDescription("scan", "an epoch on the device: the loop over batches is compiled"),
+        EngineDescription(
+            "scan", "an epoch on the device: the loop over batches is compiled", from_map=True
+        ),
         EngineDescription(
             "sharded", "as jit, on a mesh of devices: processes share each batch", processes=True
         ),

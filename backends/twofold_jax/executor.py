@@ -60,8 +60,7 @@ class JaxExecutor(Executor):
         self.load_state(fresh_state(parameters, self._slots, buffers))
         if execution.prepare is not None:
             with self._arithmetic():
-                epoch = self._feed.steps(0, problem.steps_per_epoch)
-                execution.prepare(self._state, self._feed.inputs, self._feed.targets, epoch)
+                execution.prepare(self._state, *self._feed.part(0, problem.steps_per_epoch))
 
     def logits(self, inputs: Array, *, training: bool) -> Array:
         """Logits (batch, out_features); with `training`, dropout masks of the current step."""
@@ -94,9 +93,9 @@ class JaxExecutor(Executor):
         end = self._step + steps
         with self._arithmetic():
             while self._step < end:
-                part = self._feed.steps(self._step, end - self._step)
+                inputs, targets, part = self._feed.part(self._step, end - self._step)
                 self._state, part_losses = self._execution.train_steps(
-                    self._state, self._feed.inputs, self._feed.targets, part
+                    self._state, inputs, targets, part
                 )
                 losses.append(part_losses)
                 self._step += part.count

@@ -20,10 +20,18 @@ BACKEND = Backend(
     packages=("torch",),
     place=0,
     engines=(
-        EngineDescription("eager", "PyTorch as it runs by default: one kernel for each operation"),
-        EngineDescription("lesson", "the lesson's loop: a DataLoader over a TensorDataset, eager"),
-        EngineDescription("eager-fused", "eager, with the optimizer's update as one kernel"),
-        EngineDescription("compile", "model = torch.compile(model); the optimizer stays eager"),
+        EngineDescription(
+            "eager", "PyTorch as it runs by default: one kernel for each operation", from_map=True
+        ),
+        EngineDescription(
+            "lesson", "the lesson's loop: a DataLoader over a TensorDataset, eager", from_map=True
+        ),
+        EngineDescription(
+            "eager-fused", "eager, with the optimizer's update as one kernel", from_map=True
+        ),
+        EngineDescription(
+            "compile", "model = torch.compile(model); the optimizer stays eager", from_map=True
+        ),
         EngineDescription("compile-step", "the whole step as one graph that steps by itself"),
         EngineDescription("compile-epoch", "two whole steps in one graph"),
         EngineDescription(

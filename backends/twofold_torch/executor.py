@@ -78,10 +78,8 @@ class TorchExecutor(Executor):
         losses, end = [], self._step + steps
         with self._mode(training=True):
             while self._step < end:
-                part = self._feed.steps(self._step, end - self._step)
-                losses.append(
-                    self._execution.train_steps(self._feed.inputs, self._feed.targets, part)
-                )
+                inputs, targets, part = self._feed.part(self._step, end - self._step)
+                losses.append(self._execution.train_steps(inputs, targets, part))
                 self._step += part.count
         return convert.to_array(torch.cat(losses))
 

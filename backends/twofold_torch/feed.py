@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from twofold.problem.problem import Batch, Problem, epoch_order
+from twofold.problem.problem import Batch, Problem, batch_of, epoch_order
+from twofold.problem.row_maps import steps_at_once
 from twofold.spec.model import dropouts
 from twofold_torch.convert import to_array, to_tensor
 from twofold_torch.masks import dropout_keys
@@ -62,11 +65,19 @@ class Steps:
 
 @final
 class Feed:
-    """Holds the training rows on the device; an epoch's order goes there once an epoch."""
+    """Holds the training rows on the device; an epoch's order goes there once an epoch.
+
+    Rows in a memory map stay there: some batches at a time go to the device.
+    """
 
     def __init__(self, problem: Problem, device: torch.device) -> None:
-        self.inputs = to_tensor(problem.train.inputs, device)  # (rows, in_features)
-        self.targets = to_tensor(problem.train.targets, device)
+        held = problem.train
+        self._at_once = None
+        if problem.is_mapped:
+            self._at_once = steps_at_once(held.inputs, problem.experiment.data.batch_size)
+            held = Batch(held.inputs[:0], held.targets[:0])
+        self.inputs = to_tensor(held.inputs, device)  # (rows, in_features)
+        self.targets = to_tensor(held.targets, device)
         self._problem = problem
         self._device = device
         self._epoch = 0
@@ -85,10 +96,27 @@ class Feed:
             self._steps, self._epoch = self._of_epoch(epoch), epoch
         return self._steps.part(position, min(position + count, per_epoch))
 
+    def part(self, start: int, count: int) -> tuple[Tensor, Tensor, Steps]:
+        """Training rows on the device, and at most `count` steps on them from `start`.
+
+        From a memory map these are the rows of the steps alone, batch after batch.
+        """
+        if self._at_once is None:
+            return self.inputs, self.targets, self.steps(start, count)
+        steps = self.steps(start, min(count, self._at_once))
+        size = steps.batch_size
+        rows = steps.order[steps.start * size : steps.stop * size].numpy()
+        batches = batch_of(self._problem, rows)
+        keys = None if steps.all_keys is None else steps.all_keys[steps.start : steps.stop]
+        order = torch.arange(len(rows), device=self._device)
+        inputs, targets = (to_tensor(x, self._device) for x in (batches.inputs, batches.targets))
+        return inputs, targets, Steps(order, size, keys, 0, steps.count)
+
     def batch(self, step: int) -> Batch:
         """The batch of one step, gathered on the device and brought back."""
-        rows = self.steps(step, 1).rows[0]
-        return Batch(to_array(self.inputs[rows]), to_array(self.targets[rows]))
+        inputs, targets, steps = self.part(step, 1)
+        rows = steps.rows[0]
+        return Batch(to_array(inputs[rows]), to_array(targets[rows]))
 
     def _of_epoch(self, epoch: int) -> Steps:
         experiment, count = self._problem.experiment, self._problem.steps_per_epoch
@@ -96,12 +124,16 @@ class Feed:
             experiment.seed, epoch, self._problem.train.rows, experiment.data.shuffle
         )
         return Steps(
-            order=to_tensor(order, self._device),
+            order=self._placed(order),
             batch_size=experiment.data.batch_size,
             all_keys=self._keys(epoch * count, (epoch + 1) * count),
             start=0,
             stop=count,
         )
+
+    def _placed(self, order: npt.NDArray[np.int64]) -> Tensor:
+        """An epoch's order where it is used: on the device, or here for a memory map."""
+        return to_tensor(order, self._device) if self._at_once is None else torch.from_numpy(order)
 
     def _keys(self, start: int, stop: int) -> Tensor | None:
         """The keys of some steps, (steps, dropout layers, 2)."""

@@ -21,7 +21,9 @@ class EngineDescription:
     `processes` may share a training with other processes (`twofold.engines.world`), and takes part
     only where it is asked for. With `shares` each process weighs the mean over its own rows with
     their share of the batch, and the processes' mean is taken, which the oracle leaves room for.
-    `refused_layers` are kinds that this engine cannot do, beside those of its backend.
+    `refused_layers` are kinds that this engine cannot do, beside those of its backend. One that is
+    fed `from_map` takes some batches at a time from a memory map (`data.memory_map`); the others
+    need all training rows in one place.
     """
 
     name: str
@@ -30,6 +32,7 @@ class EngineDescription:
     processes: bool = False
     shares: bool = False
     refused_layers: tuple[RefusedLayer, ...] = ()
+    from_map: bool = False
 
     def refusals(self, experiment: Experiment, full_name: str = "") -> tuple[str, ...]:
         """Why it cannot run an experiment that its backend can express; empty if it can.

@@ -63,6 +63,11 @@ def default_engine(problem: Problem, steps: int, backend_name: str | None = None
     """
     owner = backends()[0] if backend_name is None else backend(backend_name)
     require_framework(owner)
+    if problem.experiment.data.memory_map:
+        return EngineChoice(
+            next(name for name in _fed_from_map() if backend_of(name) == owner.name),
+            "it takes batches from the memory map",
+        )
     if not owner.chooser:
         return EngineChoice(owner.full_name(owner.engines[0].name), "the backend's first engine")
     choose = cast("Callable[[Problem, int], EngineChoice]", load_part(owner.chooser))
@@ -98,8 +103,18 @@ def require_expressible(
     reasons = owner.refusals(experiment)
     if engine is not None:
         reasons += engine.refusals(experiment, owner.full_name(engine.name))
+        if experiment.data.memory_map and not engine.from_map:
+            reasons += (
+                f"data.memory_map: true given; {owner.full_name(engine.name)} needs all training "
+                f"rows in one place; allowed are {', '.join(_fed_from_map())}",
+            )
     if reasons:
         raise SpecError("; ".join(reasons))
+
+
+def _fed_from_map() -> tuple[str, ...]:
+    """Every engine that takes some batches at a time from a memory map."""
+    return tuple(name for name in engine_names() if find_engine(name)[1].from_map)
 
 
 def require_engines(engines: Iterable[str], *experiments: Experiment) -> None:

@@ -56,6 +56,10 @@ def with_seeds(problem: Problem, seeds: Sequence[int]) -> list[Problem]:
 def require_together(experiment: Experiment) -> None:
     """Refuse what one step of many seeds cannot do, or has not been shown to do."""
     hint = "train the seeds one by one"
+    if experiment.data.memory_map:
+        raise SpecError(
+            f"data.memory_map: true given; many seeds in one step need all rows in memory; {hint}"
+        )
     if experiment.optimizer.clip_norm is not None:
         # PyTorch's clip_grad_norm_ would take the norm of all seeds together.
         raise SpecError(f"optimizer.clip_norm: given; many seeds in one step allow none; {hint}")

@@ -25,7 +25,8 @@ class Executor(ABC):
     """What a backend's engine can do with one problem; arrays are NumPy, in canonical form.
 
     The executor keeps a train state, beginning with `twofold.problem.problem.initial_state`, and
-    holds the training rows on its device. "The current step" is the number of steps that state has
+    holds the training rows on its device, or some batches at a time where they lie in a memory map.
+    "The current step" is the number of steps that state has
     taken.
     """
 

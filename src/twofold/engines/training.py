@@ -14,6 +14,7 @@ from twofold.engines.validation import Validation, Watch, best_of
 from twofold.errors import DataError
 from twofold.problem import metrics
 from twofold.problem.problem import Problem
+from twofold.problem.row_maps import in_order
 from twofold.problem.state import Array
 from twofold.results import environment
 from twofold.spec.experiment import Experiment
@@ -167,8 +168,7 @@ def _validated(problem: Problem, epochs: Sequence[Epoch]) -> Validation | None:
 
 def evaluate(session: Session, inputs: Array) -> Array:
     """Logits (rows, out_features) in evaluation mode, computed in chunks of EVALUATION_ROWS."""
-    starts = range(0, inputs.shape[0], EVALUATION_ROWS)
-    return np.concatenate([session.logits(inputs[i : i + EVALUATION_ROWS]) for i in starts])
+    return np.concatenate([session.logits(rows) for rows in in_order(inputs, EVALUATION_ROWS)])
 
 
 def _chunks(session: Session) -> list[tuple[int, int]]:

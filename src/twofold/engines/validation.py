@@ -17,6 +17,7 @@ from twofold.engines.parts import Held
 from twofold.engines.session import Session
 from twofold.problem.micro_batches import parts_of
 from twofold.problem.problem import Batch
+from twofold.problem.row_maps import let_go
 from twofold.spec.losses import row_weights
 
 CHUNK_ROWS: Final = 1024
@@ -41,10 +42,11 @@ def validation_loss(session: Session, rows: Batch) -> float:
     """The loss of all rows in evaluation mode, computed in chunks of about CHUNK_ROWS or fewer."""
     weights = row_weights(session.problem.experiment.loss, rows.targets)
     parts = parts_of(rows.rows, -(-rows.rows // CHUNK_ROWS), weights)
-    return sum(
-        part.share * session.loss(Batch(rows.inputs[part.rows], rows.targets[part.rows]))
-        for part in parts
-    )
+    loss = 0.0
+    for part in parts:
+        loss += part.share * session.loss(Batch(rows.inputs[part.rows], rows.targets[part.rows]))
+        let_go(rows.inputs)
+    return loss
 
 
 def best_of(losses: Sequence[float]) -> int:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from twofold.errors import DataError
 from twofold.problem.description import NOTHING_KNOWN, Description
+from twofold.problem.row_maps import is_mapped, taken
 from twofold.problem.state import (
     FIRST_MOMENT,
     MOMENTUM,
@@ -66,6 +67,11 @@ class Problem:
     def dtype(self) -> np.dtype[np.floating]:
         """The floating-point type of parameters, inputs and real-valued targets."""
         return np.dtype(self.experiment.parameter_dtype)
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether its rows lie in files that are mapped into memory (`data.memory_map`)."""
+        return is_mapped(self.train.inputs)
 
     @property
     def layers(self) -> tuple[Placed, ...]:
@@ -173,8 +179,12 @@ def batch_indices(problem: Problem, step: int) -> npt.NDArray[np.int64]:
 
 def batch_at(problem: Problem, step: int) -> Batch:
     """The batch that training sees at one step, counted from 0."""
-    rows = batch_indices(problem, step)
-    return Batch(problem.train.inputs[rows], problem.train.targets[rows])
+    return batch_of(problem, batch_indices(problem, step))
+
+
+def batch_of(problem: Problem, rows: npt.NDArray[np.integer]) -> Batch:
+    """Some training rows in their order, copied out of memory or of the mapped files."""
+    return Batch(taken(problem.train.inputs, rows), taken(problem.train.targets, rows))
 
 
 def dropout_masks(problem: Problem, step: int, rows: int) -> tuple[npt.NDArray[np.bool_], ...]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from twofold.problem.state import Array
 
+BYTES_AT_ONCE: Final = 2**23
 ROWS_AT_ONCE: Final = 256
 """Taking a row brings up to 16 pages of its file into this process (Linux: fault_around_bytes)."""
 
@@ -40,6 +41,12 @@ def taken(array: Array, rows: npt.NDArray[np.integer]) -> Array:
         np.take(array, rows[part], axis=0, out=found[part])
         let_go(array)
     return found
+
+
+def steps_at_once(inputs: Array, batch_size: int) -> int:
+    """How many batches of a mapped array's rows are brought to a device together."""
+    row = inputs.itemsize * inputs.shape[1]
+    return max(1, BYTES_AT_ONCE // (row * batch_size))
 
 
 def in_order(array: Array, size: int) -> Iterator[Array]:
