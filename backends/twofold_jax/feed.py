@@ -112,7 +112,8 @@ class Feed:
         """The rows of all whole batches of an order, (batches, batch), on the device."""
         size = self._problem.experiment.data.batch_size
         whole = order[: len(order) // size * size].reshape(-1, size)
-        return jax.device_put(whole, self._device)
+        placed: Array = jax.device_put(whole, self._device)
+        return placed
 
     def _of_epoch(self, epoch: int) -> Steps:
         experiment, rows = self._problem.experiment, self._problem.train.rows

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold.errors import BadInput
-from twofold.problem import table, tables_in_pieces
+from twofold.errors import BadInput, DataError, SpecError
+from twofold.problem import file_size, table, tables_in_pieces
 from twofold.problem.data import prepare
 from twofold.problem.description import Scaling
+from twofold.problem.new_rows import NewTable
 from twofold.problem.problem import Batch, Problem, batch_at
 from twofold.problem.row_maps import is_mapped
 from twofold.spec.experiment import Experiment
@@ -156,3 +161,169 @@ def test_a_map_gives_the_same_problem_as_memory(
     require_same(mapped, memory)
     again = prepare(experiment.with_values(data__memory_map=True))
     require_same(again, memory)
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> Experiment:
+    chance = np.random.default_rng(0)
+    frame = pandas.DataFrame(chance.normal(size=(50, 3)), columns=["a", "b", "c"])
+    frame["y"] = frame.a > 0
+    path = tmp_path / "t.parquet"
+    frame.to_parquet(path, row_group_size=8)
+    values = {"data__source": str(path), "data__target": "y", "data__memory_map": True}
+    return Experiment().with_values(**values)
+
+
+def folders(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "cache" / "twofold" / "tables").glob("*"))
+
+
+def test_a_table_is_read_once_for_options_that_change_no_row(
+    numbered: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepare(numbered)
+    (folder,) = folders(tmp_path)
+    monkeypatch.setattr(tables_in_pieces.TableInPieces, "written", None)  # would fail
+    others = {"data__batch_size": 7, "data__shuffle": False, "training__epochs": 3}
+    again = prepare(numbered.with_values(name="other", **others))
+    np.testing.assert_array_equal(again.train.inputs, first.train.inputs)
+    assert folders(tmp_path) == [folder]
+    with pytest.raises(TypeError):
+        prepare(numbered.with_values(seed=1))
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    changed = pandas.read_parquet(numbered.data.source)
+    changed.loc[3, "b"] = 7.0
+    changed.to_parquet(numbered.data.source)
+    assert prepare(numbered).train.inputs.tobytes() != first.train.inputs.tobytes()
+
+
+def test_what_is_half_written_is_never_read(
+    numbered: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("twofold.problem.row_store.write_about", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(numbered)
+    assert folders(tmp_path) == []
+    assert prepare(numbered).train.rows == 40
+
+
+def test_rows_that_are_damaged_are_told(numbered: Experiment, tmp_path: Path) -> None:
+    del numbered
+    experiment = Experiment().with_values(
+        data__source=str(tmp_path / "t.parquet"), data__target="y", data__memory_map=True
+    )
+    prepare(experiment)
+    (folder,) = folders(tmp_path)
+    rows = folder / "train_inputs.npy"
+    rows.write_bytes(rows.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"damaged .*; remove that folder"):
+        prepare(experiment)
+
+
+def test_a_full_disk_and_a_folder_that_is_none_have_their_sentence(
+    numbered: Experiment, tmp_path: Path
+) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, limit[1]))
+    try:
+        with pytest.raises(DataError, match=r"data.memory_map: .* cannot be written: .*make room"):
+            prepare(numbered)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert folders(tmp_path) == []
+    cache = tmp_path / "cache" / "twofold" / "tables"
+    cache.rmdir()
+    cache.write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match=r"data.memory_map: .* cannot be written"):
+        prepare(numbered)
+
+
+PREPARE = """
+import sys
+from twofold import Experiment, prepare
+found = prepare(Experiment.from_toml(sys.stdin.read()))
+print(found.train.inputs.tobytes().hex()[-64:])
+"""
+
+
+def test_two_processes_at_once_take_the_same_rows(numbered: Experiment, tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PREPARE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(numbered.to_toml())
+        process.stdin.close()
+    said = set()
+    for process in processes:
+        assert process.stdout is not None
+        with process.stdout as stream:
+            said.add(stream.read())
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert len(said) == 1
+    assert len(folders(tmp_path)) == 1
+
+
+def test_a_map_is_for_tables_alone() -> None:
+    with pytest.raises(SpecError, match=r"data.memory_map: True given with data.source = 'digits'"):
+        prepare(Experiment.load("digits").with_values(data__memory_map=True))
+
+
+def test_a_table_above_the_limit_of_memory_names_the_map(
+    numbered: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_size, "MOST_VALUES", 100)
+    with pytest.raises(DataError, match=r"or data\.memory_map = true"):
+        prepare(numbered.with_values(data__memory_map=False))
+    assert prepare(numbered).train.rows == 40
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_new_rows_in_pieces_are_those_at_once(kind: str, tmp_path: Path) -> None:
+    chance = np.random.default_rng(1)
+    rows = 40
+    frame = pandas.DataFrame(
+        {
+            "a": chance.normal(size=rows),
+            "colour": chance.choice(["red", "NA", "1", "blue"], rows),
+            "b": np.where(chance.random(rows) < 0.2, np.nan, chance.integers(0, 9, rows)),
+            "y": chance.choice(["no", "yes", "NA"], rows),
+        }
+    )
+    path = tmp_path / f"t.{kind}"
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, row_group_size=9)
+    values = {"data__source": str(path), "data__target": "y", "data__missing": "mean"}
+    experiment = Experiment().with_values(data__categorical="one_hot", **values)
+    problem = prepare(experiment)
+    frame.loc[[5, 30], "colour"] = ["grey", "grey"]
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, row_group_size=9)
+    once = NewTable(path, problem.experiment, problem.description)
+    spec = problem.experiment.with_values(data__memory_map=True)
+    pieces = NewTable(path, spec, problem.description)
+    found = list(pieces.in_pieces())
+    assert len(found) > 2
+    whole, unseen = once.inputs()
+    assert np.concatenate([inputs for inputs, _ in found]).tobytes() == whole.tobytes()
+    joined = None
+    for _, others in found:
+        for each in others:
+            joined = each.joined(joined)
+    assert (joined,) == unseen
+    np.testing.assert_array_equal(pieces.targets(), once.targets())
+    frame.loc[33, "y"] = "perhaps"
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, row_group_size=9)
+    with pytest.raises(DataError, match="target, row 33"):
+        pieces.targets()

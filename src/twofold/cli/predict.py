@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,14 +39,19 @@ def predict(
 
     require_writable("--out", out)
     session, trained = _opened(model, engine)
-    logits = _logits(session, trained, table)
+    parts = _logits(session, trained, table)
     names = trained.description.targets or _numbered_names(session.problem.out_features)
-    text = as_csv(names, answers(session.problem, logits))
+    texts: list[str] = []
+    rows = 0
+    for logits in parts:
+        texts.append(as_csv(names, answers(session.problem, logits), with_names=not texts))
+        rows += len(logits)
+    text = "".join(texts)
     if out is None:
         typer.echo(text, nl=False)
     else:
         write_text(out, text)
-        typer.echo(f"written: {out} ({len(logits):,} rows)", err=True)
+        typer.echo(f"written: {out} ({rows:,} rows)", err=True)
 
 
 def evaluate(
@@ -61,6 +66,8 @@ def evaluate(
     engine: Annotated[str | None, ENGINE] = None,
 ) -> None:
     """Score a trained model: accuracy or R^2 on a table, or on its experiment's test rows."""
+    import numpy as np
+
     from twofold.engines.training import evaluate as in_chunks
     from twofold.errors import DataError
     from twofold.problem.data import prepare
@@ -75,7 +82,7 @@ def evaluate(
         logits, targets = in_chunks(session, test.inputs), test.targets
         where = "the experiment's test rows"
     else:
-        logits = _logits(session, trained, table)
+        logits = np.concatenate(list(_logits(session, trained, table)))
         targets = NewTable(table, trained.experiment, trained.description).targets()
         where = str(table)
     name, value = metric(trained, logits, targets)
@@ -90,14 +97,18 @@ def _opened(path: Path, engine: str | None) -> tuple[Session, Model]:
     return open_model(trained, engine or trained.engine), trained
 
 
-def _logits(session: Session, trained: Model, table: Path) -> Array:
+def _logits(session: Session, trained: Model, table: Path) -> Iterator[Array]:
+    """The logits of a table's rows, all at once or in the pieces in which it is read."""
     from twofold.engines.training import evaluate as in_chunks
     from twofold.problem.new_rows import NewTable
 
-    inputs, unseen = NewTable(table, trained.experiment, trained.description).inputs()
-    for line in unseen_lines(unseen):
+    unseen: dict[str, Categories] = {}
+    for inputs, others in NewTable(table, trained.experiment, trained.description).in_pieces():
+        for each in others:
+            unseen[each.column] = each.joined(unseen.get(each.column))
+        yield in_chunks(session, inputs)
+    for line in unseen_lines(tuple(unseen.values())):
         typer.echo(line, err=True)
-    return in_chunks(session, inputs)
 
 
 def unseen_lines(unseen: Sequence[Categories]) -> list[str]:
@@ -118,7 +129,7 @@ def _numbered_names(outputs: int) -> tuple[str, ...]:
     return ("prediction",) if outputs == 1 else tuple(f"prediction {n}" for n in range(outputs))
 
 
-def as_csv(names: Sequence[str], found: Array) -> str:
+def as_csv(names: Sequence[str], found: Array, *, with_names: bool = True) -> str:
     """Answers (rows,) or (rows, columns) as CSV with a line of names; numbers keep every bit."""
     import csv
     import io
@@ -127,7 +138,8 @@ def as_csv(names: Sequence[str], found: Array) -> str:
     named = list(names) if len(names) == columns.shape[1] else _numbered_names(columns.shape[1])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(named)
+    if with_names:
+        writer.writerow(named)
     writer.writerows(
         [repr(v) if isinstance(v, float) else v for v in row] for row in columns.tolist()
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -58,6 +59,11 @@ class Categories:
     column: str
     categories: tuple[str, ...]
     unseen: tuple[tuple[str, int], ...] = ()
+
+    def joined(self, other: Categories | None) -> Categories:
+        """The same column, with the texts and rows that either has not seen."""
+        counts = Counter(dict(self.unseen)) + Counter(dict(other.unseen if other else ()))
+        return replace(self, unseen=tuple(sorted(counts.items())))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, zip_longest
 from pathlib import Path
 from typing import Any, final
 
@@ -26,8 +27,11 @@ from twofold.problem.file_size import most_values, require_regular
 from twofold.problem.sources import arrays_of
 from twofold.problem.state import Array
 from twofold.problem.table_files import TableFile
+from twofold.problem.tables_in_pieces import AS_THEY_STAND, PieceReader
 from twofold.spec.data import ARRAYS, TABLES, file_type
 from twofold.spec.experiment import Experiment
+
+Column = Callable[[str, bool], Any]
 
 
 @final
@@ -53,10 +57,45 @@ class NewTable:
             values = self._array("inputs")
         else:
             file, frame = self._file()
-            values = self._encoded(file, frame, unseen)
+            values = self._encoded(_Frame(self, file, frame).column, unseen)
+        return self._scaled(values), tuple(unseen)
+
+    def in_pieces(self) -> Iterator[tuple[Array, tuple[Categories, ...]]]:
+        """What `inputs` gives, in pieces where the experiment has its table in a memory map.
+
+        Raises what `inputs` does.
+        """
+        if not self.experiment.data.memory_map or file_type(str(self.path)) == ARRAYS:
+            yield self.inputs()
+            return
+        texts = {each.column for each in (*self.known.one_hot, *self.known.embedded)}
+        names = original_columns(self.known)
+        words = [name for name in names if name in texts]
+        for first, columns in self._columns_in_pieces(set(names) - texts, words):
+            unseen: list[Categories] = []
+            values = self._encoded(partial(_of, columns), unseen, first)
+            yield self._scaled(values, first), tuple(unseen)
+
+    def _columns_in_pieces(
+        self, plain: Collection[str], standing: Collection[str]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The first row of each piece, and its columns by their names."""
+        with self._told():
+            file = self._table_file()
+            head = file.names()
+            places = {name: self._position(head, name) for name in (*plain, *standing)}
+            numbers, words = ([places[name] for name in each] for each in (plain, standing))
+            reader = PieceReader(file, [str(name) for name in head.columns], numbers, words)
+            for numbered, worded in zip_longest(
+                reader.pieces(numbers), reader.pieces(words, AS_THEY_STAND)
+            ):
+                first, _ = numbered or worded
+                columns = {**(numbered or (0, {}))[1], **(worded or (0, {}))[1]}
+                yield first, {name: columns[place] for name, place in places.items()}
+
+    def _scaled(self, values: Array, first: int = 0) -> Array:
         scaling = self.known.input_scaling
-        standard = values if scaling is None else scaling.standard(values)
-        return self._cast(standard), tuple(unseen)
+        return self._cast(values if scaling is None else scaling.standard(values), first)
 
     def targets(self) -> Array:
         """Targets as the metrics take them: int64 labels (rows,), else (rows, out_features).
@@ -67,11 +106,12 @@ class NewTable:
         labels = loss == "cross_entropy" or (loss == "bce_with_logits" and bool(classes))
         if file_type(str(self.path)) == ARRAYS:
             found = self._array("targets")
+            if labels:
+                found = self._numbered(found.reshape(-1), classes)
         else:
             found = self._target_columns(labels)
         if labels:
-            numbers = self._numbered(found.reshape(-1), classes)
-            return numbers if loss == "cross_entropy" else numbers[:, None].astype(np.float64)
+            return found if loss == "cross_entropy" else found[:, None].astype(np.float64)
         values = found.reshape(len(found), -1).astype(np.float64)
         scaling = self.known.target_scaling
         return values if scaling is None else scaling.standard(values)
@@ -81,6 +121,11 @@ class NewTable:
         return f"table '{self.path}'"
 
     def _file(self) -> tuple[TableFile, Any]:
+        with self._told():
+            file = self._table_file()
+            return file, file.frame()
+
+    def _table_file(self) -> TableFile:
         kind = file_type(str(self.path))
         if kind not in TABLES:
             raise DataError(
@@ -92,9 +137,7 @@ class NewTable:
                 f"{self._where}: the model's training data had no names of columns, so none can be "
                 f"found by its name; allowed is an {ARRAYS} with the array inputs"
             )
-        with self._told():
-            file = TableFile(self._place(), self._where, self.experiment.data)
-            return file, file.frame()
+        return TableFile(self._place(), self._where, self.experiment.data)
 
     def _place(self) -> Path:
         """Where the table is. Raises DataError for what is no file, and OSError."""
@@ -132,7 +175,7 @@ class NewTable:
             raise DataError(f"{self._where}: inputs[{row}, {column}]: nan given")
         return found
 
-    def _encoded(self, file: TableFile, frame: Any, unseen: list[Categories]) -> Array:
+    def _encoded(self, column: Column, unseen: list[Categories], first_row: int = 0) -> Array:
         """Columns in the order of training, texts encoded; `unseen` gets texts without a row."""
         one_hot = {each.column: each for each in self.known.one_hot}
         firsts = accumulate((len(c.categories) + 1 for c in self.known.embedded), initial=0)
@@ -142,16 +185,15 @@ class NewTable:
         }
         parts: list[Array] = []
         for name in original_columns(self.known):
-            position = self._position(frame, name)
             if name in one_hot:
-                places = self._places(file, frame, position, one_hot[name], unseen)
+                places = self._places(column(name, True), one_hot[name], unseen)
                 parts.append(places[:, None] == np.arange(len(one_hot[name].categories)))
             elif name in embedded:
                 categories, first = embedded[name]
-                places = self._places(file, frame, position, categories, unseen)
+                places = self._places(column(name, True), categories, unseen)
                 parts.append((first + places)[:, None])
             else:
-                parts.append(self._numbers(frame.iloc[:, position], name)[:, None])
+                parts.append(self._numbers(column(name, False), name, first_row)[:, None])
         return np.hstack(parts).astype(np.float64)
 
     def _position(self, frame: Any, name: str) -> int:
@@ -165,7 +207,7 @@ class NewTable:
             f"there are: {', '.join(names)}{meant}"
         )
 
-    def _numbers(self, column: Any, name: str) -> Array:
+    def _numbers(self, column: Any, name: str, first_row: int = 0) -> Array:
         """A column of numbers (rows,), empty cells filled in as in training."""
         values = numbers_of(column)
         if values is None:
@@ -180,21 +222,14 @@ class NewTable:
             row = int(np.argmax(wrong))
             why = "" if np.isinf(values[row]) else ", and no cell there was filled in in training"
             raise DataError(
-                f"{self._where}: column {name!r}, row {row} (counted from 0): {values[row]} given; "
-                f"allowed are finite numbers{why}"
+                f"{self._where}: column {name!r}, row {first_row + row} (counted from 0): "
+                f"{values[row]} given; allowed are finite numbers{why}"
             )
         return values if fill is None else np.where(np.isnan(values), fill, values)
 
-    def _places(
-        self,
-        file: TableFile,
-        frame: Any,
-        position: int,
-        known: Categories,
-        unseen: list[Categories],
-    ) -> Array:
+    def _places(self, column: Any, known: Categories, unseen: list[Categories]) -> Array:
         """The place of each text among its column's categories; their number for all others."""
-        column = file.as_they_stand(frame, [position])[position].astype(object)
+        column = column.astype(object)
         place = {text: index for index, text in enumerate(known.categories)}
         texts = [
             None if empty else str(value)
@@ -211,21 +246,31 @@ class NewTable:
                 f"{self._where}: the model's training data had no name of its target, so it cannot "
                 "be found"
             )
-        file, frame = self._file()
-        positions = [self._position(frame, name) for name in self.known.targets]
-        if labels:
-            column = file.as_they_stand(frame, positions[:1])[positions[0]]
-            return np.array([str(value) for value in column], np.str_)
-        columns = [
-            self._numbers(frame.iloc[:, position], name)
-            for position, name in zip(positions, self.known.targets, strict=True)
-        ]
-        return np.stack(columns, axis=1)
+        names = self.known.targets
+        if self.experiment.data.memory_map:
+            plain, standing = ([], names[:1]) if labels else (names, [])
+            pieces = self._columns_in_pieces(plain, standing)
+            parts = [self._read_targets(own.__getitem__, labels, first) for first, own in pieces]
+            return np.concatenate(parts)
+        frame = _Frame(self, *self._file())
+        return self._read_targets(lambda name: frame.column(name, labels), labels)
 
-    def _numbered(self, values: Array, classes: tuple[str, ...]) -> Array:
+    def _read_targets(
+        self, column: Callable[[str], Any], labels: bool, first_row: int = 0
+    ) -> Array:
+        """Labels int64 (rows,), else numbers (rows, targets)."""
+        names = self.known.targets
+        if labels:
+            found = [str(value) for value in column(names[0])]
+            return self._numbered(found, self.known.classes, first_row)
+        return np.stack([self._numbers(column(name), name, first_row) for name in names], axis=1)
+
+    def _numbered(
+        self, values: Array | list[str], classes: tuple[str, ...], first_row: int = 0
+    ) -> Array:
         place = {name: index for index, name in enumerate(classes)}
         found = [str(value) for value in values]
-        for row, text in enumerate(found):
+        for row, text in enumerate(found, first_row):
             if text not in place:
                 raise DataError(
                     f"{self._where}: target, row {row} (counted from 0): {text!r} given; allowed "
@@ -233,16 +278,38 @@ class NewTable:
                 )
         return np.array([place[text] for text in found], np.int64)
 
-    def _cast(self, values: Array) -> Array:
+    def _cast(self, values: Array, first_row: int = 0) -> Array:
         with np.errstate(over="ignore"):
             cast = values.astype(self.experiment.parameter_dtype)
         if not np.isfinite(cast).all():
             row, column = (int(i) for i in np.argwhere(~np.isfinite(cast))[0])
             raise DataError(
-                f"{self._where}: row {row}, input {column}: too large for "
+                f"{self._where}: row {first_row + row}, input {column}: too large for "
                 f"{self.experiment.parameter_dtype}"
             )
         return cast
+
+
+@final
+@dataclass(frozen=True)
+class _Frame:
+    """A table that was read at once, its columns by their names."""
+
+    table: NewTable
+    file: TableFile
+    frame: Any
+
+    def column(self, name: str, as_it_stands: bool) -> Any:
+        """A column; as it stands, only its empty cells are missing."""
+        place = self.table._position(self.frame, name)
+        if as_it_stands:
+            return self.file.as_they_stand(self.frame, [place])[place]
+        return self.frame.iloc[:, place]
+
+
+def _of(columns: Mapping[str, Any], name: str, _: bool) -> Any:
+    """A column of a piece, which was read as it is asked for."""
+    return columns[name]
 
 
 def original_columns(known: Description) -> tuple[str, ...]:

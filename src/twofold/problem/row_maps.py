@@ -46,7 +46,7 @@ def taken(array: Array, rows: npt.NDArray[np.integer]) -> Array:
 def steps_at_once(inputs: Array, batch_size: int) -> int:
     """How many batches of a mapped array's rows are brought to a device together."""
     row = inputs.itemsize * inputs.shape[1]
-    return max(1, BYTES_AT_ONCE // (row * batch_size))
+    return max(1, int(BYTES_AT_ONCE // (row * batch_size)))
 
 
 def in_order(array: Array, size: int) -> Iterator[Array]:

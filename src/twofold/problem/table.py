@@ -13,7 +13,7 @@ from twofold.problem.state import Array
 from twofold.spec.limits import named
 
 MOST_VALUES: Final = 10**9  # 8 GB of float64
-PIECE_VALUES: Final = 2**20
+PIECE_VALUES: Final = 2**18
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ EMPTY, YES_OR_NO, WORDS, TEXT, OTHER = "empty", "b", "words", "text", "other"
 LEAST_ROWS: Final = 256
 AS_THEY_STAND: Final[Mapping[str, Any]] = {"keep_default_na": False, "na_values": [""]}
 """Only empty cells are missing: see `TableFile.as_they_stand`."""
+NO_OPTIONS: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,58 @@ class _Held:
 
 
 @final
+class PieceReader:
+    """Some columns of a file a piece at a time, each piece read as the whole column is.
+
+    `plain` are the places of columns as pandas reads them by itself, `standing` those in which only
+    empty cells are missing; of `targets` a text is no number.
+    """
+
+    def __init__(
+        self,
+        file: TableFile,
+        names: Sequence[str],
+        plain: Sequence[int],
+        standing: Sequence[int],
+        targets: Sequence[int] = (),
+    ) -> None:
+        """Looks at every piece once. Raises DataError, OSError or FrameworkMissing."""
+        self._file, self._names, self._targets = file, names, targets
+        self._by_library = file_type(str(file.path)) == PARQUET
+        self._rows_at_once = max(LEAST_ROWS, PIECE_VALUES // len(names))
+        self.rows = 0
+        self.held = self._look(plain, {}) | self._look(standing, AS_THEY_STAND)
+
+    def pieces(
+        self, places: Sequence[int], options: Mapping[str, Any] = NO_OPTIONS
+    ) -> Iterator[tuple[int, dict[int, Any]]]:
+        """The number of each piece's first row, and its columns by their places."""
+        held = {self._names[place]: self.held[place].dtype for place in places}
+        types = {name: dtype for name, dtype in held.items() if dtype}
+        return self._pieces(places, {**options, "dtype": types})
+
+    def _pieces(
+        self, places: Sequence[int], options: Mapping[str, Any]
+    ) -> Iterator[tuple[int, dict[int, Any]]]:
+        if not places:
+            return
+        found = range(len(self._names)) if self._by_library else sorted(places)
+        chosen = {} if self._by_library else {**options, "usecols": list(found)}
+        for frame in self._file.in_pieces(self._rows_at_once, **chosen):
+            first = int(frame.index[0]) if len(frame) else 0
+            yield first, {place: frame.iloc[:, index] for index, place in enumerate(found)}
+
+    def _look(self, places: Sequence[int], options: Mapping[str, Any]) -> dict[int, _Held]:
+        """What each of some columns holds."""
+        kinds: dict[int, set[str]] = {place: set() for place in places}
+        for first, columns in self._pieces(places, options):
+            for place in places:
+                kinds[place].add(_kind(columns[place], target=place in self._targets))
+            self.rows = first + len(columns[places[0]])
+        return {place: _Held(frozenset(found), self._by_library) for place, found in kinds.items()}
+
+
+@final
 class TableInPieces:
     """A file with a table, read a piece at a time; `labels`: its target holds class labels."""
 
@@ -73,10 +126,11 @@ class TableInPieces:
         require_columns(file.where, len(self._names))
         self._targets = target_columns(file, self._names)
         self._features = input_columns(file, self._names, self._targets)
-        self._by_library = file_type(str(file.path)) == PARQUET
-        self._piece_rows = max(LEAST_ROWS, PIECE_VALUES // len(self._names))
-        self.rows = 0
-        self._held = self._look()
+        plain, standing = [*self._features, *self._targets], list[int]()
+        if labels:
+            plain, standing = self._features, self._targets
+        self._reader = PieceReader(file, self._names, plain, standing, self._targets)
+        self._held, self.rows = self._reader.held, self._reader.rows
 
     def written(self, path: Path) -> Table:
         """The table, its inputs in a new file, one column after the other.
@@ -111,39 +165,9 @@ class TableInPieces:
             target_texts=target_texts,
         )
 
-    def _pieces(self, places: Sequence[int], *, typed: bool, **options: Any) -> Iterator[Any]:
-        """Frames with all columns of the file, those at `places` read; each one's first row too."""
-        if not self._by_library:
-            options["usecols"] = sorted(places)
-            if typed:
-                held = {self._names[place]: self._held[place].dtype for place in places}
-                options["dtype"] = {name: dtype for name, dtype in held.items() if dtype}
-        columns = range(len(self._names)) if self._by_library else sorted(places)
-        for frame in self._file.in_pieces(
-            self._piece_rows, **({} if self._by_library else options)
-        ):
-            yield (
-                frame.index[0] if len(frame) else 0,
-                {place: frame.iloc[:, column] for column, place in enumerate(columns)},
-            )
-
-    def _look(self) -> dict[int, _Held]:
-        """What each column holds that is an input or a target."""
-        plain = [*self._features, *([] if self._labels else self._targets)]
-        kinds: dict[int, set[str]] = {place: set() for place in (*self._features, *self._targets)}
-        standing = self._targets if self._labels else []
-        for places, options in ((plain, {}), (standing, AS_THEY_STAND)):
-            rows = 0
-            for _, columns in self._pieces(places, typed=False, **options) if places else ():
-                for place in places:
-                    kinds[place].add(_kind(columns[place], target=place in self._targets))
-                rows += len(columns[places[0]])
-            self.rows = max(self.rows, rows)
-        return {place: _Held(frozenset(found), self._by_library) for place, found in kinds.items()}
-
     def _write_numbers(self, stream: Any) -> None:
         places = [place for place in self._features if not self._held[place].is_text]
-        for first, columns in self._pieces(places, typed=True) if places else ():
+        for first, columns in self._reader.pieces(places):
             for place in places:
                 values = numbers_of(columns[place])
                 if values is None:
@@ -153,7 +177,7 @@ class TableInPieces:
     def _write_codes(self, stream: Any, places: Sequence[int]) -> dict[int, dict[str, int]]:
         """Write texts as numbers, in the order in which they come; the numbers of each column."""
         found: dict[int, dict[str, int]] = {place: {} for place in places}
-        for first, columns in self._pieces(places, typed=True, **AS_THEY_STAND) if places else ():
+        for first, columns in self._reader.pieces(places, AS_THEY_STAND):
             for place in places:
                 codes, texts = codes_of(self._file, columns[place], first)
                 own = found[place]
@@ -169,7 +193,7 @@ class TableInPieces:
 
     def _read_targets(self) -> tuple[Array, tuple[str, ...]]:
         """Targets as `targets_of` gives them; texts as places among the different ones."""
-        options = AS_THEY_STAND if self._labels else {}
+        options = AS_THEY_STAND if self._labels else NO_OPTIONS
         held = self._held[self._targets[0]]
         words = len(self._targets) == 1 and held.is_text
         if not words and {"i", "u"} <= held.kinds:
@@ -180,7 +204,7 @@ class TableInPieces:
             )
         parts: list[Array] = []
         own: dict[str, int] = {}
-        for _, columns in self._pieces(self._targets, typed=True, **options):
+        for _, columns in self._reader.pieces(self._targets, options):
             if words:
                 texts = words_of(self._file, columns[self._targets[0]])
                 different, places = np.unique(texts, return_inverse=True)
