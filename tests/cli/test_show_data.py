@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from twofold.cli.show_data import data_lines
 from twofold.problem.data import prepare
@@ -71,3 +72,15 @@ def test_many_columns_are_cut(tmp_path: Path) -> None:
     words = said(tmp_path, f"{names},y\n{row},0\n{row},1\n", data__test_fraction=0.0)
     assert "input columns (30): c0, c1," in words
     assert "c23, and 6 more" in words
+
+
+def test_a_memory_map_is_said_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = "".join(f"{i},{i % 7},{i * i}\n" for i in range(10))
+    words = said(tmp_path, f"a,b,y\n{rows}", "mse", data__memory_map=True)
+    (folder,) = (tmp_path / "cache" / "twofold" / "tables").iterdir()
+    assert f"in a memory map: {10 * 3 * 4} bytes of rows in" in words
+    assert words.replace(" ", "").endswith(str(folder))
+    assert "memory map" not in said(tmp_path, f"a,b,y\n{rows}", "mse")

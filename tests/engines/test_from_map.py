@@ -46,7 +46,13 @@ def test_there_are_engines_of_both_frameworks() -> None:
     assert {"torch:eager", "flax:jit"} <= set(FED)
 
 
-@pytest.mark.parametrize("engine", FED)
+SLOW = ("torch:compile", "flax:op-by-op", "flax:scan", "equinox:scan")
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FED],
+)
 def test_a_training_from_a_map_has_the_bits_of_one_in_memory(
     engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +110,7 @@ print((peak_memory_bytes() - before) / 2**20, result.epochs[0].loss)
 @pytest.mark.skipif(sys.platform != "linux", reason="forget_peak needs Linux")
 @pytest.mark.parametrize("engine", ["torch:eager", "flax:jit"])
 def test_a_training_from_a_map_never_holds_the_table(engine: str, tmp_path: Path) -> None:
-    rows, columns = 40_000, 200  # 32 MB of float32
+    rows, columns = 80_000, 200  # 64 MB of float32, 128 MB of float64 as read
     chance = np.random.default_rng(0)
     inputs = chance.normal(size=(rows, columns)).astype(np.float32)
     frame = pandas.DataFrame(inputs, columns=[f"x{place}" for place in range(columns)])
@@ -112,12 +118,11 @@ def test_a_training_from_a_map_never_holds_the_table(engine: str, tmp_path: Path
     frame.to_parquet(tmp_path / "large.parquet", row_group_size=4096)
     frame.iloc[:1024].to_parquet(tmp_path / "small.parquet")
     used = {}
-    for how in ("mapped", "memory"):
+    for how in ("mapped", "memory") if engine == "torch:eager" else ("mapped",):
         command = [sys.executable, "-c", CHILD, str(tmp_path / "large.parquet"), engine, how]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         used[how], loss = map(float, done.stdout.split())
         assert np.isfinite(loss)
-    print(used)
-    assert used["memory"] > 150  # float64 as read, and what is made of it
-    assert used["mapped"] < 70
+    assert used["mapped"] < 64
+    assert used.get("memory", 200.0) > 150

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from twofold.problem.metrics import METRIC_OF_LOSS, baseline_of, why_no_score
+from twofold.problem.row_maps import mapped_file
 
 if TYPE_CHECKING:
     from twofold.problem.description import Categories
@@ -21,7 +22,18 @@ WIDTH: Final = 76
 def data_lines(problem: Problem) -> list[str]:
     """The lines that describe the data, each narrow enough for 80 columns."""
     sentences = [*_columns(problem), *_done(problem), *_telling(problem), _without_inputs(problem)]
+    sentences += _mapped(problem)
     return [line for words in sentences for line in textwrap.wrap(words, WIDTH)]
+
+
+def _mapped(problem: Problem) -> list[str]:
+    """That the rows are not in memory, how many bytes they are, and where they lie."""
+    if not problem.is_mapped:
+        return []
+    batches = [each for each in (problem.train, problem.validation, problem.test) if each]
+    size = sum(batch.inputs.nbytes + batch.targets.nbytes for batch in batches)
+    folder = mapped_file(problem.train.inputs).parent
+    return [f"in a memory map: {size:,} bytes of rows in {folder}"]
 
 
 def _columns(problem: Problem) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,13 @@ ROWS_AT_ONCE: Final = 256
 def is_mapped(array: Array) -> bool:
     """Whether an array lies in a file that is mapped into memory."""
     return isinstance(array, np.memmap)
+
+
+def mapped_file(array: Array) -> Path:
+    """The file that a mapped array lies in. Raises ValueError for another array."""
+    if not isinstance(array, np.memmap) or array.filename is None:
+        raise ValueError("array: in memory; allowed is an array that is mapped from a file")
+    return Path(str(array.filename))
 
 
 def let_go(array: Array) -> None:

@@ -22,6 +22,7 @@ from twofold.spec.data import PARQUET, Data, file_type
 from twofold.spec.limits import cut
 
 LONGEST_REASON: Final = 240
+READ_AHEAD: Final = 2**16  # bytes of each column
 _TOO_MANY_FIELDS: Final = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 
@@ -87,7 +88,10 @@ class TableFile:
 
     def _batches(self, rows: int) -> Iterator[Any]:
         parquet = library("pyarrow.parquet", "pyarrow", str(self.path))
-        with self._told(), parquet.ParquetFile(self.path) as file:
+        # By default a whole row group is read ahead, and all that were read are kept
+        # (pyarrow 26, pyarrow/parquet/core.py: ParquetFile, pre_buffer).
+        bounded = {"pre_buffer": False, "buffer_size": READ_AHEAD}
+        with self._told(), parquet.ParquetFile(self.path, **bounded) as file:
             for batch in file.iter_batches(batch_size=rows, use_threads=False):
                 yield batch.to_pandas()
 
