@@ -18,8 +18,8 @@ from twofold.spec.initial_values import BiasInit, Init
 from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
 from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.embedding import Embedding
-from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear as LinearLayer
+from twofold.spec.layers.normalization import Normalization
 from twofold.spec.layers.sequence import kinds_in, require_chain
 from twofold.spec.losses import BceWithLogits, CrossEntropy, Huber, Loss, Mse, wrong_weights
 from twofold.spec.model import Mlp, Model, embedding_of, has
@@ -223,8 +223,8 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _norms_are_not_mixed(self) -> Self:
-        norms = (LayerNorm, BatchNorm)
-        found = [layer.words() for layer in kinds_in(self.model.layers) if isinstance(layer, norms)]
+        layers = kinds_in(self.model.layers)
+        found = [layer.words() for layer in layers if isinstance(layer, Normalization)]
         if found and self.precision == "mixed_bfloat16":
             raise ValueError(
                 f'precision: "mixed_bfloat16" given with {found[0]} in the model; allowed is '

@@ -18,7 +18,7 @@ from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear
 from twofold.spec.layers.residual import Residual
-from twofold.spec.layers.sequence import Layers, Placed, every, kinds_in, place
+from twofold.spec.layers.sequence import Layers, Placed, every, kinds_in, place, with_each
 from twofold.spec.section import Fraction, HiddenSizes, PositiveInt, Section
 
 Norm = Literal["none", "layer_norm", "batch_norm"]
@@ -126,11 +126,9 @@ def with_initial_values(
         return model.model_copy(update=values)
 
     def changed(layer: LayerKind) -> LayerKind:
-        if isinstance(layer, Residual):
-            return layer.model_copy(update={"layers": tuple(map(changed, layer.layers))})
         return layer.model_copy(update=values) if isinstance(layer, Linear) else layer
 
-    return model.model_copy(update={"layers": tuple(map(changed, model.layers))})
+    return model.model_copy(update={"layers": with_each(model.layers, changed)})
 
 
 def embedding_of(model: Mlp | Sequential) -> Embedding | None:

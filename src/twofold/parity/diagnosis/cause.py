@@ -12,7 +12,7 @@ from twofold.problem.problem import Problem
 from twofold.problem.state import Parameters
 from twofold.spec.experiment import Experiment
 from twofold.spec.layers.kind import LayerKind
-from twofold.spec.layers.residual import Residual
+from twofold.spec.layers.sequence import with_each
 from twofold.spec.model import Mlp, Sequential
 
 ChangeMoment = Callable[[Moment, Problem, Arithmetic], Moment]
@@ -45,17 +45,10 @@ def settings(words: str, **values: Any) -> Cause:
 
 def changed_model(model: Mlp | Sequential, change: Callable[[LayerKind], LayerKind]) -> Sequential:
     """The model with each of its layers, those in residual blocks too, as `change` makes it."""
-
-    def changed(layer: LayerKind) -> LayerKind:
-        if isinstance(layer, Residual):
-            block = tuple(change(inner) for inner in layer.layers)
-            return layer.model_copy(update={"layers": block})
-        return change(layer)
-
     return Sequential.model_construct(
         in_features=model.in_features,
         out_features=model.out_features,
-        layers=tuple(changed(layer) for layer in model.layers),
+        layers=with_each(model.layers, change),
     )
 
 

@@ -19,7 +19,7 @@ from twofold.spec.layers.activation import Activation
 from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.dropout import Dropout
 from twofold.spec.layers.kind import LayerKind
-from twofold.spec.layers.layer_norm import LayerNorm
+from twofold.spec.layers.normalization import Normalization
 from twofold.spec.layers.residual import Residual
 from twofold.spec.layers.sequence import kinds_in
 from twofold.spec.model import Sequential, dropouts, has, numbered
@@ -42,11 +42,12 @@ def of_layers(experiment: Experiment) -> Iterator[Cause]:
         for other in OTHER_FUNCTIONS.get(function, ("identity",)):
             words = f"activation {other} in place of {function}"
             yield with_layers(experiment, words, Activation, function=other)
-    for kind in (LayerNorm, BatchNorm):
-        used = {x.eps for x in layers if isinstance(x, kind)}
-        for eps in (eps for eps in OTHER_EPS if used and eps not in used):
-            yield with_layers(experiment, f"eps {eps:g} in every {_named(kind)}", kind, eps=eps)
-    if any(isinstance(x, LayerNorm | BatchNorm) for x in layers):
+    norms = [x for x in layers if isinstance(x, Normalization)]
+    for kind, name in dict.fromkeys((type(x), x.words()) for x in norms):
+        used = {x.eps for x in norms if isinstance(x, kind)}
+        for eps in (eps for eps in OTHER_EPS if eps not in used):
+            yield with_layers(experiment, f"eps {eps:g} in every {name}", kind, eps=eps)
+    if norms:
         yield each_moment("the norms do not scale", _unscaled_norms)
     if any(isinstance(x, Residual) for x in layers):
         yield settings(
@@ -110,10 +111,6 @@ def model_with(experiment: Experiment, kind: type[LayerKind], **values: object) 
     return changed_model(experiment.model, change)
 
 
-def _named(kind: type[LayerNorm] | type[BatchNorm]) -> str:
-    return kind().kind
-
-
 def _no_dropout(layer: LayerKind) -> LayerKind:
     return Activation(function="identity") if isinstance(layer, Dropout) else layer
 
@@ -130,7 +127,7 @@ def without_residuals(experiment: Experiment) -> Sequential:
 def _unscaled_norms(given: Moment, problem: Problem, arithmetic: Arithmetic) -> Moment:
     """Every norm's weight acts as one."""
     placed = numbered(problem.experiment.model)
-    norms = [each for each in placed if isinstance(each.layer, LayerNorm | BatchNorm)]
+    norms = [each for each in placed if isinstance(each.layer, Normalization)]
     scales = {each.named("weight") for each in norms}
     parameters: dict[str, Array] = {
         name: np.ones_like(array) if name in scales else array

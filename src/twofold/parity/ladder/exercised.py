@@ -37,7 +37,7 @@ from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.dropout import Dropout
 from twofold.spec.layers.embedding import Embedding
 from twofold.spec.layers.kind import LayerKind
-from twofold.spec.layers.layer_norm import LayerNorm
+from twofold.spec.layers.normalization import Normalization
 from twofold.spec.layers.residual import Residual
 from twofold.spec.layers.sequence import kinds_in
 from twofold.spec.model import embedding_of, has
@@ -150,12 +150,12 @@ def _of_layers(experiment: Experiment) -> Iterator[Option]:
             f"model.dropout = {rate:g}: no mask of the judged steps changes anything",
             changed(Dropout, rate, rate=0.0),
         )
-    for kind in (LayerNorm, BatchNorm):
-        for eps in dict.fromkeys(layer.eps for layer in layers if isinstance(layer, kind)):
-            yield Option(
-                f"{kind().words()} eps = {eps:g}: ten times as much is within the bounds",
-                changed(kind, eps, eps=10 * eps),
-            )
+    norms = (layer for layer in layers if isinstance(layer, Normalization))
+    for kind, words, eps in dict.fromkeys((type(norm), norm.words(), norm.eps) for norm in norms):
+        yield Option(
+            f"{words} eps = {eps:g}: ten times as much is within the bounds",
+            changed(kind, eps, eps=10 * eps),
+        )
     for momentum in dict.fromkeys(x.momentum for x in layers if isinstance(x, BatchNorm)):
         yield Option(
             f"batch_norm momentum = {momentum:g}: half of it is within the bounds",

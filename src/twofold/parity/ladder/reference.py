@@ -16,8 +16,7 @@ from twofold.parity.oracle.network import LossAndGradients, forward, loss_and_gr
 from twofold.parity.oracle.optimizers import BoundedState, Slots, update
 from twofold.problem.problem import Batch, Problem, batch_at, dropout_masks, initial_state
 from twofold.problem.state import Array, TrainState
-from twofold.spec.layers.batch_norm import BatchNorm
-from twofold.spec.layers.layer_norm import LayerNorm
+from twofold.spec.layers.normalization import Normalization
 from twofold.spec.model import has
 
 WARM_STEPS = 3
@@ -81,7 +80,7 @@ def seen_after(seen: Step, problem: Problem, after: TrainState, arithmetic: Arit
     slots, nothing changes.
     """
     model = problem.experiment.model
-    wide = arithmetic.stored_roundoff > 0.0 or has(model, LayerNorm) or has(model, BatchNorm)
+    wide = arithmetic.stored_roundoff > 0.0 or has(model, Normalization)
     if not wide or not after.slots:
         return seen
     gradients = seen.training.gradients

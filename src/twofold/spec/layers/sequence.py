@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -107,6 +107,18 @@ def kinds_in(layers: Sequence[LayerKind]) -> Iterator[LayerKind]:
         yield layer
         if isinstance(layer, Residual):
             yield from layer.layers
+
+
+def with_each(
+    layers: Sequence[LayerKind], change: Callable[[LayerKind], LayerKind]
+) -> tuple[LayerKind, ...]:
+    """The layers of a spec, each as `change` makes it, those inside residual blocks too."""
+    return tuple(
+        layer.model_copy(update={"layers": tuple(map(change, layer.layers))})
+        if isinstance(layer, Residual)
+        else change(layer)
+        for layer in layers
+    )
 
 
 def require_chain(
