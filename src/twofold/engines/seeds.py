@@ -15,8 +15,7 @@ from twofold.errors import SpecError
 from twofold.problem.problem import Problem
 from twofold.problem.state import Array, TrainState
 from twofold.spec.experiment import Experiment
-from twofold.spec.layers.batch_norm import BatchNorm
-from twofold.spec.model import has
+from twofold.spec.model import across_rows
 
 
 class SeedsTogether(ABC):
@@ -77,6 +76,7 @@ def require_together(experiment: Experiment) -> None:
             f'precision: "mixed_bfloat16"; allowed is "float32" or "float64" for many seeds in one '
             f"step; {hint}"
         )
-    if has(experiment.model, BatchNorm):
+    layer = across_rows(experiment.model)
+    if layer is not None:
         # PyTorch's vmap cannot move running statistics in place.
-        raise SpecError(f"model: batch_norm given; many seeds in one step allow none; {hint}")
+        raise SpecError(f"model: {layer} given; many seeds in one step allow none; {hint}")

@@ -26,10 +26,9 @@ from twofold.problem.state import (
 )
 from twofold.spec import threefry
 from twofold.spec.experiment import Experiment
-from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.kind import Values
 from twofold.spec.layers.sequence import Placed
-from twofold.spec.model import dropouts, has, numbered, placed
+from twofold.spec.model import across_rows, dropouts, numbered, placed
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,10 @@ def require_rows_to_normalize(problem: Problem, rows: int, what: str) -> None:
 
     Its variance is zero: PyTorch raises, and Flax returns the shift alone.
     """
-    if rows == 1 and has(problem.experiment.model, BatchNorm):
+    layer = across_rows(problem.experiment.model)
+    if rows == 1 and layer is not None:
         raise DataError(
-            f"{what}: 1 row; allowed is 2 or more in training with batch_norm in the model, for "
+            f"{what}: 1 row; allowed is 2 or more in training with {layer} in the model, for "
             "the variance of one row is zero; change data.batch_size, or set data.drop_last = true"
         )
 

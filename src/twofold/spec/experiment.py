@@ -16,13 +16,12 @@ from twofold.spec import toml
 from twofold.spec.data import Data
 from twofold.spec.initial_values import BiasInit, Init
 from twofold.spec.layers.activation import ELU_ALPHA, LEAKY_SLOPE, ActivationName
-from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.embedding import Embedding
 from twofold.spec.layers.linear import Linear as LinearLayer
 from twofold.spec.layers.normalization import Normalization
 from twofold.spec.layers.sequence import kinds_in, require_chain
 from twofold.spec.losses import BceWithLogits, CrossEntropy, Huber, Loss, Mse, wrong_weights
-from twofold.spec.model import Mlp, Model, embedding_of, has
+from twofold.spec.model import Mlp, Model, across_rows, embedding_of
 from twofold.spec.schedules import (
     Constant,
     Exponential,
@@ -234,18 +233,19 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
-    def _batch_norm_sees_whole_batches(self) -> Self:
-        if not has(self.model, BatchNorm):
+    def _layers_across_rows_see_whole_batches(self) -> Self:
+        layer = across_rows(self.model)
+        if layer is None:
             return self
         if self.training.micro_batches > 1:
             raise ValueError(
                 f"training.micro_batches: {self.training.micro_batches} given; allowed is 1 with "
-                "batch_norm in the model: each part would be normalized by its own mean and "
+                f"{layer} in the model: each part would be normalized by its own mean and "
                 "variance, which is another function than that of the whole batch"
             )
         if self.data.batch_size == 1:
             raise ValueError(
-                "data.batch_size: 1 given; allowed is 2 or more with batch_norm in the model: "
+                f"data.batch_size: 1 given; allowed is 2 or more with {layer} in the model: "
                 "the variance of one row is zero, and PyTorch refuses to train on it"
             )
         return self

@@ -17,7 +17,7 @@ from twofold.spec.layers.embedding import Categories, Embedding
 from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear
-from twofold.spec.layers.residual import Residual
+from twofold.spec.layers.residual import Plain, Residual
 from twofold.spec.layers.sequence import Layers, Placed, every, kinds_in, place, with_each
 from twofold.spec.section import Fraction, HiddenSizes, PositiveInt, Section
 
@@ -73,9 +73,7 @@ class Mlp(Section):
             layers += [Residual(layers=block)] if self.residual and index > 0 else block
         return (*layers, self._linear(None))
 
-    def _hidden_layer(
-        self, features: int
-    ) -> Iterator[Linear | Activation | Dropout | LayerNorm | BatchNorm]:
+    def _hidden_layer(self, features: int) -> Iterator[Plain]:
         yield self._linear(features)
         if self.norm != "none":
             yield LayerNorm() if self.norm == "layer_norm" else BatchNorm()
@@ -144,6 +142,11 @@ def with_categories(model: Mlp | Sequential, categories: tuple[int, ...]) -> Mlp
         return model.model_copy(update=changed)
     first, *rest = model.layers
     return model.model_copy(update={"layers": (first.model_copy(update=changed), *rest)})
+
+
+def across_rows(model: Mlp | Sequential) -> str | None:
+    """What the first layer that computes over the rows of a batch is called; None without one."""
+    return next((layer.words() for layer in kinds_in(model.layers) if layer.across_rows), None)
 
 
 def has(model: Mlp | Sequential, kind: type[LayerKind]) -> bool:

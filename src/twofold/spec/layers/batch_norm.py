@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class BatchNorm(Normalization):
     biased one, and has no switch for it: a known difference.
     """
 
+    across_rows: ClassVar[bool] = True
     kind: Literal["batch_norm"] = "batch_norm"
     momentum: Fraction = 0.1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,11 @@ class LayerKind(Section, ABC):
     """A layer of a spec; `width` is the number of features that enter it.
 
     What is not overridden is that of a layer which works on each number by itself: as many features
-    leave as enter, there is nothing to learn, and no matrix product.
+    leave as enter, there is nothing to learn, and no matrix product. In training a layer
+    that is `across_rows` makes something else of a row, where other rows stand beside it.
     """
+
+    across_rows: ClassVar[bool] = False
 
     @abstractmethod
     def words(self) -> str:

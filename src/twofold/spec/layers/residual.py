@@ -13,9 +13,8 @@ from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear
 
-InBlock = Annotated[
-    Linear | Activation | Dropout | LayerNorm | BatchNorm, Field(discriminator="kind")
-]
+Plain = Linear | Activation | Dropout | LayerNorm | BatchNorm
+InBlock = Annotated[Plain, Field(discriminator="kind")]
 MOST_LAYERS = 256
 
 

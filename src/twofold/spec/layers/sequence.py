@@ -8,19 +8,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twofold.spec.layers.activation import Activation
-from twofold.spec.layers.batch_norm import BatchNorm
 from twofold.spec.layers.dropout import Dropout
 from twofold.spec.layers.embedding import Embedding
 from twofold.spec.layers.kind import LayerKind
-from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.linear import Linear
-from twofold.spec.layers.residual import MOST_LAYERS, Residual
+from twofold.spec.layers.residual import MOST_LAYERS, Plain, Residual
 
-Layer = Annotated[
-    Linear | Activation | Dropout | LayerNorm | BatchNorm | Residual | Embedding,
-    Field(discriminator="kind"),
-]
+Layer = Annotated[Plain | Residual | Embedding, Field(discriminator="kind")]
 Layers = Annotated[tuple[Layer, ...], Field(strict=False, max_length=MOST_LAYERS)]
 
 
