@@ -17,10 +17,12 @@ import numpy.typing as npt
 from twofold.problem import row_store
 from twofold.problem.categories import Encoded, described, encoded_as, seen_texts
 from twofold.problem.description import Categories, Description, Filled
+from twofold.problem.fitting import checked, resolved_for, targets_of
 from twofold.problem.missing import fill_of, rows_to_keep
 from twofold.problem.row_maps import let_go
 from twofold.problem.row_store import Prepared, RowWriter
 from twofold.problem.scaling import Standard, at_once, cast, one_by_one
+from twofold.problem.sources import opened_table
 from twofold.problem.splits import Rows, split
 from twofold.problem.state import Array
 from twofold.problem.table import Table, pieces
@@ -36,8 +38,6 @@ def prepared(experiment: Experiment) -> Prepared:
     Raises what `twofold.problem.data.prepare` does, and DataError where the cache folder cannot be
     written.
     """
-    from twofold.problem.sources import opened_table
-
     with opened_table(experiment.data) as file:
         folder = row_store.folder_of(experiment, file.path)
         if not folder.is_dir():
@@ -50,8 +50,6 @@ def prepared(experiment: Experiment) -> Prepared:
 
 def _write(experiment: Experiment, table: Table, folder: Path) -> None:
     """Write the rows of a table as training takes them, and what was learned."""
-    from twofold.problem.data import checked, resolved_for, targets_of
-
     table, dropped = _without_empty_rows(checked(table), experiment.data)
     found = targets_of(experiment, table)
     rows = split(experiment, table.rows)

@@ -13,13 +13,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, final
 
 import numpy as np
 
-import twofold
 from twofold.cache import cache_folder
 from twofold.errors import DataError
 from twofold.problem.description import Description, described_in_json, described_of
@@ -52,7 +52,7 @@ def folder_of(experiment: Experiment, table: Path) -> Path:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     depends_on = {
         "schema": SCHEMA,
-        "version": twofold.__version__,
+        "version": version("twofold"),
         "content": content,
         "type": file_type(str(table)),
         "data": experiment.data.model_dump(mode="json", exclude=set(NOT_OF_ROWS)),
