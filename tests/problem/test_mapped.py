@@ -136,7 +136,7 @@ def _targets(draw: st.DrawFn, loss: str, rows: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(tables())
 def test_a_map_gives_the_same_problem_as_memory(
     tmp_path_factory: pytest.TempPathFactory,

@@ -129,7 +129,7 @@ class _Columns:
         """How the encoded columns are standardized, added up as `prepare` adds them up."""
         embedded = self.experiment.data.categorical == "embedding" and bool(self.seen)
         several = len(self.encoded(table, slice(0, 0)).names) > 1
-        add = one_by_one if several and not embedded else at_once
+        add = one_by_one if several else at_once
         order = range(table.inputs.shape[1])
         parts = []
         for index in sorted(order, key=lambda index: (embedded and index in self.seen, index)):

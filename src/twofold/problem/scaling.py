@@ -18,15 +18,15 @@ Flags = npt.NDArray[np.bool_]
 
 
 def at_once(values: Array) -> Array:
-    """The sum of the rows (rows, columns) as NumPy adds them up in this layout."""
-    return np.asarray(np.add.reduce(values, axis=0))
+    """The sum of the rows (rows, columns), whatever their layout, as NumPy adds up whole rows."""
+    return np.asarray(np.add.reduce(np.ascontiguousarray(values), axis=0))
 
 
 def one_by_one(values: Array) -> Array:
     """The sum of the rows (rows, columns), one row after the other; overwrites them.
 
-    So `at_once` adds up rows of two columns and more that lie one after the other, bit for bit;
-    those of one column, and columns that lie one after the other, it adds up in pairs.
+    So `at_once` adds up rows of two columns and more, bit for bit; those of one column it adds up
+    in pairs.
     """
     return np.array(np.add.accumulate(values, axis=0, out=values)[-1])
 
