@@ -57,7 +57,7 @@ OPTIONAL = [owner for owner in backends() if owner.optional]
 EVERY_OPTIONAL = frozenset(
     owner.full_name(engine.name) for owner in OPTIONAL for engine in owner.engines
 )
-SHARDED = frozenset(name for name in OF_PROCESSES if name.endswith(":sharded"))
+SHARDED = frozenset(name for name in OF_PROCESSES if ":sharded" in name)
 OWN_SESSION = [marked(name, SLOW_TO_COMPILE | EVERY_OPTIONAL | SHARDED) for name in engine_names()]
 """For tests that open a session each: an engine that compiles for 10 to 40 s is marked slow.
 
