@@ -288,7 +288,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(opened: Session, tmp_path: P
 FULL = """
 import os, resource, sys
 from pathlib import Path
-from tests.runs.test_parts import problem
+from tests.runs.test_checkpoints_in_parts import problem
 from twofold.engines.registry import open_session
 from twofold.errors import ResultError
 from twofold.problem.problem import initial_state
