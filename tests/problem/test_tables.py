@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -488,3 +489,17 @@ def test_a_damaged_table_is_a_data_error(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError):
             prepared(path)
+
+
+def test_parquet_whose_notes_for_pandas_are_damaged_is_refused(tmp_path: Path) -> None:
+    """An attack found it: pandas raised KeyError for a column's name."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = arrow.table({"x": [1.0, 2.0, 3.0, 4.0], "y": [0.0, 1.0, 0.0, 1.0]})
+    notes = {"index_columns": [{"kind": "range"}], "columns": [], "column_indexes": []}
+    path = tmp_path / "t.parquet"
+    parquet.write_table(table.replace_schema_metadata({"pandas": json.dumps(notes)}), path)
+    experiment = Experiment.load("digits").with_values(
+        data__source=str(path), data__target="y", loss__kind="mse"
+    )
+    with pytest.raises(DataError, match=r"not a readable \.parquet"):
+        prepare(experiment)

@@ -1,6 +1,6 @@
 """Runs whose checkpoints lie in parts: the same bits after a stop, and no damage unseen.
 
-Here in a world of one process; worlds of several are in `tests/conformance/test_parts.py`.
+Here in a world of one process; `tests/conformance/test_parts_of_states.py` has worlds of several.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from twofold.spec.limits import cut
 
 LONGEST_REASON: Final = 240
 READ_AHEAD: Final = 2**16  # bytes of each column
+DAMAGED: Final = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
+"""What readers of a Parquet file raise beside their own errors."""
 _TOO_MANY_FIELDS: Final = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 
@@ -117,7 +119,8 @@ class TableFile:
         arrow = library("pyarrow", "pyarrow", str(self.path))
         try:
             yield
-        except (ValueError, TypeError, NotImplementedError, arrow.ArrowException) as error:
+        # pandas reads its own notes in the file, and takes for granted what stands in them.
+        except (*DAMAGED, arrow.ArrowException) as error:
             reason = (str(error).strip().splitlines() or ["nothing in it"])[0]
             raise DataError(
                 f"{self.where}: not a readable .parquet: {cut(reason, LONGEST_REASON)}"
