@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -320,10 +321,9 @@ def test_a_full_disk_is_told_in_a_sentence(engine: str, tmp_path: Path) -> None:
     assert "step-00000004.parts/state: cannot be written: " in line
     assert "File too large" in line
     assert len(line) < 400
-    # Writes of TensorStore that end after Orbax has given up print this themselves, at times.
-    last = [each for each in done.stderr.splitlines() if not each.startswith((" ", "Traceback"))]
-    assert set(last) <= {"RuntimeError: Event loop is closed"}
-    assert "twofold" not in done.stderr
+    # Writes of TensorStore that end after Orbax has given up may print tracebacks of their own.
+    assert not re.search(r'File ".*/(src/twofold|backends/twofold_\w+)/', done.stderr)
+    assert "ResultError" not in done.stderr
 
 
 def test_an_engine_of_one_process_writes_no_parts(tmp_path: Path) -> None:
