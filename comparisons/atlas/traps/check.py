@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, final
 
 import torch
 
@@ -27,6 +27,7 @@ FRESH_PROCESS: Final = (
 SECONDS: Final = 300.0
 
 
+@final
 @dataclass(frozen=True)
 class Result:
     """What each side gave when it ran, as it is and fixed, and what was not as described."""

@@ -49,7 +49,8 @@ def observe(function: Callable[[], Any]) -> Outcome:
 def isolated() -> Iterator[list[warnings.WarningMessage]]:
     """Seed all generators, record warnings, and restore the global settings at the end."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    dtype, x64 = torch.get_default_dtype(), bool(jax.config.jax_enable_x64)
+    dtype = torch.get_default_dtype()
+    x64 = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]  # JAX adds it at run time
     flush = torch.tensor(1e-40).mul(1.0).item() == 0.0
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -63,7 +64,7 @@ def isolated() -> Iterator[list[warnings.WarningMessage]]:
             np.random.set_state(numpy_state)
             torch.set_default_dtype(dtype)
             torch.set_flush_denormal(flush)
-            if bool(jax.config.jax_enable_x64) != x64:
+            if bool(jax.config.jax_enable_x64) != x64:  # type: ignore[attr-defined]  # as above
                 jax.config.update("jax_enable_x64", x64)
 
 

@@ -65,7 +65,9 @@ def section(entry: Result | tuple[Trap, str]) -> str:
             ran and ran.pytorch_fixed,
             ran and ran.jax_fixed,
         ),
-        f"{agreement(trap)}\n" if ran else f"Not run for this page: {entry[1]}.\n",
+        f"{agreement(trap)}\n"
+        if isinstance(entry, Result)
+        else f"Not run for this page: {entry[1]}.\n",
     ]
     versions_note = "" if trap.verified == VERIFIED else f" Verified with {trap.verified}."
     return "\n".join([*lines, f"Source: {linked(trap.source)}.{versions_note}"])
