@@ -34,7 +34,7 @@ class Feed:
 
     def synchronize(self) -> None:
         """Wait until the last batch is there."""
-        jax.block_until_ready(self._last)  # type: ignore[no-untyped-call]  # JAX leaves it so
+        jax.block_until_ready(self._last)
 
     def compilations(self) -> int:
         """The gather of `on-device` is compiled once, at its first batch."""

@@ -49,6 +49,7 @@ class Loop:
     def __init__(self, problem: Problem) -> None:
         experiment = problem.experiment
         optimizer = experiment.optimizer
+        assert experiment.model.kind == "mlp"
         assert optimizer.kind == "adamw"
         self._experiment = experiment
         self._inputs = jnp.asarray(problem.train.inputs)
@@ -114,7 +115,7 @@ class Loop:
 
     def synchronize(self) -> None:
         """Wait until the device has done all work asked of it."""
-        jax.block_until_ready(self._state)  # type: ignore[no-untyped-call]  # JAX leaves it so
+        jax.block_until_ready(self._state)
 
     def compilations(self) -> int:
         """How many times the step was traced."""

@@ -23,6 +23,7 @@ class KerasLoop:
 
         experiment = problem.experiment
         model, optimizer = experiment.model, experiment.optimizer
+        assert model.kind == "mlp"
         assert optimizer.kind == "adamw"
         layers: list[Any] = [keras.Input((problem.in_features,))]
         for width in model.hidden:

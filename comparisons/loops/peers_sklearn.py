@@ -23,6 +23,7 @@ class SklearnLoop:
 
         experiment = problem.experiment
         optimizer = experiment.optimizer
+        assert experiment.model.kind == "mlp"
         assert optimizer.kind == "adamw"
         self._parts = Parts(problem)
         self._classes = np.arange(problem.out_features)

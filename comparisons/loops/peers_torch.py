@@ -21,6 +21,7 @@ from twofold.problem.problem import Problem, initial_parameters
 def network(problem: Problem) -> nn.Sequential:
     """The lesson's network as a stack, with Twofold's initial values."""
     model = problem.experiment.model
+    assert model.kind == "mlp"
     *hidden, output = list(itertools.pairwise(layer_sizes(problem)))
     layers: list[nn.Module] = []
     for fan_in, fan_out in hidden:
@@ -54,7 +55,7 @@ class LightningLoop:
 
         stack, options = network(problem), optimizer_options(problem)
 
-        class Module(lightning.LightningModule):
+        class Module(lightning.LightningModule):  # type: ignore[misc]  # may not be installed
             def __init__(self) -> None:
                 super().__init__()
                 self.network = stack

@@ -32,7 +32,7 @@ class Products:
 
     def synchronize(self) -> None:
         """Wait until the last product is there."""
-        jax.block_until_ready(self._last)  # type: ignore[no-untyped-call]  # JAX leaves it so
+        jax.block_until_ready(self._last)
 
     def compilations(self) -> int:
         """One program, compiled at the first step."""

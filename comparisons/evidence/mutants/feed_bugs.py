@@ -43,6 +43,7 @@ def rows(inputs: Any = None, targets: Any = None) -> Change:
 
 def _dropout_rate(problem: Problem) -> Problem:
     model = problem.experiment.model
+    assert model.kind == "mlp"
     changed = model.model_copy(update={"dropout": 1.0 - model.dropout})
     return replace(problem, experiment=problem.experiment.model_copy(update={"model": changed}))
 
@@ -109,7 +110,8 @@ def _stale_gradients(host: Host) -> AbstractContextManager[Any]:
     import jax
 
     program = host.module("program").Program
-    original, kept = program.loss_and_gradients, []
+    original = program.loss_and_gradients
+    kept: list[Any] = []
 
     def accumulated(self: Any, state: Any, inputs: Any, targets: Any) -> Any:
         loss, gradients = original(self, state, inputs, targets)
@@ -159,11 +161,14 @@ def _by_fan_in(_: str, array: np.ndarray) -> np.ndarray:
     if array.ndim == 1:
         return array
     fan_out, fan_in = array.shape
-    return array * np.sqrt((fan_in + fan_out) / (2 * fan_in))
+    scaled: np.ndarray = array * np.sqrt((fan_in + fan_out) / (2 * fan_in))
+    return scaled
 
 
 def _normal(name: str, array: np.ndarray) -> np.ndarray:
-    return np.random.default_rng(len(name)).standard_normal(array.shape) * array.std()
+    drawn = np.random.default_rng(len(name)).standard_normal(array.shape)
+    scaled: np.ndarray = drawn * array.std()
+    return scaled
 
 
 FEED: Final = (
