@@ -30,9 +30,9 @@ from twofold.spec.experiment import (
 from twofold.spec.layers import linear
 from twofold.spec.layers.activation import Activation
 from twofold.spec.layers.batch_norm import BatchNorm
-from twofold.spec.layers.kind import LayerKind
 from twofold.spec.layers.layer_norm import LayerNorm
 from twofold.spec.layers.residual import Residual
+from twofold.spec.layers.sequence import Layer
 from twofold.spec.model import Norm, Sequential, embedding_of
 
 ROWS: Final = 22  # in batches of 8: the last one is partial
@@ -80,7 +80,7 @@ def _of_texts(name: str, categories: tuple[int, ...]) -> Experiment:
     return _CLASSES.model_copy(update={"model": model, "name": name})
 
 
-def _of_layers(name: str, layers: list[LayerKind]) -> Experiment:
+def _of_layers(name: str, layers: list[Layer]) -> Experiment:
     """The layers, then a linear one."""
     model = Sequential(in_features=8, out_features=3, layers=(*layers, linear.Linear()))
     return _CLASSES.model_copy(update={"model": model, "name": name})

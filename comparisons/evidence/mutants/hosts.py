@@ -185,7 +185,9 @@ class Host:
 
         return patch.object(self.module("model").Network, method, replaced)
 
-    def activation(self, name: str, function: Callable[[Tensor], Tensor]) -> AbstractContextManager:
+    def activation(
+        self, name: str, function: Callable[[Tensor], Tensor]
+    ) -> AbstractContextManager[Any]:
         """Replace an activation."""
         return patch.dict(self.module("layers").ACTIVATIONS, {name: function})
 
@@ -258,7 +260,7 @@ def _torch_optimizer(host: Host, rule: UpdateRule, spec: Any, parameters: Any, *
     slots = (MOMENTUM,) if spec.kind == "sgd" else tuple(k for k in keys if k != MOMENTUM)
     parent = torch.optim.SGD if spec.kind == "sgd" else torch.optim.Adam
 
-    class Ruled(parent):  # type: ignore[name-defined,misc]  # so that slots load as they always do
+    class Ruled(parent):  # type: ignore[misc,valid-type]  # so that slots load as they always do
         counts: dict[Any, int]
 
         def step(self, closure: Any = None) -> None:

@@ -27,7 +27,8 @@ def plain_drop(model: Any, masks: Any, index: int, x: Tensor) -> Tensor:
 
 def keep_probability(model: Any) -> float:
     """That of an MLP's dropout layers, which is the same in all."""
-    return next(each.keep_probability for each in model.layers if hasattr(each, "draw"))
+    kept: float = next(each.keep_probability for each in model.layers if hasattr(each, "draw"))
+    return kept
 
 
 def activation_of(model: Any, x: Tensor) -> Tensor:

@@ -45,13 +45,13 @@ def _each_clipped(host: Host) -> AbstractContextManager[Any]:
     import jax
     import optax
 
-    def alone(limit: float) -> Any:
+    def each_alone(limit: float) -> Any:
         def clip(updates: Any, _: Any = None) -> Any:
             return jax.tree.map(_clip_norm_of(host, limit), updates)
 
         return optax.stateless(clip)
 
-    return patch.object(optax, "clip_by_global_norm", alone)
+    return patch.object(optax, "clip_by_global_norm", each_alone)
 
 
 def _clip_norm_of(host: Host, limit: float) -> Callable[[Tensor], Tensor]:

@@ -257,7 +257,7 @@ class NnxBlock(nnx.Module):
         self.always = plan.get("always_dropping", False)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        keep = {"deterministic": False} if self.always else {}
+        keep: dict[str, Any] = {"deterministic": False} if self.always else {}
         if self.norm == "after":
             x = self.ln1(x + self.attn(x))
             return self.ln2(x + self.mlp(x))

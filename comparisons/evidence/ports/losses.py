@@ -70,7 +70,7 @@ def jax_loss(plan: Plan) -> Callable[[Any, Any], Any]:
             logits, labels = logits[:, :-shift], labels[:, shift:]
         flat, wanted = logits.reshape(-1, logits.shape[-1]) / temperature, labels.reshape(-1)
         classes = flat.shape[-1]
-        weight = (
+        weight: np.ndarray | jnp.ndarray = (
             np.ones(classes) if ratios is None else np.resize(np.asarray(ratios, float), classes)
         )
         weight = jnp.asarray(weight, flat.dtype)

@@ -39,9 +39,9 @@ class _Cell:
         self.swapped = plan.get("swapped_state", False)
 
     def step(self, gates: dict[str, Any], c: Any, library: Any) -> tuple[Any, Any]:
-        sigmoid = lambda x: 1 / (1 + library.exp(-x))  # noqa: E731
+        sigmoid: Any = lambda x: 1 / (1 + library.exp(-x))  # noqa: E731
         if self.gate == "hard":
-            gate = lambda x: library.clip(x / 6 + 0.5, 0.0, 1.0)  # noqa: E731
+            gate: Any = lambda x: library.clip(x / 6 + 0.5, 0.0, 1.0)  # noqa: E731
         else:
             gate = sigmoid
         i, f, o = gate(gates["i"]), gate(gates["f"] + self.forget), gate(gates["o"])

@@ -83,7 +83,7 @@ class Norm(nn.BatchNorm2d):
         super().__init__(width, how.eps, how.momentum)
         self.how = how
         if not how.bias:
-            self.bias = None
+            self.bias = None  # type: ignore[assignment]  # as PyTorch itself leaves it out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.how.mode != "as told":
@@ -194,7 +194,7 @@ class NnxConv(nnx.Conv):
         if self.reflected:
             self.padding = "VALID"
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]  # takes less
         if self.reflected:
             pads = ((0, 0), (self.reflected,) * 2, (self.reflected,) * 2, (0, 0))
             x = jnp.pad(x, pads, mode="reflect")
@@ -215,7 +215,7 @@ class NnxNorm(nnx.BatchNorm):
         )
         self.mode = how.mode
 
-    def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
+    def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]  # takes less
         if self.mode == "as told":
             return super().__call__(x)
         return super().__call__(x, use_running_average=self.mode == "running")
@@ -275,7 +275,7 @@ class NnxResNet(nnx.Module):
             x = nnx.avg_pool(x, (3, 3), (2, 2), ones, count_include_pad=counted)
         x = self.block2(self.block1(x))
         size = (x.shape[1] // 2,) * 2
-        pool = nnx.avg_pool if how.last == "average" else nnx.max_pool
+        pool: Any = nnx.avg_pool if how.last == "average" else nnx.max_pool
         x = pool(x, size, size)
         if how.flatten == "chw":
             x = x.transpose(0, 3, 1, 2)

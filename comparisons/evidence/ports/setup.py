@@ -51,7 +51,8 @@ def pair_of(setup: Setup) -> tuple[port.Pair, list[Plan]]:
     """The pair that a setup describes, and the plans of both sides, which tell what was read."""
     architecture = find(setup.architecture)
     frameworks = setup.meeting.split("->")
-    sides, plans = [], []
+    sides: list[Any] = []  # of either framework
+    plans: list[Plan] = []
     for framework, own in zip(frameworks, (setup.original, setup.port), strict=True):
         plan = Plan({**own, **{k: v for k, v in setup.common.items() if k not in own}})
         build = architecture.torch_side if framework == "torch" else architecture.jax_side

@@ -139,10 +139,10 @@ class NnxTabular(nnx.Module):
             h = self.norm(h, use_running_average=how.mode == "running")
         h = _act(h, how)
         if how.square:
-            y = h @ self.hidden.kernel[...].T + self.hidden.bias[...]
+            y = h @ self.hidden.kernel[...].T + self.hidden.bias[...]  # type: ignore[index]  # it has one
         else:
             y = self.hidden(h)
-        keep = {"deterministic": False} if how.always else {}
+        keep: dict[str, Any] = {"deterministic": False} if how.always else {}
         y = self.dropout(_act(y, how), **keep)
         out = self.last(h + y if how.skip else y)
         return out if how.clamp is None else jnp.clip(out, -how.clamp, how.clamp)

@@ -16,7 +16,7 @@ from twofold.temporary import temporary_folder
 
 STEPS: Final = 20
 PRECISIONS: Final = "float32,float64"
-CASES: Final = {
+CASES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "diabetes": ("diabetes", {}),
     "digits": ("digits", {}),
     "class weights, embedding and a clipped norm": (
