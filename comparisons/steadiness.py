@@ -90,6 +90,7 @@ def blocks_of(
     found = list[tuple[float, float]]()
     try:
         (ready,) = bring_up([worker], narrator)
+        assert ready.run.steps_per_block is not None  # set by the warm-up
         start = time.monotonic()
         while time.monotonic() - start < given.seconds:
             block = worker.block(ready.run.steps_per_block)

@@ -51,7 +51,7 @@ class TargetTable:
 
         `open` where a target could not be measured somewhere, and nothing else is known to differ.
         """
-        outcomes: dict[int, set[str]] = {}
+        outcomes: dict[int | None, set[str]] = {}
         for column in self.columns:
             target = column.named(name)
             if target is not None:

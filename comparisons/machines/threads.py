@@ -75,9 +75,8 @@ def _comparisons(machines: Sequence[Machine]) -> Iterator[Comparison]:
         calibrations = sorted(known, key=lambda one: int(one["environment"]["threads"]))
         for few, many in itertools.pairwise(calibrations):
             ratios = ratios_of(_points(few), _points(many))
-            names = [threads_of(one) for one in (few, many)]
             if ratios[QUICKEST]:
-                yield Comparison(machine.name, *names, ratios)
+                yield Comparison(machine.name, threads_of(few), threads_of(many), ratios)
 
 
 def ratios_of(few: Sequence[Point], many: Sequence[Point]) -> dict[str, list[Ratio]]:

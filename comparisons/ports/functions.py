@@ -17,7 +17,7 @@ from comparisons.ports.case import DEFAULTS, SAME_ARGUMENTS, Case
 from comparisons.ports.rows import NUMBERS, ROWS
 from twofold import port
 
-ACTIVATIONS: Final = (
+ACTIVATIONS: Final[tuple[tuple[str, str, Callable[..., Any], Callable[..., Any]], ...]] = (
     ("gelu", SAME_ARGUMENTS, functional.gelu, lambda x: jax.nn.gelu(x, approximate=False)),
     ("gelu", DEFAULTS, functional.gelu, jax.nn.gelu),
     ("gelu, tanh", SAME_ARGUMENTS, lambda x: functional.gelu(x, approximate="tanh"), jax.nn.gelu),
@@ -59,7 +59,7 @@ TARGETS: Final = NUMBERS.normal(size=(3, 6))
 SHARES: Final = NUMBERS.dirichlet(np.ones(6), 3)
 SIGNS: Final = (NUMBERS.random((3, 6)) < 0.5).astype(float)
 
-LOSSES: Final = (
+LOSSES: Final[tuple[tuple[str, str, Callable[..., Any], Callable[..., Any], Any], ...]] = (
     (
         "cross_entropy",
         SAME_ARGUMENTS,

@@ -82,7 +82,7 @@ def python_control_flow(quick: bool) -> Findings:
     """Which functions run as written and give what they give in PyTorch run eagerly."""
     del quick  # this takes a second either way
     # A graph break is no news here: what counts is whether the function runs.
-    torch._logging.set_logs(dynamo=logging.ERROR)
+    torch._logging.set_logs(dynamo=logging.ERROR)  # type: ignore[attr-defined]  # not in its __all__
     ways: dict[str, Callable[[Callable[[Any], Any]], Any]] = {
         "torch eager": lambda f: f(torch.tensor(VALUES)),
         # The capture decides what is allowed; generating code for it would change nothing here.

@@ -122,5 +122,5 @@ class Lesson:
 
     def step(self, inputs: Tensor, labels: Tensor) -> None:
         self.optimizer.zero_grad()
-        nn.functional.cross_entropy(self.model(inputs), labels).backward()  # type: ignore[no-untyped-call]
+        nn.functional.cross_entropy(self.model(inputs), labels).backward()
         self.optimizer.step()

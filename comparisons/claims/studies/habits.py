@@ -37,7 +37,7 @@ def trainer(batch: int, width: int, fused: bool = False) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs), labels).backward()  # type: ignore[no-untyped-call]
+        nn.functional.cross_entropy(model(inputs), labels).backward()
         optimizer.step()
 
     return step

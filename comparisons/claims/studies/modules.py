@@ -76,7 +76,7 @@ class Trainer:
 
     def step(self) -> None:
         self.optimizer.zero_grad()
-        nn.functional.cross_entropy(self.model(self.inputs), self.labels).backward()  # type: ignore[no-untyped-call]
+        nn.functional.cross_entropy(self.model(self.inputs), self.labels).backward()
         self.optimizer.step()
 
 
@@ -108,7 +108,7 @@ def digits_accuracies(seed: int, epochs: tuple[int, ...], twice: bool) -> list[f
     for epoch in range(1, max(epochs) + 1):
         for rows in torch.randperm(len(inputs)).split(64):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(inputs[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
+            nn.functional.cross_entropy(model(inputs[rows]), labels[rows]).backward()
             optimizer.step()
         if epoch in epochs:
             with torch.no_grad():

@@ -78,7 +78,7 @@ def static_against_dynamic(seconds: float) -> dict[str, Any]:
 
     def step(model: Any) -> Tensor:
         loss: Tensor = model(inputs).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     return in_turns(
