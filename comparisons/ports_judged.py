@@ -18,6 +18,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,14 +83,14 @@ def _run(
 ) -> None:
     """Ask for what is not stored yet, and store every row at once."""
     rows: dict[str, Any] = read_json(path, SCHEMA)["rows"] if path.exists() else {}
-    asked = 0
+    asked, today = 0, datetime.now(UTC).date().isoformat()
     for key, trial in trials:
         if key in rows and not again:
             continue
         if end is not None and time.monotonic() > end:
             print("stopped: the time is over", file=sys.stderr)
             return
-        rows[key] = trial()
+        rows[key] = {**trial(), "asked": today}
         write_json(path, {"schema": SCHEMA, "rows": rows, "environment": _environment()})
         print(f"{key}: {_told(rows[key])}", flush=True)
         asked += 1

@@ -57,7 +57,7 @@ BACKEND = Backend(
         PortSide("Function", "twofold_jax.port.function:Function", with_weights=True),
     ),
     port_steps="twofold_jax.port.black_box:black_box",
-    port_tensors="jax",
+    port_tensors=("jax", "jaxlib"),
     cache_variables=COMPILE_CACHE,
     quick_engines=(("jit",), ("scan",)),
     best_engines=("jit", "scan"),

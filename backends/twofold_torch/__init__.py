@@ -76,7 +76,7 @@ BACKEND = Backend(
     ),
     port_sides=(PortSide("Torch", "twofold_torch.port.model:Torch", "torch.nn"),),
     port_steps="twofold_torch.port.black_box:black_box",
-    port_tensors="torch",
+    port_tensors=("torch",),
     cache_variables=CacheVariables(
         "TORCHINDUCTOR_CACHE_DIR",
         by_default=True,

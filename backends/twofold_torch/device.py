@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any, Final, final
 import torch
 
 from twofold.backends.description import EngineDescription
-from twofold.engines.world import LOCAL_RANK, this_world
+from twofold.engines.world import place_on_machine, this_world
 from twofold.errors import DeviceUnavailable
 from twofold.spec.experiment import Device, Experiment
 
@@ -69,12 +68,15 @@ def own_device(device: torch.device) -> torch.device:
 
     nccl needs a device for each process (documentation of `torch.distributed`, "Which backend to
     use?"). Where LOCAL_RANK is not set, every machine is taken to have a process for each of its
-    GPUs. Raises DeviceUnavailable where this machine has fewer.
+    GPUs; nccl itself refuses two processes on one. Raises BadInput for a LOCAL_RANK that is no
+    number, DeviceUnavailable for one that is not below the number of GPUs.
     """
     if device.type != "cuda":
         return device
     world, count = this_world(), torch.cuda.device_count()
-    place = int(os.environ.get(LOCAL_RANK, world.rank % count))
+    place = place_on_machine()
+    if place is None:
+        place = world.rank % count
     if place >= count:
         raise DeviceUnavailable(
             f"process {world.rank} of {world.size}: number {place + 1} on a machine with {count} "

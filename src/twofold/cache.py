@@ -10,8 +10,18 @@ from pathlib import Path
 def cache_folder() -> Path:
     """The folder that this system gives programs for what they can make again."""
     home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "twofold"
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "twofold"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "twofold"
+    default = home / "AppData" / "Local" if sys.platform == "win32" else home / ".cache"
+    return Path(os.environ.get(_variable()) or default) / "twofold"
+
+
+def elsewhere() -> str:
+    """How a sentence ends that says how to have the folder elsewhere; "" where it cannot be."""
+    if sys.platform == "darwin":
+        return ""
+    return f", or name another folder for caches in the environment variable {_variable()}"
+
+
+def _variable() -> str:
+    return "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"

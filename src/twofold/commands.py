@@ -113,9 +113,7 @@ def interruptions_wait() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
         waiting = True
         with suppress(OSError):  # not by print, which may be at work itself
-            os.write(
-                2, b"\nstopping at the next step where a run may stop; again to stop at once\n"
-            )
+            os.write(2, b"\nstopping as soon as this may stop; interrupt again to stop at once\n")
 
     def look() -> None:
         if waiting:

@@ -140,7 +140,7 @@ def test_another_number_of_processes_goes_on_from_parts_and_is_told(tmp_path: Pa
     command = [*train, str(one), "--resume"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
-    assert "begun in 2 processes, goes on in 1" in " ".join(done.stderr.split())
+    assert "number of processes: 2 when the run began, 1 now" in " ".join(done.stderr.split())
     assert f"going on from step {int(older.stem.removeprefix('step-'))}" in done.stderr
     left, right = weights(two), weights(one)
     for name, array in left.items():

@@ -57,12 +57,12 @@ class Between(nn.Module):
         return self.last(self.function(self.first(x)))
 
 
-def judged(original, wrong):
+def judged(original, wrong, rule=lambda p: torch.optim.Adam(p, 1e-2)):
     sides = [
         port.Torch(
             Between(function),
             loss=lambda outputs, _: (outputs**2).mean(),
-            optimizer=lambda p: torch.optim.Adam(p, 1e-2),
+            optimizer=rule,
         )
         for function in (original, wrong)
     ]
@@ -78,13 +78,23 @@ def judged(original, wrong):
         (F.hardsigmoid, lambda x: (x / 6 + 0.5).clamp(0, 1), "hardsigmoid of the original"),
     ],
 )
-def test_a_rounded_backward_is_explained_and_the_steps_are_judged(original, wrong, side):
-    report = judged(original, wrong)
+@pytest.mark.parametrize(
+    ("rule", "steps"),
+    [  # Adam divides each gradient by its own size, so its steps are the same as they are written.
+        (lambda p: torch.optim.Adam(p, 1e-2), "same"),
+        (lambda p: torch.optim.SGD(p, 1.0), "explained"),
+    ],
+    ids=["adam", "sgd"],
+)
+def test_a_rounded_backward_is_explained_and_the_steps_are_judged(
+    original, wrong, side, rule, steps
+):
+    report = judged(original, wrong, rule)
     assert report.passed
     found = {rung.rung: rung for rung in report.rungs}
     assert found["gradients"].verdict == "explained"
     assert side in found["gradients"].explanation
-    assert [found[f"step {n}"].verdict for n in (1, 2)] == ["explained"] * 2
+    assert [found[f"step {n}"].verdict for n in (1, 2)] == [steps] * 2
 
 
 def test_the_right_backward_needs_no_explanation():
@@ -114,3 +124,46 @@ def test_the_class_of_functions_is_as_it_was():
     before = vars(Later)["backward"]
     judged(Later.apply, torch.tanh)
     assert vars(Later)["backward"] is before
+
+
+class Small(torch.autograd.Function):
+    """The sine; its backward has the wrong sign in the last column, and is right in the others."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        factor = torch.ones(x.shape[-1], dtype=x.dtype)
+        factor[-1] = -1
+        return gradient * x.cos() * factor
+
+
+def test_what_an_optimizer_makes_large_is_not_explained():
+    """The wrong gradients are 1e-7 of the largest; Adam's steps do not know how small they are."""
+
+    class Weighed(nn.Module):
+        def __init__(self, function):
+            super().__init__()
+            self.first, self.function = nn.Linear(4, 4), function
+
+        def forward(self, x):
+            small = torch.tensor([1.0, 1.0, 1.0, 1e-7], dtype=x.dtype)
+            return self.function(self.first(x)) * small
+
+    sides = [
+        port.Torch(
+            Weighed(function),
+            loss=lambda outputs, _: outputs.sum(),
+            optimizer=lambda p: torch.optim.Adam(p, 1e-2, eps=1e-12),
+        )
+        for function in (Small.apply, torch.sin)
+    ]
+    report = port.Pair(*sides, batches=[(ROWS,)]).certify(1, precisions=())
+    found = {rung.rung: rung for rung in report.rungs}
+    assert found["gradients"].verdict == "explained"
+    assert found["step 1"].verdict == "differs"
+    assert not report.passed

@@ -327,3 +327,20 @@ def test_new_rows_in_pieces_are_those_at_once(kind: str, tmp_path: Path) -> None
     frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, row_group_size=9)
     with pytest.raises(DataError, match="target, row 33"):
         pieces.targets()
+
+
+@pytest.mark.parametrize("text", ["a,b,y\n1,2,0\n3,4,5,1\n", "a,b,y\n1,2,0,1\n3,4,5,1\n"])
+def test_rows_of_another_length_are_refused_as_in_memory(text: str, tmp_path: Path) -> None:
+    """Where pandas reads some columns alone, it does not count the fields of a row."""
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    said = []
+    for mapped in (False, True):
+        experiment = Experiment.load("lesson").with_values(
+            data={"source": str(path), "target": "y", "batch_size": 1, "memory_map": mapped},
+            loss__kind="mse",
+        )
+        with pytest.raises(DataError) as raised:
+            prepare(experiment)
+        said.append(str(raised.value))
+    assert said[0] == said[1]

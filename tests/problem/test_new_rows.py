@@ -157,3 +157,14 @@ def test_a_number_may_have_the_name_of_an_input_of_texts() -> None:
         one_hot=(Categories("empty", ()), Categories("b", ("x", "y"))),
     )
     assert original_columns(known) == ("a", "b", "c=1")
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_table_without_rows_is_refused(mapped: bool, tmp_path: Path) -> None:
+    problem, _ = trained(tmp_path, "one_hot", data__memory_map=mapped)
+    path = tmp_path / "empty.csv"
+    path.write_text(TEXT.splitlines()[0] + "\n")
+    table = new(problem, path)
+    for ask in (lambda: list(table.in_pieces()), table.targets):
+        with pytest.raises(DataError, match="no rows given; allowed is 1 row or more"):
+            ask()

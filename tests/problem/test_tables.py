@@ -503,3 +503,15 @@ def test_parquet_whose_notes_for_pandas_are_damaged_is_refused(tmp_path: Path) -
     )
     with pytest.raises(DataError, match=r"not a readable \.parquet"):
         prepare(experiment)
+
+
+def test_a_mean_that_is_too_large_fills_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n1.7e308,0\n1.7e308,1\n,0\n1.0,1\n")
+    experiment = Experiment.load("digits").with_values(
+        data={"source": str(path), "target": "y", "missing": "mean", "shuffle": False},
+        data__test_fraction=0.0,
+        loss__kind="mse",
+    )
+    with pytest.raises(DataError, match="column 'x': its mean is too large for float64"):
+        prepare(experiment)

@@ -339,8 +339,34 @@ def test_the_number_of_processes_is_told(opened: Session, tmp_path: Path) -> Non
     assert header["processes"] == 1
     (folder / "run.json").write_text(json.dumps({**header, "processes": 3}))
     first, *_ = resumed(opened, folder)
-    assert first.startswith("begun in 3 processes, goes on in 1: sums are taken in another order")
+    assert first.startswith("number of processes: 3 when the run began, 1 now; sums are taken")
     del header["processes"]  # as older versions wrote it
     (folder / "run.json").write_text(json.dumps(header))
     (folder / "model.safetensors").unlink()
     assert resumed(opened, folder) == ["going on from step 15"]
+
+
+@pytest.mark.parametrize("in_parts", [True, False])
+def test_damaged_checkpoints_push_no_whole_ones_out(
+    opened: Session, tmp_path: Path, in_parts: bool
+) -> None:
+    """Both that are there are damaged, so the run begins anew; what it writes then has to stay."""
+    folder = stopped(opened, tmp_path, in_parts=in_parts)
+    for each in (folder / "checkpoints").iterdir():
+        (each / parts.SEAL if each.is_dir() else each).write_bytes(b"no")
+
+    def on_line(line: Line) -> None:
+        if line.step > 8:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(
+            fresh(opened),
+            folder,
+            resume=True,
+            every_steps=EVERY,
+            in_parts=in_parts,
+            events=Events(on_line),
+        )
+    left = {path.name.split(".")[0] for path in (folder / "checkpoints").glob("step-*")}
+    assert "step-00000008" in left

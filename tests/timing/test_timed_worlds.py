@@ -15,6 +15,7 @@ from twofold.spec.experiment import Experiment
 from twofold.timing.conditions import Conditions
 from twofold.timing.measure import checked_engines, measure
 from twofold.timing.process import ProcessWorker
+from twofold.timing.protocol import Certification
 from twofold.timing.world import WorldWorker, require_shared, sentences, share_of
 
 CONDITIONS = Conditions(seconds=1.0, world=2, warm_start=True)
@@ -100,6 +101,10 @@ def test_a_world_is_of_engines_that_can_share() -> None:
         "torch:ddp: a world of 2 processes on 2 cores of one machine tests correctness, not speed.",
     )
     assert sentences(["torch:ddp"], 1, 2) == ()
+    assert sentences(["torch:ddp"], 2, 8) == (
+        "torch:ddp: a world of 2 processes on 8 cores of one machine; this says nothing of several "
+        "machines.",
+    )
 
 
 @pytest.mark.slow
@@ -116,3 +121,17 @@ def test_a_world_is_certified_and_timed(engine: str) -> None:
     assert result.parity.passed
     assert any("tests correctness, not speed" in each for each in result.warnings)
     assert result.to_json()["world"] == 2
+
+
+def test_a_report_that_does_not_pass_counts_whoever_made_it(
+    fake: WorldWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Report:
+        def __init__(self, passed: bool) -> None:
+            self.passed = passed
+
+    good, bad = Report(True), Report(False)
+    for answers, counted in (([good, bad, good], bad), ([good, good, good], good)):
+        monkeypatch.setattr(fake, "_answers", lambda _, found=answers: found)
+        assert fake.certify(Certification(("float32",))) is counted
+    fake.close()

@@ -34,9 +34,9 @@ Each command that goes on where it was stopped is started, ended by a signal at 
 started again, many times; then it is left to finish. A start *holds* if what was stored before is
 still there, the result is whole, no process is left, and the next start goes on. Afterwards the
 folder for temporary files must be empty and the result complete. SIGKILL, SIGTERM and SIGINT take
-turns. Exit code 1 after a SIGINT is Python's own while it imports `site` or `runpy`, before any
-code of the command runs; anywhere else it is a failure. Not among them, because they do not go on:
-`time` and the calibration of the timing harness.
+turns. Python itself may end with exit code 1 if SIGINT comes while it imports `site` or `runpy`,
+before any code of the command runs: that counts as held, any other exit code 1 as broken. Not among
+the commands, because they do not go on: `time` and the calibration of the timing harness.
 
 | command | processor | signals sent | held | broken | finished in the end | left behind |
 |---|---|---|---|---|---|---|"""

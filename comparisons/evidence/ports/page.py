@@ -35,8 +35,13 @@ mistakes that its makers have seen, and the second line of this one how well it 
 UNNAMED: Final = """\
 Of the {detected} mistakes detected the judge named a place for {places} and a cause for {causes}.
 Where it named none, it said only which rung and which tensor differ first, and nothing is counted
-as right. Each row keeps what the judge said when it was asked: a judge that has learnt more since
-then has to be asked again (`python -m comparisons.ports_judged --bugs --again --store`)."""
+as right."""
+
+KEPT: Final = """\
+Each answer is that of the judge on the day when it was asked; a judge that has changed since then
+has to be asked again (`python -m comparisons.ports_judged --bugs --again --store`). {bugs} of the
+{all_bugs} answers on mistakes and {correct} of the {all_correct:,} on correct ports have a day:
+{days}. All others are older."""
 
 
 GENERATOR: Final = """\
@@ -51,6 +56,7 @@ def section(stored: Stored) -> list[str]:
         return ["## How far the judge can be trusted", "", "Nothing is stored.", ""]
     score = stored.score
     lines = [INTRODUCTION, "", *_asked_and_reached(score), ""]
+    lines += [_days(stored), ""]
     lines += [*_halves(stored.first), *_kinds(score), "", *_missed(stored.bugs), ""]
     lines += [*_correct_ports(stored, score), "", *_gap(stored, score), ""]
     return [*lines, *_where(stored), ""]
@@ -85,6 +91,20 @@ def _asked_and_reached(score: Row) -> list[str]:
             "",
         ]
     return lines[:-1]
+
+
+def _days(stored: Stored) -> str:
+    """How many answers have a day, and which."""
+    bugs, correct = (
+        [row for row in rows if "asked" in row] for rows in (stored.bugs, stored.correct)
+    )
+    return KEPT.format(
+        bugs=len(bugs),
+        all_bugs=len(stored.bugs),
+        correct=len(correct),
+        all_correct=len(stored.correct),
+        days=", ".join(sorted({row["asked"] for row in (*bugs, *correct)})) or "none",
+    )
 
 
 def _halves(first: Sequence[Row]) -> list[str]:

@@ -161,7 +161,7 @@ class Backend:
     `native_init` is how its linear layers start with `rng = "native"`, None if that is not known;
     `exports` are the formats in which it writes a trained model for other programs. `port_sides`
     are the sides of a port that it knows; `port_steps` takes (function, state) and returns the side
-    of a training step whose state is made of tensors of `port_tensors`, a module.
+    of a training step whose state is made of tensors of `port_tensors`, modules.
 
     `quick_engines` stand for the backend where there is no time for all: of each group the first
     that exists. `best_engines` have each been its fastest in a stored run on a processor: without
@@ -185,7 +185,7 @@ class Backend:
     exports: tuple[ExportFormat, ...] = ()
     port_sides: tuple[PortSide, ...] = ()
     port_steps: str = ""
-    port_tensors: str = ""
+    port_tensors: tuple[str, ...] = ()
     cache_variables: CacheVariables | None = None
     quick_engines: tuple[tuple[str, ...], ...] = ()
     best_engines: tuple[str, ...] = ()

@@ -84,23 +84,23 @@ def train(
 
     from twofold.cli.processes import enter, folder_of
     from twofold.commands import INTERRUPTED
+    from twofold.engines import registry
+    from twofold.problem.data import prepare
+    from twofold.runs.run import run
+    from twofold.spec.experiment import Experiment
 
+    experiment = Experiment.load(spec, tuple(changes or ()))
+    if engine is None and resume:
+        engine = _engine_of_run(experiment.name, output)
+    if engine is not None:
+        registry.require_framework(registry.find_engine(engine)[0])
+    problem = prepare(experiment)
+    if engine is None:
+        choice = registry.default_engine(problem, problem.total_steps)
+        engine = choice.engine
+        typer.echo(f"engine: {engine}: {choice.reason}", err=True)
+    # Only now: reading a large table may take long, and nothing in JAX has begun.
     with _interruptions(processes) as stop_if_interrupted:
-        from twofold.engines import registry
-        from twofold.problem.data import prepare
-        from twofold.runs.run import run
-        from twofold.spec.experiment import Experiment
-
-        experiment = Experiment.load(spec, tuple(changes or ()))
-        if engine is None and resume:
-            engine = _engine_of_run(experiment.name, output)
-        if engine is not None:
-            registry.require_framework(registry.find_engine(engine)[0])
-        problem = prepare(experiment)
-        if engine is None:
-            choice = registry.default_engine(problem, problem.total_steps)
-            engine = choice.engine
-            typer.echo(f"engine: {engine}: {choice.reason}", err=True)
         world = enter((engine,), processes, coordinator, process)
         folder = output or Path("runs") / f"{experiment.name}-{engine.replace(':', '-')}"
         console = Console(stderr=True, highlight=False, quiet=not world.first)

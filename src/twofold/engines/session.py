@@ -26,8 +26,7 @@ class Executor(ABC):
 
     The executor keeps a train state, beginning with `twofold.problem.problem.initial_state`, and
     holds the training rows on its device, or some batches at a time where they lie in a memory map.
-    "The current step" is the number of steps that state has
-    taken.
+    "The current step" is the number of steps that state has taken.
     """
 
     @abstractmethod

@@ -73,6 +73,14 @@ def this_world(variables: Mapping[str, str] = os.environ) -> World:
     return World(rank, size, f"{host}:{port}")
 
 
+def place_on_machine(variables: Mapping[str, str] = os.environ) -> int | None:
+    """Which of its machine's processes this is, from 0; None where nothing says it.
+
+    Raises BadInput for what is no number.
+    """
+    return _number(variables, LOCAL_RANK) if LOCAL_RANK in variables else None
+
+
 def world_of(coordinator: str, process: int, processes: int) -> World:
     """The world that options describe. Raises BadInput."""
     host, _, port = coordinator.rpartition(":")

@@ -159,9 +159,13 @@ class Pair:
             rungs, backward = with_derivatives(forward, _attempted(names, forward.training))
             tell(rungs)
         if gradients and steps > 0:
-            stepping = forward if backward is None else backward.forward
-            several = _attempted(("steps",), Steps(stepping, steps).rungs)
-            tell(several if backward is None else [backward.explained(r) for r in several])
+            several = _attempted(("steps",), Steps(forward, steps).rungs)
+            if backward is not None:
+                others = _attempted(("steps",), Steps(backward.forward, steps).rungs)
+                if len(others) == len(several):  # fewer where they could not be run
+                    pairs = zip(several, others, strict=True)
+                    several = [backward.explained(written, other) for written, other in pairs]
+            tell(several)
         for precision in () if self.original.only_steps else precisions:
             done(_attempted((precision,), partial(precision_rungs, written, precision)))
         return forward

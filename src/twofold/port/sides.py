@@ -28,14 +28,16 @@ def load(name: str) -> Any:
 def step(function: Any, state: Any) -> Side:
     """A black-box training step, `function(state, batch) -> state, loss`, with its first state.
 
-    The state is any tree of tensors of PyTorch or of arrays of JAX. Raises BadInput.
+    The state is any tree of tensors of one framework that a backend describes. Raises BadInput.
     """
-    able = {owner.port_tensors: owner for owner in backends() if owner.port_steps}
-    frameworks = {_framework(leaf) for leaf in _leaves(state)} & set(able)
-    if len(frameworks) != 1:
-        given = ", ".join(sorted(frameworks)) or "neither"
-        raise BadInput(f"Step: state: {given}; allowed are tensors of PyTorch, or arrays of JAX")
-    owner = able[frameworks.pop()]
+    able = [owner for owner in backends() if owner.port_steps]
+    packages = {_package(leaf) for leaf in _leaves(state)}
+    found = [owner for owner in able if packages & set(owner.port_tensors)]
+    if len(found) != 1:
+        given = " and ".join(owner.title for owner in found) or "no tensors"
+        allowed = " or ".join(owner.port_tensors[0] for owner in able)
+        raise BadInput(f"Step: state: {given} given; allowed are tensors of {allowed} alone")
+    owner = found[0]
     side: Side = _part(owner, owner.port_steps)(function, state)
     return side
 
@@ -97,9 +99,8 @@ def _bases(value: Any) -> set[str]:
     return {".".join(base.__module__.split(".")[:2]) for base in type(value).__mro__}
 
 
-def _framework(leaf: Any) -> str:
-    name = type(leaf).__module__.partition(".")[0]
-    return "jax" if name in ("jax", "jaxlib") else name
+def _package(leaf: Any) -> str:
+    return type(leaf).__module__.partition(".")[0]
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -45,13 +45,11 @@ def require_regular(path: Path, where: str) -> None:
         raise DataError(f"{where}: cannot be read: not a regular file")
 
 
-def require_values(where: str, found: int, most: int, *, table: bool = False) -> None:
-    """Refuse more numbers than are allowed. Raises DataError.
-
-    Those of a `table` may stay out of memory.
-    """
+def require_values(where: str, found: int, most: int, *, may_be_mapped: bool = False) -> None:
+    """Refuse more numbers than are allowed, with the way out. Raises DataError."""
     if found > most:
-        mapped = ", or data.memory_map = true where it is larger than memory" if table else ""
+        way = ", or data.memory_map = true where it is larger than memory"
+        mapped = way if may_be_mapped else ""
         raise DataError(
             f"{where}: {_many(found)} numbers in it; allowed are at most {most:,}; if you trust "
             f"the file and have the memory, set data.most_values = {_many(found, '')}{mapped}"
@@ -85,7 +83,7 @@ def require_text_table(path: Path, where: str, data: Data) -> None:
             require_columns(where, max(counts) + 1)
             fields += sum(counts) - carried + len(counts)
             carried = counts[-1] if chunk[-1:] not in b"\r\n" else 0
-            require_values(where, fields, most, table=not data.memory_map)
+            require_values(where, fields, most, may_be_mapped=not data.memory_map)
             if read > BYTES_A_VALUE * most:
                 raise DataError(
                     f"{where}: more than {BYTES_A_VALUE * most:,} bytes of text in it; allowed are "
@@ -94,7 +92,7 @@ def require_text_table(path: Path, where: str, data: Data) -> None:
                 )
 
 
-def require_parquet(metadata: Any, where: str, most: int) -> None:
+def require_parquet(metadata: Any, where: str, most: int, *, may_be_mapped: bool = False) -> None:
     """Refuse a Parquet file that declares too much; `metadata` as pyarrow reads it.
 
     Raises DataError.
@@ -102,7 +100,8 @@ def require_parquet(metadata: Any, where: str, most: int) -> None:
     require_columns(where, metadata.num_columns)
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
-    require_values(where, rows * metadata.num_columns, most, table=True)
+    numbers = rows * metadata.num_columns
+    require_values(where, numbers, most, may_be_mapped=may_be_mapped)
     require_values(where, sum(group.total_byte_size for group in groups) // BYTES_A_VALUE, most)
 
 

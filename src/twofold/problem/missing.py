@@ -103,7 +103,7 @@ def fill_of(
 ) -> Filled:
     """What fills in an input column (rows,) that has empty cells.
 
-    Raises DataError where it has no number in training.
+    Raises DataError where it has no number in training, or numbers too large for their mean.
     """
     name, cells = table.column("inputs", index), int(np.isnan(values).sum())
     if index in table.texts:
@@ -115,8 +115,13 @@ def fill_of(
             f"{table.where}: inputs, column {name}: empty in all {len(train_rows):,} "
             f"training rows, so it has no {rule}; leave it out with data.exclude"
         )
-    with np.errstate(over="ignore"):  # what it fills in is refused with the cast
+    with np.errstate(over="ignore"):
         value = float(np.mean(known) if rule == "mean" else np.median(known))
+    if not np.isfinite(value):
+        raise DataError(
+            f"{table.where}: inputs, column {name}: its {rule} is too large for float64, so it "
+            "cannot fill in empty cells; scale the data down"
+        )
     return Filled(name, cells, value)
 
 

@@ -58,7 +58,12 @@ class NewTable:
         else:
             file, frame = self._file()
             values = self._encoded(_Frame(self, file, frame).column, unseen)
+        self._require_rows(len(values))
         return self._scaled(values), tuple(unseen)
+
+    def _require_rows(self, rows: int) -> None:
+        if rows == 0:
+            raise DataError(f"{self._where}: no rows given; allowed is 1 row or more")
 
     def in_pieces(self) -> Iterator[tuple[Array, tuple[Categories, ...]]]:
         """What `inputs` gives, in pieces where the experiment has its table in a memory map.
@@ -86,6 +91,7 @@ class NewTable:
             places = {name: self._position(head, name) for name in (*plain, *standing)}
             numbers, words = ([places[name] for name in each] for each in (plain, standing))
             reader = PieceReader(file, [str(name) for name in head.columns], numbers, words)
+            self._require_rows(reader.rows)
             for numbered, worded in zip_longest(
                 reader.pieces(numbers), reader.pieces(words, AS_THEY_STAND)
             ):
@@ -110,6 +116,7 @@ class NewTable:
                 found = self._numbered(found.reshape(-1), classes)
         else:
             found = self._target_columns(labels)
+        self._require_rows(len(found))
         if labels:
             return found if loss == "cross_entropy" else found[:, None].astype(np.float64)
         values = found.reshape(len(found), -1).astype(np.float64)

@@ -20,7 +20,7 @@ from typing import IO, Any, Final, Self, final
 
 import numpy as np
 
-from twofold.cache import cache_folder
+from twofold.cache import cache_folder, elsewhere
 from twofold.errors import DataError
 from twofold.problem.description import Description, described_in_json, described_of
 from twofold.problem.problem import Batch
@@ -85,14 +85,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
             raise  # of reading the table
         raise DataError(
             f"data.memory_map: {folder.parent}: cannot be written: {error.strerror or error}; "
-            "allowed is a folder with room for three times the numbers of the table; make room, or "
-            "name another folder for caches in the environment variable XDG_CACHE_HOME"
+            "allowed is a folder with room for the columns of the table, 8 bytes a number, and for "
+            f"the rows as training takes them; make room{elsewhere()}"
         ) from error
 
 
 def _rename(new: Path, folder: Path) -> None:
     for each in new.iterdir():
-        with each.open("rb") as file:
+        with each.open("r+b") as file:  # Windows flushes no other
             os.fsync(file.fileno())
     try:
         new.rename(folder)

@@ -102,7 +102,8 @@ class TableFile:
         parquet = library("pyarrow.parquet", "pyarrow", str(self.path))
         with self._told():
             with parquet.ParquetFile(self.path) as file:
-                require_parquet(file.metadata, self.where, most_values(self.path, self.data))
+                most, may_be_mapped = most_values(self.path, self.data), not self.data.memory_map
+                require_parquet(file.metadata, self.where, most, may_be_mapped=may_be_mapped)
                 if read is not None:
                     return read(file)
             return pandas.read_parquet(self.path, engine="pyarrow")

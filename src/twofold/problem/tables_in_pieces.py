@@ -95,12 +95,19 @@ class PieceReader:
         return self._pieces(places, {**options, "dtype": types})
 
     def _pieces(
-        self, places: Sequence[int], options: Mapping[str, Any]
+        self, places: Sequence[int], options: Mapping[str, Any], *, whole: bool = False
     ) -> Iterator[tuple[int, dict[int, Any]]]:
+        """The columns at some places; with `whole` all are read, and dropped here.
+
+        pandas counts the fields of a row only where it reads all of them (pandas 3.1, *IO tools*).
+        """
         if not places:
             return
-        found = range(len(self._names)) if self._by_library else sorted(places)
-        chosen = {} if self._by_library else {**options, "usecols": list(found)}
+        every = whole or self._by_library
+        found = range(len(self._names)) if every else sorted(places)
+        chosen = {} if self._by_library else dict(options)
+        if not every:
+            chosen["usecols"] = list(found)
         for frame in self._file.in_pieces(self._rows_at_once, **chosen):
             first = int(frame.index[0]) if len(frame) else 0
             yield first, {place: frame.iloc[:, index] for index, place in enumerate(found)}
@@ -108,7 +115,7 @@ class PieceReader:
     def _look(self, places: Sequence[int], options: Mapping[str, Any]) -> dict[int, _Held]:
         """What each of some columns holds."""
         kinds: dict[int, set[str]] = {place: set() for place in places}
-        for first, columns in self._pieces(places, options):
+        for first, columns in self._pieces(places, options, whole=True):
             for place in places:
                 kinds[place].add(_kind(columns[place], target=place in self._targets))
             self.rows = first + len(columns[places[0]])
@@ -215,10 +222,8 @@ class TableInPieces:
         targets = np.concatenate(parts) if parts else np.zeros(0)
         if not words:
             return targets, ()
-        order = sorted(own)
-        ranks = np.empty(len(own), np.int64)
-        ranks[[own[text] for text in order]] = np.arange(len(own))
-        return ranks[targets], tuple(order)
+        order, ranks = _ranked(own)
+        return ranks[targets], order
 
     def _numeric_targets(self, columns: Mapping[int, Any]) -> Array:
         pandas_frame = next(iter(columns.values())).to_frame().iloc[:, :0]
@@ -254,12 +259,18 @@ def _kind(column: Any, *, target: bool) -> str:
 
 def _sorted_into(inputs: Array, index: int, own: Mapping[str, int]) -> tuple[str, ...]:
     """Number the texts of a column in sorted order; the texts."""
-    order = sorted(own)
-    ranks = np.empty(len(own))
-    ranks[[own[text] for text in order]] = np.arange(len(own))
+    order, ranks = _ranked(own)
     codes = np.array(inputs[:, index])
     known = ~np.isnan(codes)
     codes[known] = ranks[codes[known].astype(np.int64)]
     inputs[:, index] = codes
     let_go(inputs)
-    return tuple(order)
+    return order
+
+
+def _ranked(own: Mapping[str, int]) -> tuple[tuple[str, ...], Array]:
+    """Texts in sorted order, and the place there of each by its number, int64 (texts,)."""
+    order = tuple(sorted(own))
+    ranks = np.empty(len(own), np.int64)
+    ranks[[own[text] for text in order]] = np.arange(len(own))
+    return order, ranks

@@ -61,18 +61,22 @@ class Checkpoints:
         """
         able = self._session.parts()
         if self._in_parts and able is not None:
-            self._save_parts(able, best)
+            now = self._save_parts(able, best)
         else:
-            whole = None if best is None else self._session.whole(best)
-            self._place.save(self._session.state(), whole)
-        kept = sorted({step for step, _ in self._found()}, reverse=True)[:KEPT]
+            state = self._session.state()
+            self._place.save(state, None if best is None else self._session.whole(best))
+            now = state.step
+        # Later ones are damaged: the run went on from before them. Only a process that writes or
+        # reads parts has to see the shared folder.
+        found = self._found() if self._in_parts or self._first else self._own()
+        kept = sorted({step for step, _ in found if step <= now}, reverse=True)[:KEPT]
         self._place.keep_only(kept)
         if self._first:
             for step, path in named(self._shared, parts.NAME):
                 if step not in kept:
                     parts.remove(path)
 
-    def _save_parts(self, able: Parts, best: Held | None) -> None:
+    def _save_parts(self, able: Parts, best: Held | None) -> int:
         held = self._session.held()
         folder = parts.under_way(self._shared, held.step)
         try:
@@ -89,6 +93,7 @@ class Checkpoints:
             if self._first:  # of no use, and the disk may be full
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+        return held.step
 
     def restore(
         self, best_from: int | None, require: Callable[[int], None]
@@ -115,8 +120,11 @@ class Checkpoints:
 
     def _found(self) -> list[tuple[int, bool]]:
         """Steps of which there are checkpoints, and whether in parts."""
-        whole = [(step, False) for step in self._place.found()]
-        return [*whole, *((step, True) for step, _ in named(self._shared, parts.NAME))]
+        in_parts = ((step, True) for step, _ in named(self._shared, parts.NAME))
+        return [*self._own(), *in_parts]
+
+    def _own(self) -> list[tuple[int, bool]]:
+        return [(step, False) for step in self._place.found()]
 
     def _file_of(self, step: int, has_best: bool) -> Callable[[], Held | None]:
         """What puts the files of a step into the session. Raises DataError for damaged ones."""

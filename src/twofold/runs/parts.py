@@ -88,10 +88,11 @@ def seal(checkpoints: Path, step: int, best: int | None, form: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder of parts: its name goes first, at once. Raises OSError."""
+    """Remove a folder of parts: its name goes first, at once. Raises ResultError."""
     gone = path.with_name(f"..{path.name}")
-    os.rename(path, gone)
-    shutil.rmtree(gone)
+    with _told(path, "removed"):
+        os.rename(path, gone)
+        shutil.rmtree(gone)
 
 
 def checked(path: Path, step: int) -> Sealed:
@@ -137,7 +138,8 @@ def _files(folder: Path) -> dict[str, Path]:
 def _described(path: Path, *, flush: bool = False) -> dict[str, Any]:
     """Size and SHA-256 of a file; with `flush` it is on the disk afterwards."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    # To flush it, Windows wants a file that may be written to.
+    with path.open("r+b" if flush else "rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)

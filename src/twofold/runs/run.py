@@ -107,8 +107,8 @@ def _going_on(
     began = place.go_on(header)
     if began is not None and began != header.processes:
         events.on_note(
-            f"begun in {began} processes, goes on in {header.processes}: sums are taken in another "
-            "order, so the last bits are others than without a stop"
+            f"number of processes: {began} when the run began, {header.processes} now; sums are "
+            "taken in another order, so the last bits differ from those of a run without a stop"
         )
     step, best, wrong = kept.restore(
         _first_validation(session.problem), lambda step: _require_boundary(session, step, header)

@@ -2,12 +2,13 @@
 
 Every run has `rng = "native"`: each framework's own initial values and dropout. The data and its
 split are those of the experiment's own seed throughout; what varies is initial values, dropout and
-the order of the rows. No two runs share a seed, so the samples are independent, as the test
-assumes. Seeds are trained one after another, each in a session of its own; or together, all in one
-step by the framework's own vmap (`twofold.engines.seeds`), which is several times as fast with many
-seeds (`comparisons/seeds_together.py` measures it; with two seeds PyTorch's is slower). No rung of
-the ladder sees that step, so before they are trained its first steps are certified, seed by seed
-(`twofold.parity.ladder.many_seeds`).
+the order of the rows. No two runs of the samples share a seed, so the samples are independent, as
+the test assumes; only what an exchange changes is asked of the same seeds, which makes that one
+test more careful than it says. Seeds are trained one after another, each in a session of its own;
+or together, all in one step by the framework's own vmap (`twofold.engines.seeds`), which is several
+times as fast with many seeds (`comparisons/seeds_together.py` measures it; with two seeds PyTorch's
+is slower). No rung of the ladder sees that step, so before they are trained its first steps are
+certified, seed by seed (`twofold.parity.ladder.many_seeds`).
 """
 
 from __future__ import annotations

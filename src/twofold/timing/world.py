@@ -39,11 +39,10 @@ def require_shared(engines: Sequence[str], world: int) -> None:
 def sentences(engines: Sequence[str], world: int, cores: int) -> tuple[str, ...]:
     """What a reader must know of engines that were timed in several processes of one machine."""
     shared = [name for name in engines if shares_batches(name)] if world > 1 else []
-    return tuple(
-        f"{name}: a world of {world} processes on {cores} cores of one machine tests correctness, "
-        "not speed."
-        for name in shared
-    )
+    where = f"a world of {world} processes on {cores} cores of one machine"
+    if cores <= world:
+        return tuple(f"{name}: {where} tests correctness, not speed." for name in shared)
+    return tuple(f"{name}: {where}; this says nothing of several machines." for name in shared)
 
 
 def share_of(cpus: Sequence[int], rank: int, size: int) -> tuple[int, ...]:
@@ -96,8 +95,12 @@ class WorldWorker:
         return self._all(lambda worker: worker.describe())
 
     def certify(self, asked: Certification) -> ParityReport:
-        """The report of the parity ladder, climbed by all together."""
-        return self._all(lambda worker: worker.certify(asked))
+        """The report of the parity ladder, climbed by all together.
+
+        Each process judges what its own session answers: the first report that does not pass.
+        """
+        reports = self._answers(lambda worker: worker.certify(asked))
+        return next((report for report in reports if not report.passed), reports[0])
 
     def processor_seconds(self) -> float:
         """Processor time that all processes have used so far."""
@@ -109,7 +112,11 @@ class WorldWorker:
             list(pool.map(lambda worker: worker.close(), self._workers))
 
     def _all(self, ask: Callable[[ProcessWorker], T]) -> T:
-        """What the first process answers when all were asked; if one breaks, all are ended."""
+        """What the first process answers when all were asked."""
+        return self._answers(ask)[0]
+
+    def _answers(self, ask: Callable[[ProcessWorker], T]) -> list[T]:
+        """What all answer, in the order of their ranks; if one breaks, all are ended."""
         with ThreadPoolExecutor(len(self._workers)) as pool:
             asked = [pool.submit(ask, worker) for worker in self._workers]
             try:
@@ -121,7 +128,7 @@ class WorldWorker:
             if broken:
                 self.close()  # the others would wait for it
         if not broken:
-            return asked[0].result()
+            return [each.result() for each in asked]
         rank, error = broken[0], _error(asked[broken[0]])
         if isinstance(error, EngineFailed):
             raise EngineFailed(f"process {rank} of {len(asked)}: {error}") from error

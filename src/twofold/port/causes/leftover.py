@@ -22,10 +22,13 @@ def _missing(clues: Clues) -> Iterator[TensorAlternative]:
             continue
         told = ", ".join(_told(name, mask) for name, mask in flat.items())
         where, other = SIDES[side], SIDES[1 - side]
-        neutral = "one" if all(_is_scale(name) for name in flat) else "zero"
+        set_to = " and ".join(
+            f"{_told(name, mask)} to {'one' if _is_scale(name) else 'zero'}"
+            for name, mask in flat.items()
+        )
         remedy = (
-            f"give the {other} a parameter for {told}; or set it to {neutral} in the {where} and "
-            "do not train it"
+            f"give the {other} a parameter for {told}; or set {set_to} in the {where}, and do not "
+            f"train {'it' if len(flat) == 1 else 'them'}"
         )
         yield TensorAlternative(
             _without(flat), f"{told} used", f"without {told}", side, remedy=remedy

@@ -1,8 +1,9 @@
 """Gradients that are the same once a backward written by hand is the derivative of its forward.
 
 Such a backward may have a constant that was rounded, as a person wrote it or as float32 has it: the
-function is the same then, its gradients but for a rounding. A backward that is further from the
-derivative than roundings of float32 is a real difference, and stays one.
+function is the same then, its gradients but for a rounding. Where gradients are further apart than
+16 roundings of float32, beside the largest of their tensor, it is a real difference and stays one.
+So it is with steps, for an optimizer may make much of a small gradient.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from twofold.port.report import PortRung
 
 OPEN: Final = ("differs", "undecided")
 GOOD: Final = ("same", "explained")
-LATER: Final = "judged with the same backward as the gradients"
 
 
 @final
@@ -30,19 +30,23 @@ class Backward:
     forward: Forward
     names: str
 
-    def explained(self, rung: PortRung, written: PortRung | None = None) -> PortRung:
-        """A rung that is the same so; `written` is the rung with the backwards as they are."""
-        if rung.verdict not in GOOD:
-            return rung
-        text = LATER
-        if written is not None:
-            size = max((f.size or 0.0 for f in written.findings if f.verdict in OPEN), default=0.0)
-            text = (
-                f"the same once the backward of {self.names} is the derivative of its own forward; "
-                f"as written {size:.2g} of the largest value apart"
-            )
+    def explained(self, written: PortRung, rung: PortRung) -> PortRung:
+        """A rung as written, explained where `rung`, with the derivatives, is the same."""
+        apart = [found.size for found in written.findings if found.verdict in OPEN]
+        if written.verdict not in OPEN or rung.verdict not in GOOD or not small(apart):
+            return written
+        text = (
+            f"the same once the backward of {self.names} is the derivative of its own forward; as "
+            f"written {max(size or 0.0 for size in apart):.2g} of the largest value apart"
+        )
         every = "; ".join(filter(None, [text, rung.explanation]))
         return replace(rung, verdict="explained", explanation=every)
+
+
+def small(sizes: Sequence[float | None]) -> bool:
+    """Whether there are differences, and all are within roundings of float32."""
+    known = [size for size in sizes if size is not None]
+    return bool(sizes) and len(known) == len(sizes) and max(known) <= ROUNDINGS * ROUNDING
 
 
 def with_derivatives(
@@ -53,8 +57,7 @@ def with_derivatives(
     earlier = [rung for rung in rungs if rung.rung in ("forward, training", "loss")]
     if found is None or found.verdict not in OPEN or any(r.verdict in OPEN for r in earlier):
         return rungs, None
-    apart = [f.size for f in found.findings if f.verdict in OPEN]
-    if any(size is None or size > ROUNDINGS * ROUNDING for size in apart):
+    if not small([f.size for f in found.findings if f.verdict in OPEN]):
         return rungs, None
     try:
         cause = written_out(forward)
@@ -67,5 +70,5 @@ def with_derivatives(
     side = ("original", "port")[cause.changed]
     what = cause.hypothesis.what.removeprefix("the backward of ")
     backward = Backward(other, f"{what} of the {side}")
-    explained = backward.explained(again, found)
+    explained = backward.explained(found, again)
     return [explained if rung is found else rung for rung in rungs], backward

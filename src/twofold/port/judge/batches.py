@@ -143,8 +143,9 @@ def _in_space(original: tuple[int, ...], port: tuple[int, ...]) -> str:
     if not alike:
         return ""
     return (
-        "; only the sizes in space differ: look at the padding and the strides of convolutions and "
-        'pools (where none is given, Flax pads "SAME" and PyTorch nothing)'
+        "; only height or width differ: look at the padding and the strides of convolutions and "
+        "pools (where none is given, Flax's convolutions pad \"SAME\" and PyTorch's nothing, and "
+        "Flax's pools have stride 1, PyTorch's that of their window)"
     )
 
 
