@@ -5,10 +5,11 @@
     python -m comparisons.attacks --table
 
 The sections `specs`, `tables`, `results` and `checkpoints` are cases that must be accepted or
-refused by one of Twofold's own errors (see `comparisons.evidence.attacks`); `kills` ends the
-commands that can go on by signals (see `comparisons.evidence.attacks.kills`). Each section stores
-what it saw as it goes; started again it goes on where it was stopped. The last form writes
-comparisons/ATTACKS.md from all stored results. Exit codes: 0 everything held, 1 something did not,
+refused by one of Twofold's own errors (see `comparisons.evidence.attacks`). `kills` ends the
+commands that can go on by signals, and `starts` kills trainings while they compile, beside others
+that share their cache (see the modules of these names there). Each section stores what it saw as it
+goes; started again it goes on where it was stopped. The last form writes comparisons/ATTACKS.md
+from all stored results. Exit codes: 0 everything held, 1 something did not,
 2 bad input, 130 interrupted.
 """
 
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from comparisons.evidence.attacks import checkpoints, kills
+from comparisons.evidence.attacks import checkpoints, kills, starts
 from comparisons.evidence.attacks.page import page
 from comparisons.evidence.attacks.sections import SECTIONS, Section
 from comparisons.evidence.attacks.tally import Tally
@@ -32,10 +33,11 @@ from twofold.errors import TwofoldError
 from twofold.files import write_text
 
 PAGE: Final = Path("comparisons") / "ATTACKS.md"
-NAMES: Final = (*(section.name for section in SECTIONS), "kills")
+NAMES: Final = (*(section.name for section in SECTIONS), "kills", "starts")
 STORE_EVERY: Final = 100
 KILLS: Final = 200
 KILLS_AT_ONCE: Final = 5
+STARTS: Final = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 held &= tally.held
         if "kills" in given.only:
             held &= _kill(folder, given.seed, given.kills, narrator, end)
+        if "starts" in given.only:
+            held &= _start(folder, given.seed, given.starts, narrator, end)
     except TwofoldError as error:
         narrator.fail(f"error: {error}")
         return error.exit_code
@@ -67,6 +71,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(NAMES), help="sections, comma-separated")
     parser.add_argument("--cases", type=int, help="of each section; default all of it")
     parser.add_argument("--kills", type=int, default=KILLS, help="of each command that goes on")
+    parser.add_argument("--starts", type=int, default=STARTS, help="trials of all engines together")
     parser.add_argument("--minutes", type=float, help="begin no case after so many")
     parser.add_argument("--seed", type=int, default=0)
     add_folder_options(parser)
@@ -76,7 +81,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name in given.only:
         if name not in NAMES:
             parser.error(f"--only: {name!r} given; allowed are {', '.join(NAMES)}")
-    for option in ("cases", "kills"):
+    for option in ("cases", "kills", "starts"):
         value = getattr(given, option)
         if value is not None and value < 1:
             parser.error(f"--{option}: {value} given; allowed is 1 or more")
@@ -126,6 +131,22 @@ def _kill(folder: Path, seed: int, times: int, narrator: Narrator, end: float | 
             so_far = kills.stored(folder)[command.name]
         narrator.say(f"{so_far.held} of {so_far.sent} held; finished: {so_far.finished}")
     return all(killed.good for killed in kills.stored(folder).values())
+
+
+def _start(folder: Path, seed: int, times: int, narrator: Narrator, end: float | None) -> bool:
+    """Disturb compiling starts until so many trials are stored; True if every one held."""
+    for engine in starts.ENGINES:
+        narrator.heading(f"starts: {engine}")
+        tried = starts.stored(folder).get(engine, starts.Tried(engine))
+        asked = -(-times // len(starts.ENGINES))
+        while tried.trials < asked and (end is None or time.monotonic() < end):
+            narrator.update("trials", fraction=tried.trials / asked)
+            starts.attempt(tried, seed)
+            starts.store(folder, seed, tried)
+        for words in tried.broken:
+            narrator.fail(words)
+        narrator.say(f"{tried.survivors} survivors and {tried.later} next starts of {tried.trials}")
+    return all(tried.good for tried in starts.stored(folder).values())
 
 
 if __name__ == "__main__":

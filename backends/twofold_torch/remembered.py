@@ -35,13 +35,18 @@ def remembering(problem: Problem, train_steps: TrainSteps) -> TrainSteps:
         losses = train_steps(inputs, targets, steps)
         if not done:
             done = True
-            with suppress(OSError):
-                mark = _mark(problem)
-                mark.parent.mkdir(parents=True, exist_ok=True)
-                mark.touch()
+            mark_compiled(problem)
         return losses
 
     return call
+
+
+def mark_compiled(problem: Problem) -> None:
+    """Note that the steps of a problem are compiled; without a folder for it, nothing is noted."""
+    with suppress(OSError):
+        mark = _mark(problem)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
 
 
 def _mark(problem: Problem) -> Path:

@@ -33,6 +33,8 @@ LOOPS: Final = {
     "peer:scikit-learn": "comparisons.loops.peers_sklearn:build",
     "products:torch": "comparisons.loops.products_torch:build",
     "products:flax": "comparisons.loops.products_flax:build",
+    "floor:torch": "comparisons.loops.floor_torch:build",
+    "floor:flax": "comparisons.loops.floor_flax:build",
     "feed:torch-loader": "comparisons.loops.feeds_torch:build_loader",
     "feed:torch-loader-2-workers": "comparisons.loops.feeds_torch:build_workers",
     "feed:torch-loader-2-persistent-workers": (
@@ -47,7 +49,7 @@ LOOPS: Final = {
     "feed:flax-on-device": "comparisons.loops.feeds_flax:build_on_device",
 }
 TRAINED: Final = ("handwritten", "peer")
-"""Kinds of loops whose training has an end; feeds and products go on."""
+"""Kinds of loops whose training has an end; feeds, products and floors go on."""
 Answer = dict[str, Any]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -12,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from comparisons import attacks
-from comparisons.evidence.attacks import checkpoints, controls, kills, page, watchdog
+from comparisons.evidence.attacks import checkpoints, controls, kills, page, starts, watchdog
 from comparisons.evidence.attacks.kills import ROOT, Resumable, StoredKills
 from comparisons.evidence.attacks.sections import SECTIONS, Section
 from comparisons.evidence.attacks.tally import Tally, path_of
 from comparisons.evidence.attacks.watchdog import failed, run_cases
 from comparisons.narrator import Narrator
 from twofold.errors import BadInput, ResultError
+from twofold.results import environment
 
 SMALL = {"specs": 200, "tables": 100, "results": 50}
 
@@ -187,3 +189,70 @@ def test_the_page_tells_what_is_stored(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "attacks-kills.json").read_text())
     assert StoredKills.model_validate(stored).commands[0].sent == 3
     assert sys.executable not in text
+
+
+FAKE_TRAINING = """
+import pathlib, sys, time
+import os
+import numpy as np
+from twofold.problem.checkpoint import save
+from twofold.problem.state import TrainState
+run, programs = pathlib.Path(sys.argv[1]), pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+time.sleep(1)
+run.mkdir()
+kept = list(programs.glob("twofold/*.so"))
+value = {value}
+(programs / "twofold").mkdir(parents=True, exist_ok=True)
+(programs / "twofold" / "{name}").write_bytes(b"library")
+state = TrainState({{"layers.0.weight": np.full((1, 3), value, np.float32)}}, {{}}, 0)
+save(state, run / "model.safetensors")
+"""
+WHOLE = f"key.{hashlib.sha256(b'library').hexdigest()[:32]}.so"
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "survivors", "later", "broken"),
+    [
+        ("1.0", WHOLE, 1, 1, []),
+        (
+            "1.0 if not kept else 2.0",
+            WHOLE,
+            1,
+            0,
+            ["the next start: other bits than those of an undisturbed training"],
+        ),
+        ("1.0", "key.0000.so", 1, 1, ["damaged library key.0000.so"]),
+        (
+            "1.0 if 'run' == run.name else sys.exit(3)",
+            WHOLE,
+            0,
+            0,
+            ["the survivor: exit code 3", "the next start: exit code 3"],
+        ),
+    ],
+)
+def test_a_start_that_goes_wrong_is_noted(
+    value: str,
+    name: str,
+    survivors: int,
+    later: int,
+    broken: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A script in the place of a training; what a trial finds of it."""
+    script = FAKE_TRAINING.format(value=value, name=name)
+    monkeypatch.setattr(starts, "words", lambda _, run: ["-c", script, str(run)])
+    monkeypatch.setattr(starts, "LATEST_KILL_S", 0.1)  # before any of them has written
+    starts.undisturbed.cache_clear()
+    tried = starts.Tried("torch:compile-step")
+    starts.attempt(tried, 0)
+    starts.undisturbed.cache_clear()
+    assert (tried.trials, tried.killed, tried.survivors, tried.later) == (1, 1, survivors, later)
+    assert tried.broken == broken
+    assert tried.good == (not broken)
+    starts.store(tmp_path, 0, tried)
+    assert starts.stored(tmp_path) == {tried.engine: tried}
+    told = page.page([tmp_path])
+    assert f"| torch:compile-step | {environment.describe()['processor']} | 1 | 1 |" in told
+    assert all(words in told for words in broken)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from comparisons import wide_step
+from comparisons import step_parts
 from comparisons.loops import (
     feeds_flax,
     feeds_torch,
+    floor_flax,
+    floor_torch,
     handwritten_flax,
     handwritten_torch,
     products_flax,
@@ -19,6 +21,7 @@ from comparisons.loops.worker import LOOPS
 from twofold import Experiment, open_session, prepare
 from twofold.errors import DeviceUnavailable
 from twofold.problem.problem import Problem, batch_indices
+from twofold.timing.harness import Rounds
 from twofold.timing.operations import Work, work_of
 from twofold.timing.result import EngineTiming
 from twofold.timing.roofline import Roofline
@@ -101,23 +104,47 @@ def test_products_are_those_that_the_work_counts(problem: Problem, module: objec
     assert all(left[1] == right[0] for left, right in pairs)
 
 
-def test_a_wide_step_says_where_it_goes() -> None:
+@pytest.mark.parametrize("steps", [1, 7])
+def test_a_floor_counts_its_steps_and_does_no_more(problem: Problem, steps: int) -> None:
+    in_torch, in_flax = floor_torch.build(problem), floor_flax.build(problem)
+    for loop in (in_torch, in_flax):
+        loop.run(steps)
+        loop.synchronize()
+        assert loop.compilations() == 1
+    assert in_torch.position == steps
+    per_epoch = len(problem.train.inputs) // 32
+    noted = np.zeros(per_epoch)
+    for step in range(steps):
+        noted[step % per_epoch] += step % per_epoch
+    np.testing.assert_array_equal(in_flax.noted, noted)
+
+
+def interval(seconds: float) -> Interval:
+    return Interval(seconds, seconds, seconds)
+
+
+def test_a_step_says_where_it_goes() -> None:
     work, limits = Work(8e9, 3e7, 1e7), Roofline("float32", 2, 1e12, ((1000, 1e10),))
-    step, alone = Interval(2e-2, 2e-2, 2e-2), Interval(1e-2, 1e-2, 1e-2)
-    engine = EngineTiming("flax:jit", "measured", step_s=step)
-    products = EngineTiming("products:flax", "measured", step_s=alone)
-    rates = wide_step.rates(engine, products, work, limits)
-    assert rates == {
+    timings = {
+        name: EngineTiming(name, "measured", step_s=interval(step), samples_s=(step,) * 12)
+        for name, step in {"flax:jit": 2e-2, "products:flax": 1e-2, "floor:flax": 1e-3}.items()
+    }
+    rounds = Rounds((), 1.0, None, False, (True,) * 12)
+    part = step_parts.part_of("flax:jit", timings, work, limits, rounds)
+    measured = {key: part[key] for key in ("step_s", "products_s", "floor_s", "traffic_s")}
+    assert measured == {
         "step_s": 2e-2,
         "products_s": 1e-2,
-        "rate_of_step": pytest.approx(0.4),
-        "rate_of_products": pytest.approx(0.8),
+        "floor_s": 1e-3,
         "traffic_s": pytest.approx(3e-3),
     }
-    part = {"reference": "flax:jit", "median": 0.5, "reason": "", **rates}
-    assert wide_step.line_of(part) == (
+    assert part["rate_of_step"] == pytest.approx(0.4)
+    assert part["rate_of_products"] == pytest.approx(0.8)
+    assert step_parts.line_of(part) == (
         "flax:jit: step 20.0 ms, 40% of the machine's product rate; its products alone take 50% of "
-        "it, at 80% of the rate; all bytes of the step, copied, would take 3.00 ms"
+        "it, at 80% of the rate, and a call that only counts 5%; all bytes of the step, copied, "
+        "would take 3.00 ms"
     )
-    broken = {"reference": "flax:jit", "median": None, "reason": "flax:jit: failed: no memory"}
-    assert wide_step.line_of(broken).endswith("could not be measured: flax:jit: failed: no memory")
+    timings["flax:jit"] = EngineTiming("flax:jit", "failed", "no memory")
+    broken = step_parts.part_of("flax:jit", timings, work, limits, rounds)
+    assert step_parts.line_of(broken).endswith("could not be measured: flax:jit: failed: no memory")

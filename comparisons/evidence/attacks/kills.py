@@ -128,7 +128,7 @@ def _steps(engine: str) -> Callable[[Path], int]:
         model = run / "model.safetensors"
         try:
             steps = [checkpoint.load(path).step for path in (run / "checkpoints").glob("*")]
-            if model.exists() and _tensors(model) != _never_stopped(engine):
+            if model.exists() and tensors_in(model) != _never_stopped(engine):
                 raise ValueError("the model has other bits than that of a run without a stop")
         except DataError as error:
             raise ValueError(str(error)) from error
@@ -141,10 +141,11 @@ def _steps(engine: str) -> Callable[[Path], int]:
 def _never_stopped(engine: str) -> dict[str, bytes]:
     with temporary_folder() as folder:
         subprocess.run([sys.executable, *_train(engine)(folder)], cwd=ROOT, check=True)
-        return _tensors(folder / "run" / "model.safetensors")
+        return tensors_in(folder / "run" / "model.safetensors")
 
 
-def _tensors(path: Path) -> dict[str, bytes]:
+def tensors_in(path: Path) -> dict[str, bytes]:
+    """The bits of each tensor of a model or checkpoint. Raises DataError."""
     return {name: array.tobytes() for name, array in checkpoint.load(path).tensors.items()}
 
 

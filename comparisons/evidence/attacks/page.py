@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from comparisons.evidence.attacks.kills import COMMANDS, KILLS_SCHEMA, StoredKills
 from comparisons.evidence.attacks.sections import SECTIONS
+from comparisons.evidence.attacks.starts import STARTS_SCHEMA, StoredStarts
 from comparisons.evidence.attacks.tally import SCHEMA, StoredTally, path_of
 from comparisons.evidence.attacks.watchdog import LONGEST_S, MOST_BYTES, WAITING_S, failed
 from twofold.report.markdown import escape
@@ -41,6 +42,18 @@ the commands, because they do not go on: `time` and the calibration of the timin
 | command | processor | signals sent | held | broken | finished in the end | left behind |
 |---|---|---|---|---|---|---|"""
 
+STARTS: Final = """
+## Starts that compile
+
+PyTorch's compiled steps are kept on disk for the next start. Each trial begins with an empty cache:
+two trainings start at once and share it, and one of them is killed (SIGKILL) at a random moment of
+the first 25 s. The other, and a third start that finds what the two left, must end with the bits of
+a training that nobody disturbed. *Killed*: the signal met the first start alive; else it had ended
+before. *Found*: the third start compiled nothing that was kept.
+
+| engine | processor | trials | killed | survivors right | next starts right | found | broken |
+|---|---|---|---|---|---|---|---|"""
+
 
 def _broken(kills: Iterable[Mapping[str, Any]]) -> list[str]:
     """What was wrong after each signal that a command did not hold."""
@@ -55,7 +68,7 @@ def _broken(kills: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def page(folders: Iterable[Path]) -> str:
     """The page of all stored tallies. Raises ResultError."""
-    found, kills = [], []
+    found, kills, starts = [], [], []
     for folder in folders:
         for section in SECTIONS:
             path = path_of(folder, section.name)
@@ -64,6 +77,9 @@ def page(folders: Iterable[Path]) -> str:
         path = path_of(folder, "kills")
         if path.exists():
             kills.append(read_result(path, KILLS_SCHEMA, StoredKills))
+        path = path_of(folder, "starts")
+        if path.exists():
+            starts.append(read_result(path, STARTS_SCHEMA, StoredStarts))
     lines = [HEAD, *(_row(about, tally) for about, tally in found)]
     if kills:
         lines.append(KILLS)
@@ -73,6 +89,15 @@ def page(folders: Iterable[Path]) -> str:
         if missing:
             lines += ["", f"No kills are stored of: {', '.join(missing)}."]
         lines += _broken(kills)
+    if starts:
+        lines.append(STARTS)
+        lines += [_starts_row(result, each) for result in starts for each in result["engines"]]
+        lines += [
+            f"- `{each['engine']}`: {escape(words)}"
+            for result in starts
+            for each in result["engines"]
+            for words in each["broken"]
+        ]
     lines += ["", "## How the cases ended", "", "| section | processor | outcome | cases |"]
     lines.append("|---|---|---|---|")
     lines += [
@@ -103,6 +128,13 @@ def _kills_row(result: dict[str, Any], each: dict[str, Any]) -> str:
     return (
         f"| `{escape(each['command'])}` | {_processor(result)} | {each['sent']} | {each['held']} | "
         f"{len(each['broken'])} | {'yes' if each['finished'] else 'no'} | {each['left_behind']} |"
+    )
+
+
+def _starts_row(result: dict[str, Any], each: dict[str, Any]) -> str:
+    return (
+        f"| {each['engine']} | {_processor(result)} | {each['trials']} | {each['killed']} | "
+        f"{each['survivors']} | {each['later']} | {each['kept']} | {len(each['broken'])} |"
     )
 
 

@@ -43,11 +43,16 @@ class EngineProcesses:
         busy_seconds: Callable[[], float | None] = lambda: None,
         cores: int = 1,
         warm_up_limit_s: float = WARM_UP_LIMIT_S,
+        as_text: Callable[[Experiment], str] = Experiment.model_dump_json,
     ) -> None:
-        """`busy_seconds`: the processor time that the whole machine has used so far."""
+        """`busy_seconds`: the processor time that the whole machine has used so far.
+
+        `as_text` writes an experiment as JSON for the processes.
+        """
         self._start, self._clock = start, clock
         self._busy_seconds, self._cores = busy_seconds, cores
         self._warm_up_limit_s = warm_up_limit_s
+        self._as_text = as_text
         self._workers: dict[str, LastingWorker] = {}
         self._watched_s = self._others_s = 0.0
         self.failures: dict[str, str] = {}
@@ -88,7 +93,7 @@ class EngineProcesses:
             if engine not in self._workers:
                 self._workers[engine] = self._start(engine)
             worker = self._workers[engine]
-            worker.take_up(experiment.model_dump_json())
+            worker.take_up(self._as_text(experiment))
             pairs.append((worker, Run(engine)))
         measurement = Measurement(
             pairs,

@@ -1,0 +1,63 @@
+"""What the rule for the default engine costs, from times made up here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twofold_torch.remembered import was_compiled
+
+from comparisons import default_rule
+from comparisons.default_rule import Case, caches
+from comparisons.narrator import Narrator
+from twofold.problem.data import prepare
+from twofold.spec.experiment import Experiment
+
+
+def case(chosen: str, warm: bool = False, **times: float) -> dict[str, Any]:
+    backend = chosen.split(":")[0]
+    found = Case(backend, 0, 100, warm, chosen, {f"{backend}:{k}": v for k, v in times.items()})
+    return {**vars(found), "cost": found.cost}
+
+
+def test_the_cost_is_the_time_over_the_best_engines() -> None:
+    assert case("torch:eager", eager=3.0, fused=2.0)["cost"] == 1.5
+    assert case("torch:fused", eager=3.0, fused=2.0)["cost"] == 1.0
+
+
+def everywhere(*cases: tuple[float, float]) -> list[dict[str, Any]]:
+    """Cases of both backends and both states of the caches: seconds chosen, seconds at best."""
+    return [
+        case(f"{backend}:a", warm, a=chosen, b=best)
+        for backend in default_rule.ENGINES
+        for warm in (False, True)
+        for chosen, best in cases
+    ]
+
+
+@pytest.mark.parametrize(("bad", "code"), [(0, 0), (1, 0), (2, 1), (10, 1)])
+def test_nine_of_ten_are_enough(bad: int, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    found = everywhere(*[(1.2, 1.0)] * bad, *[(1.1, 1.0)] * (10 - bad))
+    assert default_rule.tell({"cases": found}, Narrator()) == code
+    told = capsys.readouterr().out
+    assert f"within 10 % of the best in {10 - bad} of 10 cases" in told
+    assert ("1.20 times torch:b" in told) == bool(bad)
+
+
+def test_one_backend_that_is_missed_is_a_miss_and_so_is_one_without_cases() -> None:
+    good, bad = everywhere((1.0, 1.0)), everywhere((2.0, 1.0))
+    flax = [each for each in bad if each["backend"] == "flax"]
+    torch = [each for each in good if each["backend"] == "torch"]
+    assert default_rule.tell({"cases": good}, Narrator()) == 0
+    assert default_rule.tell({"cases": [*torch, *flax]}, Narrator()) == 1
+    assert default_rule.tell({"cases": torch}, Narrator()) == 1
+
+
+def test_the_rule_is_asked_with_the_caches_that_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = prepare(Experiment.load("diabetes"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    with caches(problem, [0], filled=False):
+        assert not was_compiled(problem)
+    with caches(problem, [0], filled=True):
+        assert was_compiled(problem)
+    assert default_rule.os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
