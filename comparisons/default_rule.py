@@ -29,6 +29,7 @@ from comparisons.advice_score import random_workload
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.loops.interleaved import show
 from comparisons.narrator import Narrator
+from comparisons.workload_ratios import Threads
 from twofold.commands import run_command
 from twofold.engines.registry import default_engine
 from twofold.errors import TwofoldError
@@ -36,7 +37,17 @@ from twofold.problem.data import prepare
 from twofold.problem.problem import Problem
 from twofold.report.wording import counted, duration
 from twofold.results import environment
-from twofold.results.json_files import read_json, write_json
+from twofold.results.json_files import write_json
+from twofold.results.stored import (
+    Count,
+    Measurement,
+    Name,
+    Positive,
+    Ratio,
+    Seconds,
+    Stored,
+    read_result,
+)
 from twofold.spec.experiment import Experiment
 from twofold.temporary import temporary_folder
 from twofold.timing.breakeven import Pace
@@ -75,12 +86,32 @@ class Case:
         return self.times_s[self.chosen] / min(self.times_s.values())
 
 
+class StoredCase(Stored):
+    """One case, as `Case`."""
+
+    backend: Name
+    workload: Count
+    steps: Positive
+    warm: bool
+    chosen: Name
+    times_s: dict[Name, Seconds]
+    cost: Ratio
+
+
+class StoredRule(Measurement):
+    """`twofold.default-rule/1`."""
+
+    environment: Threads
+    seed: Count
+    cases: list[StoredCase]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure and judge; returns the exit code."""
     given, narrator = parse(arguments), Narrator()
     try:
         if given.again:
-            return tell(read_json(given.again, SCHEMA), narrator)
+            return tell(read_result(given.again, SCHEMA, StoredRule), narrator)
         cpus = checked_cpus(given.threads)
         order = random.Random(given.seed)
         experiments = [random_workload(order) for _ in range(given.workloads)]
@@ -202,9 +233,10 @@ def line_of(case: Mapping[str, Any]) -> str:
     """`workload 3, 1,000 steps: torch:eager 4.1 s, 1.3 times flax:scan`."""
     times: Mapping[str, float] = case["times_s"]
     best = min(times, key=times.__getitem__)
+    took = times[best] * case["cost"]
     return (
         f"workload {case['workload'] + 1}, {case['steps']:,} steps: {case['chosen']} "
-        f"{duration(times[case['chosen']])}, {case['cost']:.2f} times {best}"
+        f"{duration(took)}, {case['cost']:.2f} times {best}"
     )
 
 

@@ -3,8 +3,9 @@
     python -m comparisons.pages [--results FOLDER] [--shown NAME] [--root FOLDER]
 
 The guide of each stored machine, `comparisons/GUIDE.md` with its figures (the guide of one
-machine), MACHINES.md, PORTS.md, CLAIMS.md of the same machine, and the excerpt in README.md.
-Nothing is measured. Exit codes: 0 all written, 2 a result or a folder that cannot be used.
+machine), MACHINES.md, PORTS.md, SPEED.md, CLAIMS.md of the same machine, and the excerpt in
+README.md. Nothing is measured. Exit codes: 0 all written, 2 a result or a folder that cannot be
+used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from comparisons import speed_page
 from comparisons.claims.page import page as claims_page
 from comparisons.claims.store import FILE as CLAIMS_FILE
 from comparisons.claims.store import load as load_claims
@@ -85,6 +87,9 @@ def write_pages(root: Path, results: Path, shown: str) -> Iterator[Path]:
     yield _write(pages / "MACHINES.md", machines_page(machines, link))
     if (results / ports_page.NAME).is_dir():
         yield ports_page.write(results, pages / ports_page.FILE)
+    timed = speed_page.folders_with_speed(results)
+    if timed:
+        yield _write(pages / speed_page.FILE, speed_page.page(timed))
     if claims:
         file = f"{link}/{shown}/{CLAIMS_FILE}"
         yield _write(pages / "CLAIMS.md", claims_page(claims, file, file))

@@ -18,9 +18,11 @@ from typing import Any, Final
 from comparisons.loops.interleaved import SEED, describe, measure_loops, run_script
 from comparisons.narrator import Narrator
 from comparisons.targets import wide
+from comparisons.workload_ratios import StoredRatio, Threads
 from twofold.commands import run_command
 from twofold.problem.data import prepare
 from twofold.report.wording import counted, duration
+from twofold.results.stored import Measurement, Name, Seconds, Share, Stored
 from twofold.spec.experiment import Experiment
 from twofold.timing import summary
 from twofold.timing.harness import Rounds
@@ -55,6 +57,36 @@ TINY: Final[Mapping[str, Any]] = {
     "data__batch_size": 43,
     "data__test_fraction": 0.0,
 }
+
+
+class StoredModelName(Stored):
+    """The experiment, of which only the name is read."""
+
+    name: Name
+
+
+class StoredPart(Stored):
+    """Where one engine's step goes."""
+
+    engine: Name
+    products: StoredRatio
+    floor: StoredRatio
+    step_s: Seconds | None
+    rate_of_step: Share | None
+
+
+class StoredModel(Stored):
+    """The engines of one model."""
+
+    experiment: StoredModelName
+    steps: list[StoredPart]
+
+
+class StoredParts(Measurement):
+    """`twofold.step-parts/1`."""
+
+    environment: Threads
+    models: list[StoredModel]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,18 @@ import numpy as np
 
 from twofold.errors import ResultError
 from twofold.report.wording import counted, duration
+from twofold.results.stored import (
+    Count,
+    Environment,
+    Measurement,
+    Name,
+    Number,
+    Positive,
+    Ratio,
+    Seconds,
+    Stored,
+    Text,
+)
 
 SCHEMA: Final = "twofold.workloads/1"
 PAIRS: Final[Mapping[str, str]] = {
@@ -30,6 +42,47 @@ WORSE: Final = 1.03
 BANDS: Final = (3e5, 3e6, 3e7)
 """Operations of a step's matrix products that part the sizes from each other."""
 RESAMPLES: Final = 10_000
+
+
+class Threads(Environment):
+    """Where it was measured, with the number of threads."""
+
+    processor: Text
+    threads: Positive
+
+
+class StoredRatio(Stored):
+    """A ratio of two engines' steps, or why there is none."""
+
+    median: Ratio | None
+    low: Ratio | None
+    high: Ratio | None
+    reason: Text = ""
+
+
+class StoredWorkload(Stored):
+    """One workload, as `Measured`."""
+
+    rows: Positive
+    widths: list[Positive]
+    dropout: bool
+    optimizer: Name
+    flops: Number
+    steps_s: dict[Name, Seconds]
+    torch: StoredRatio | None
+    flax: StoredRatio | None
+    frameworks: StoredRatio | None
+    frameworks_before: StoredRatio | None
+
+
+class StoredWorkloads(Measurement):
+    """`twofold.workloads/1`."""
+
+    environment: Threads
+    before: Text
+    now: Text
+    seed: Count
+    workloads: list[StoredWorkload]
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,14 @@ from comparisons.advice_score import random_workload
 from comparisons.folders import RUNS, add_folder_options, chosen_folder
 from comparisons.loops.parts import layer_sizes
 from comparisons.narrator import Narrator
-from comparisons.workload_ratios import SCHEMA, Measured, lines_of, summary_of
+from comparisons.workload_ratios import SCHEMA, Measured, StoredWorkloads, lines_of, summary_of
 from twofold.commands import run_command
 from twofold.errors import BadInput, EngineFailed, TwofoldError
 from twofold.problem.data import prepare
 from twofold.report.wording import counted
 from twofold.results import environment
-from twofold.results.json_files import read_json, write_json
+from twofold.results.json_files import write_json
+from twofold.results.stored import read_result
 from twofold.spec.experiment import Experiment
 from twofold.spec.model import dropouts
 from twofold.studies.advice.probing import EngineProcesses
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
     try:
         if given.again:
-            return tell(read_json(given.again, SCHEMA), narrator)
+            return tell(read_result(given.again, SCHEMA, StoredWorkloads), narrator)
         cpus = checked_cpus(given.threads)
         before = checked_checkout(given.before)
         experiments = drawn(given.workloads, given.seed)
