@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +86,31 @@ STEP_IN_ANOTHER_PROGRAM = frozenset(
 
 each_engine = pytest.mark.parametrize("engine", OWN_SESSION)
 each_precision = pytest.mark.parametrize("precision", ["float32", "float64"])
+
+
+def in_pairs(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
+    """An engine with a value of each: all pairs in quick engines, every value once in slow ones.
+
+    A pair is one more graph to compile; the search for false alarms draws pairs at random.
+    """
+    longer = max(len(first), len(second))
+    once = list(itertools.islice(zip(itertools.cycle(first), itertools.cycle(second)), longer))
+    return [
+        pytest.param(*each.values, *pair, marks=each.marks)
+        for each in OWN_SESSION
+        for pair in (once if _is_slow(each) else itertools.product(first, second))
+    ]
+
+
+def short(value: Any) -> str:
+    """A value as a part of a test's name."""
+    return str(getattr(value, "kind", value))
+
+
+def _is_slow(parameter: Any) -> bool:
+    return any(mark.name == "slow" for mark in parameter.marks)
+
+
 OPTIMIZERS = [
     Sgd(learning_rate=0.1),
     Sgd(learning_rate=0.1, weight_decay=0.3),
@@ -345,9 +372,9 @@ def test_batches_are_the_problems_own(
         np.testing.assert_array_equal(ours.targets, theirs.targets, strict=True)
 
 
-@each_engine
-@pytest.mark.parametrize("activation", list(plain_numpy.ACTIVATIONS))
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize(
+    ("engine", "activation", "bias"), in_pairs(list(plain_numpy.ACTIVATIONS), [True, False])
+)
 def test_logits(engine: str, activation: Any, bias: bool) -> None:
     model = Mlp(in_features=5, hidden=(7, 6), out_features=3, activation=activation, bias=bias)
     problem = make_problem(model=model)
@@ -359,9 +386,9 @@ def test_logits(engine: str, activation: Any, bias: bool) -> None:
     np.testing.assert_allclose(session.logits(inputs), expected, rtol=1e-12, atol=1e-12)
 
 
-@each_engine
-@pytest.mark.parametrize("hidden", [(), (1,), (6, 4, 3, 2)], ids=str)
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda x: x.kind)
+@pytest.mark.parametrize(
+    ("engine", "hidden", "loss"), in_pairs([(), (1,), (6, 4, 3, 2)], LOSSES), ids=short
+)
 def test_loss_and_gradients(engine: str, hidden: Any, loss: Any) -> None:
     model = Mlp(in_features=5, hidden=hidden, out_features=3, activation="tanh", dropout=0.3)
     problem = make_problem(model=model, loss=loss)

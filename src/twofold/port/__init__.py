@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from twofold.port.side import Side
     from twofold.port.sides import step as Step
 
+    __all__ = [
+        "Pair",
+        "PortReport",
+        "Side",
+        "Step",
+        "assert_same",
+        "certify",
+        "token_by_token",
+    ]
+
 _OWN: Final = {
     "Pair": "twofold.port.pair:Pair",
     "PortReport": "twofold.port.report:PortReport",
@@ -29,29 +39,26 @@ _OWN: Final = {
     "certify": "twofold.port.pair:certify",
     "token_by_token": "twofold.port.decoding:token_by_token",
 }
-__all__ = [
-    "Pair",
-    "PortReport",
-    "Side",
-    "Step",
-    "assert_same",
-    "certify",
-    "token_by_token",
-]
-__all__ += sides.names()  # such as Torch: each backend describes its own
+
+
+def _all() -> list[str]:
+    """The public names: those above, and sides such as `Torch`, which each backend describes."""
+    return [*_OWN, *sides.names()]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return _all()  # made when it is asked for: backends are not looked at before
     if name in sides.names():
         value = sides.load(name)
     elif name in _OWN:
         module, attribute = _OWN[name].split(":")
         value = getattr(importlib.import_module(module), attribute)
     else:
-        raise AttributeError(f"module 'twofold.port' has no attribute {name!r}; it has {__all__}")
+        raise AttributeError(f"module 'twofold.port' has no attribute {name!r}; it has {_all()}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *_all()])

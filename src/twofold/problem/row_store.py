@@ -22,6 +22,7 @@ import numpy as np
 
 from twofold.cache import cache_folder, elsewhere
 from twofold.errors import DataError
+from twofold.files import write_atomically
 from twofold.problem.description import Description, described_in_json, described_of
 from twofold.problem.problem import Batch
 from twofold.problem.splits import Rows
@@ -149,7 +150,7 @@ def write_about(folder: Path, rows: Rows, description: Description) -> None:
         "rows": {name: len(getattr(rows, name)) for name in SPLITS},
         "description": described_in_json(description),
     }
-    (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    write_atomically(folder / ABOUT, json.dumps(about).encode("utf-8"))
 
 
 def read(folder: Path) -> Prepared:
