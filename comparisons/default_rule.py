@@ -6,13 +6,15 @@
 On random workloads the engines that the rule chooses from, and their rivals, are timed: cold and
 warm starts, and steps. From these follows how long a training of any number of steps takes in each
 of them. The rule is asked for the same numbers of steps, with empty caches and with caches that an
-earlier training filled. Wanted: at most 10 % more than the best engine's time in nine of ten cases.
-Parity is not judged here. Writes `default-rule-N-threads.json`.
+earlier training filled; the second form asks the present rule about stored times. Wanted: at most
+10 % more than the best engine's time in nine of ten cases. Parity is not judged here. Writes
+`default-rule-N-threads.json`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +34,7 @@ from comparisons.narrator import Narrator
 from comparisons.workload_ratios import Threads
 from twofold.commands import run_command
 from twofold.engines.registry import default_engine
-from twofold.errors import TwofoldError
+from twofold.errors import EngineFailed, TwofoldError
 from twofold.problem.data import prepare
 from twofold.problem.problem import Problem
 from twofold.report.wording import counted, duration
@@ -50,7 +52,6 @@ from twofold.results.stored import (
 )
 from twofold.spec.experiment import Experiment
 from twofold.temporary import temporary_folder
-from twofold.timing.breakeven import Pace
 from twofold.timing.conditions import Conditions, checked_cpus
 from twofold.timing.measure import measure
 
@@ -86,6 +87,14 @@ class Case:
         return self.times_s[self.chosen] / min(self.times_s.values())
 
 
+class StoredPace(Stored):
+    """Seconds to the first step with empty and with full caches, and for a step."""
+
+    cold_s: Seconds
+    warm_s: Seconds
+    step_s: Seconds
+
+
 class StoredCase(Stored):
     """One case, as `Case`."""
 
@@ -103,6 +112,8 @@ class StoredRule(Measurement):
 
     environment: Threads
     seed: Count
+    workloads: list[dict[str, Any]]
+    paces: list[dict[Name, StoredPace]]
     cases: list[StoredCase]
 
 
@@ -111,22 +122,14 @@ def main(arguments: list[str] | None = None) -> int:
     given, narrator = parse(arguments), Narrator()
     try:
         if given.again:
-            return tell(read_result(given.again, SCHEMA, StoredRule), narrator)
-        cpus = checked_cpus(given.threads)
-        order = random.Random(given.seed)
-        experiments = [random_workload(order) for _ in range(given.workloads)]
-        cases = list[Case]()
-        for index, experiment in enumerate(experiments):
-            narrator.heading(f"workload {index + 1} of {len(experiments)}")
-            cases += cases_of(experiment, index, cpus, given.seconds, narrator)
-        found = {
-            "schema": SCHEMA,
-            "environment": {**environment.describe(), "threads": len(cpus), "cpus": list(cpus)},
-            "seed": given.seed,
-            "workloads": [each.model_dump(mode="json") for each in experiments],
-            "cases": [asdict(case) | {"cost": case.cost} for case in cases],
-        }
-        path = write_json(chosen_folder(given) / f"default-rule-{len(cpus)}-threads.json", found)
+            found = read_result(given.again, SCHEMA, StoredRule)
+            path = given.again
+        else:
+            found = measure_all(given, narrator)
+            threads = found["environment"]["threads"]
+            path = chosen_folder(given) / f"default-rule-{threads}-threads.json"
+        found["cases"] = [asdict(case) | {"cost": case.cost} for case in cases_of(found)]
+        write_json(path, found)
     except TwofoldError as error:
         narrator.fail(f"error: {error}")
         return error.exit_code
@@ -137,7 +140,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m comparisons.default_rule")
-    parser.add_argument("--again", type=Path, metavar="FILE", help="tell a stored result again")
+    parser.add_argument(
+        "--again", type=Path, metavar="FILE", help="ask the rule again for what was timed"
+    )
     parser.add_argument("--workloads", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=3.0, help="of rounds on each workload")
     parser.add_argument("--threads", type=int, help="processors and threads for each engine")
@@ -149,38 +154,78 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return given
 
 
-def cases_of(
-    experiment: Experiment, index: int, cpus: Sequence[int], seconds: float, narrator: Narrator
-) -> Iterator[Case]:
-    """Time one workload, and ask the rule for it; nothing for engines that could not be timed."""
-    names = [name for engines in ENGINES.values() for name in engines]
+def measure_all(given: argparse.Namespace, narrator: Narrator) -> dict[str, Any]:
+    """Time all workloads; the result has no cases yet. Raises BadInput."""
+    cpus = checked_cpus(given.threads)
+    order = random.Random(given.seed)
+    experiments = [random_workload(order) for _ in range(given.workloads)]
+    paces = []
+    for index, experiment in enumerate(experiments):
+        narrator.heading(f"workload {index + 1} of {len(experiments)}")
+        paces.append(paces_of(experiment, cpus, given.seconds, narrator))
+    return {
+        "schema": SCHEMA,
+        "environment": {**environment.describe(), "threads": len(cpus), "cpus": list(cpus)},
+        "seed": given.seed,
+        "workloads": [each.model_dump(mode="json") for each in experiments],
+        "paces": paces,
+    }
+
+
+def paces_of(
+    experiment: Experiment, cpus: Sequence[int], seconds: float, narrator: Narrator
+) -> dict[str, dict[str, float]]:
+    """Seconds to start cold and warm, and for a step; engines that cannot be timed are left out."""
     result = measure(
         experiment,
-        engines=names,
+        engines=[name for engines in ENGINES.values() for name in engines],
         conditions=Conditions(cpus=tuple(cpus), seconds=seconds, warm_start=True),
         certification=None,
         on_progress=partial(show, narrator),
     )
+    found = {}
     for timing in result.engines:
-        if timing.pace is None or timing.warm_pace is None:
+        cold, warm = timing.pace, timing.warm_pace
+        if cold is None or warm is None:
             narrator.fail(f"{timing.engine}: could not be measured: {timing.reason}")
-    problem = prepare(experiment)
-    for warm in (False, True):
-        paces = {each.engine: each.warm_pace if warm else each.pace for each in result.engines}
-        with caches(problem, cpus, filled=warm):
-            for backend in ENGINES:
-                yield from _chosen(problem, index, backend, warm, paces)
+            continue
+        step = cold.step_s.median
+        found[timing.engine] = {
+            "cold_s": cold.cold_start_s,
+            "warm_s": warm.cold_start_s,
+            "step_s": step,
+        }
+    return found
+
+
+def cases_of(found: Mapping[str, Any]) -> Iterator[Case]:
+    """Ask the rule, as it is now, for every workload that was timed."""
+    cpus = range(found["environment"]["threads"])
+    timed = zip(found["workloads"], found["paces"], strict=True)
+    for index, (workload, paces) in enumerate(timed):
+        problem = prepare(Experiment.model_validate_json(json.dumps(workload)))
+        for warm in (False, True):
+            with caches(problem, cpus, filled=warm):
+                for backend in ENGINES:
+                    yield from _chosen(problem, index, backend, warm, paces)
 
 
 def _chosen(
-    problem: Problem, index: int, backend: str, warm: bool, paces: Mapping[str, Pace | None]
+    problem: Problem,
+    index: int,
+    backend: str,
+    warm: bool,
+    paces: Mapping[str, Mapping[str, float]],
 ) -> Iterator[Case]:
-    known = {name: pace for name, pace in paces.items() if pace and name in ENGINES[backend]}
+    """A case for each number of steps. Raises EngineFailed where the chosen one was not timed."""
+    known = {name: pace for name, pace in paces.items() if name in ENGINES[backend]}
+    start = "warm_s" if warm else "cold_s"
     for steps in STEPS:
-        chosen = f"{backend}:{default_engine(problem, steps, backend).engine}"
-        if chosen in known:
-            times = {name: pace.time_to(steps) for name, pace in known.items()}
-            yield Case(backend, index, steps, warm, chosen, times)
+        chosen = default_engine(problem, steps, backend).engine
+        if chosen not in known:
+            raise EngineFailed(f"workload {index + 1}: {chosen} was chosen and was not timed")
+        times = {name: pace[start] + (steps - 1) * pace["step_s"] for name, pace in known.items()}
+        yield Case(backend, index, steps, warm, chosen, times)
 
 
 @contextmanager

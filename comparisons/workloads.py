@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import queue
 import random
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -175,12 +176,15 @@ def compile_all(
 ) -> int:
     """Open every engine once on every workload, one on each processor; returns the exit code."""
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(cpus)
-    lanes = [[cpu] for cpu in usable] if len(cpus) == 1 else [cpus] * len(usable)
-    texts = [without_defaults(experiment) for experiment in experiments]
+    places = queue.SimpleQueue[Sequence[int]]()
+    for place in [[cpu] for cpu in usable] if len(cpus) == 1 else [cpus] * len(usable):
+        places.put(place)
     failed = list[str]()
 
-    def compile_one(places: Sequence[int], label: str, text: str) -> None:
-        worker = start(places, label)
+    def compile_one(job: tuple[str, str]) -> None:
+        label, text = job
+        place = places.get()
+        worker = start(place, label)
         worker.take_up(text)
         try:
             worker.open()
@@ -190,15 +194,12 @@ def compile_all(
             failed.append(f"{label}: {error}")
         finally:
             worker.close()
+            places.put(place)
 
-    def compile_some(places: Sequence[int], some: Sequence[tuple[str, str]]) -> None:
-        for label, text in some:
-            compile_one(places, label, text)
-
-    jobs = [(label, text) for text in texts for label in LABELS]
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        for lane, places in enumerate(lanes):
-            pool.submit(compile_some, places, jobs[lane :: len(lanes)])
+    jobs = [(label, without_defaults(each)) for each in experiments for label in LABELS]
+    with ThreadPoolExecutor(len(usable)) as pool:
+        for _ in pool.map(compile_one, jobs):
+            pass
     for reason in failed:
         narrator.fail(reason)
     return 1 if failed else 0

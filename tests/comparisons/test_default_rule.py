@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from twofold_torch.remembered import was_compiled
 from comparisons import default_rule
 from comparisons.default_rule import Case, caches
 from comparisons.narrator import Narrator
+from twofold.errors import EngineFailed
 from twofold.problem.data import prepare
 from twofold.spec.experiment import Experiment
 
@@ -61,3 +64,48 @@ def test_the_rule_is_asked_with_the_caches_that_it_says(monkeypatch: pytest.Monk
     with caches(problem, [0], filled=True):
         assert was_compiled(problem)
     assert default_rule.os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+
+
+def timed(**steps: float) -> dict[str, Any]:
+    """A stored run of one workload; engines by their names, with `_` for `:` and `-`."""
+    names = {name.replace(":", "_").replace("-", "_"): name for name in ALL}
+    starts = {"cold_s": 10.0, "warm_s": 1.0}
+    return {
+        "schema": default_rule.SCHEMA,
+        "environment": {"processor": "any", "threads": 1},
+        "seed": 1,
+        "workloads": [Experiment.load("diabetes").model_dump(mode="json")],
+        "paces": [{names[key]: {**starts, "step_s": step} for key, step in steps.items()}],
+        "cases": [],
+    }
+
+
+ALL = [name for engines in default_rule.ENGINES.values() for name in engines]
+EVERY = {name.replace(":", "_").replace("-", "_"): 1e-3 for name in ALL}
+
+
+def test_the_rule_is_asked_for_every_number_of_steps() -> None:
+    found = list(default_rule.cases_of(timed(**{**EVERY, "torch_compile_step": 1e-4})))
+    assert len(found) == 2 * 2 * len(default_rule.STEPS)
+    torch = [each for each in found if each.backend == "torch"]
+    assert {each.chosen for each in torch if not each.warm} >= {"torch:compile-step"}
+    assert all(each.chosen == "torch:compile-step" for each in torch if each.warm)
+    (long,) = (each for each in torch if each.warm and each.steps == 1_000_000)
+    assert long.times_s["torch:compile-step"] == pytest.approx(1.0 + 999_999 * 1e-4)
+    assert long.cost == 1.0
+
+
+def test_a_chosen_engine_without_a_time_is_no_good_case() -> None:
+    few = {key: step for key, step in EVERY.items() if key != "flax_scan"}
+    with pytest.raises(EngineFailed, match="flax:scan was chosen and was not timed"):
+        list(default_rule.cases_of(timed(**few)))
+
+
+def test_a_stored_run_is_asked_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(timed(**EVERY)))
+    assert default_rule.main(["--again", str(path)]) == 0
+    assert (
+        "met    torch, empty caches: within 10 % of the best in 5 of 5" in capsys.readouterr().out
+    )
+    assert len(json.loads(path.read_text())["cases"]) == 20

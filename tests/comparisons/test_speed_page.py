@@ -27,8 +27,8 @@ def parts(*steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def rule(*cases: dict[str, Any]) -> dict[str, Any]:
-    about = {"schema": default_rule.SCHEMA, "environment": MACHINE, "seed": 1}
-    return {**about, "cases": list(cases)}
+    about = {"schema": default_rule.SCHEMA, "environment": MACHINE, "seed": 1, "workloads": []}
+    return {**about, "paces": [], "cases": list(cases)}
 
 
 def written(folder: Path, **results: dict[str, Any]) -> str:
