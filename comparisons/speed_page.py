@@ -83,7 +83,8 @@ def _workloads(found: Mapping[str, Any]) -> Iterator[str]:
     yield WORKLOADS
     yield from (_mean_row(mean) for mean in (*told.all_sizes, *told.by_size))
     yield "\n<details><summary>Every workload</summary>\n"
-    yield from (f"- {escape(steps_line(each))}" for each in found["workloads"])
+    by_size = sorted(found["workloads"], key=lambda each: float(each["flops"]))
+    yield from (f"- {escape(steps_line(each))}" for each in by_size)
     yield "\n</details>"
 
 
@@ -93,7 +94,7 @@ def _mean_row(mean: Mean) -> str:
         ratio = f"{mean.mean:.2f} ({mean.low:.2f} to {mean.high:.2f})"
     asked = ""
     if mean.at_most is not None:
-        asked = f"at most {mean.at_most:.2f}: {'met' if mean.met else 'missed'}"
+        asked = f"at most {mean.at_most:.2f}: {mean.outcome}"
     count = f"{mean.count}" + (f" ({mean.missing} not measured)" if mean.missing else "")
     worse = str(mean.worse) if mean.pair in ("torch", "flax") else ""
     return f"| {PAIRS[mean.pair]} | {mean.band} | {count} | {ratio} | {asked} | {worse} |"

@@ -126,8 +126,15 @@ class Mean:
     at_most: float | None = None
 
     @property
+    def outcome(self) -> str:
+        """What came of the limit, said of no workload that was not measured."""
+        if not self.met:
+            return "missed"
+        return "met by those measured" if self.missing else "met"
+
+    @property
     def met(self) -> bool:
-        """Whether the limit is kept by every workload together and exceeded by none alone."""
+        """Whether the limit is kept by all that were measured together, and exceeded by none."""
         if self.at_most is None:
             return True
         return self.mean is not None and self.mean <= self.at_most and not self.worse
@@ -215,7 +222,7 @@ def line_of(mean: Mean) -> str:
     assert mean.high is not None
     parts = [f"{mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f}) of {mean.count:2}"]
     if mean.at_most is not None:
-        parts.append(f"at most {mean.at_most:.2f}: {'met' if mean.met else 'missed'}")
+        parts.append(f"at most {mean.at_most:.2f}: {mean.outcome}")
     if mean.missing:
         parts.append(f"{counted(mean.missing, 'workload')} not measured")
     if mean.at_most is not None or mean.pair in LIMITS[1]:

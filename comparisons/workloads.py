@@ -43,10 +43,11 @@ from twofold.results.json_files import write_json
 from twofold.results.stored import read_result
 from twofold.spec.experiment import Experiment
 from twofold.spec.model import dropouts
-from twofold.studies.advice.probing import EngineProcesses
+from twofold.studies.advice.probing import REPEATS, EngineProcesses
 from twofold.timing import summary
 from twofold.timing.clock import SystemClock
 from twofold.timing.conditions import checked_cpus
+from twofold.timing.harness import FEWEST_ROUNDS
 from twofold.timing.load import busy_seconds
 from twofold.timing.operations import work_of
 from twofold.timing.process import ProcessWorker
@@ -236,8 +237,14 @@ def measure_all(
 def measure_one(
     fleet: EngineProcesses, experiment: Experiment, seconds: float, seed: int
 ) -> Measured:
-    """The steps of all engines on one workload, and the ratios asked of them."""
-    rounds = fleet.rounds(experiment, LABELS, seconds, seed)
+    """The steps of all engines on one workload, and the ratios asked of them.
+
+    Where others disturbed too many rounds, all are taken again, up to REPEATS times.
+    """
+    for _ in range(REPEATS):
+        rounds = fleet.rounds(experiment, LABELS, seconds, seed)
+        if sum(rounds.quiet) >= FEWEST_ROUNDS:
+            break
     timings = {run.engine: summary.engine_timing(run, seed, rounds.quiet) for run in rounds.runs}
     steps = {label: timing.step_s.median for label, timing in timings.items() if timing.step_s}
     best = {
