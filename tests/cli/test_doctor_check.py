@@ -6,13 +6,17 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from twofold.backends.installed import engine_names
 from twofold.cli import doctor_check
+from twofold.cli.app import app
+from twofold.engines.registry import find_engine
 from twofold.errors import BadInput
 from twofold.timing.process import ProcessWorker
 from twofold.timing.protocol import Limits
@@ -201,8 +205,31 @@ def test_bad_options_are_named(arguments: tuple[str, ...], said: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_engine_that_can_run_here_holds() -> None:
-    result = run("--check", columns=120)
+def test_an_engine_of_each_kind_holds() -> None:
+    """One that compiles, one that loops, one of each backend, and two of processes.
+
+    What every engine computes is tested in tests/conformance.
+    """
+    names = ("torch:compile-step", "torch:ddp", "flax:scan", "flax:sharded-weights", "equinox:jit")
+    result = run("--check", "--engines", ",".join(names), columns=120)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "broke" not in result.stdout
+    assert all(f"{name} " in result.stdout for name in names)
     assert max(len(line) for line in result.stdout.splitlines()) <= 120
+
+
+def test_without_names_all_engines_of_one_process_are_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def check(names: Sequence[str], *_: object) -> Iterator[None]:
+        asked.extend(names)
+        return iter([None] * len(names))
+
+    monkeypatch.setattr(doctor_check, "check", check)
+    for name in ("answer", "print_checked", "print_end"):
+        monkeypatch.setattr(doctor_check, name, lambda *_: 0)
+    assert CliRunner().invoke(app, ["doctor", "--check"]).exit_code == 0
+    assert asked == [name for name in engine_names() if not find_engine(name)[1].processes]
+    assert {"torch:eager", "torch:compile-epoch", "torch:cuda-graph", "flax:scan"} <= set(asked)

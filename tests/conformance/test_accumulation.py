@@ -13,6 +13,7 @@ from test_engines import (
     OF_PROCESSES,
     OPTIMIZERS,
     OWN_SESSION,
+    TWO_STEPS,
     assert_close_state,
     assert_same_state,
 )
@@ -33,7 +34,8 @@ from twofold.spec.experiment import (
 
 # Processes share each batch already: those engines refuse micro-batches (tests/engines/test_world).
 each_engine = pytest.mark.parametrize(
-    "engine", [each for each in OWN_SESSION if each.values[0] not in OF_PROCESSES]
+    "engine",
+    [each for each in OWN_SESSION if each.values[0] not in (*OF_PROCESSES, TWO_STEPS)],
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import plain_numpy
@@ -34,6 +34,9 @@ from twofold.spec.experiment import (
 
 COMPILES_WHOLE_STEPS = frozenset({"torch:compile-step", "torch:compile-epoch"})
 SLOW_TO_COMPILE = COMPILES_WHOLE_STEPS | {"torch:compile"}
+TWO_STEPS: Final = "torch:compile-epoch"
+"""Its graphs are those of `compile-step`, and one of two such steps. So it is tested here and by
+the ladder's rung of several steps, and not again for every kind of layer."""
 NEVER_COMPILES = frozenset(
     {"torch:lesson", "torch:eager", "torch:eager-fused", "torch:ddp", "flax:op-by-op"}
 )

@@ -13,6 +13,7 @@ from problems import make_problem, random_state
 from test_engines import (
     ALL_ENGINES,
     SLOW_TO_WARM,
+    TWO_STEPS,
     assert_close_state,
     assert_same_arrays,
     assert_same_state,
@@ -57,7 +58,8 @@ def model_with(first: dict[str, Any], inner: dict[str, Any]) -> Sequential:
 MODEL = model_with({"kind": "batch_norm", "momentum": 0.3, "eps": 1e-3}, {"kind": "batch_norm"})
 LAYER_NORMS = model_with({"kind": "layer_norm", "eps": 1e-3}, {"kind": "layer_norm"})
 """For backends that refuse batch norm."""
-SESSIONS = [marked(name, SLOW_TO_WARM) for name in engine_names()]
+NAMES = [name for name in engine_names() if name != TWO_STEPS]
+SESSIONS = [marked(name, SLOW_TO_WARM) for name in NAMES]
 OPTIMIZER = AdamW(learning_rate=0.01, weight_decay=0.3, betas=(0.8, 0.95), eps=1e-3)
 
 
@@ -80,9 +82,7 @@ def problem_for(engine: str, **values: Any) -> Problem:
 
 
 WITH_BATCH_NORM = [
-    marked(name, SLOW_TO_WARM)
-    for name in engine_names()
-    if not refused(name, problem_of().experiment)
+    marked(name, SLOW_TO_WARM) for name in NAMES if not refused(name, problem_of().experiment)
 ]
 batch_norm_sessions = pytest.mark.parametrize("warm", WITH_BATCH_NORM, indirect=True)
 
