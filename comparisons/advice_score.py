@@ -17,24 +17,22 @@ second form scores the stored measurements once more.
 from __future__ import annotations
 
 import argparse
-import random
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from comparisons.advice_verdict import scores_of, table
-from comparisons.folders import add_folder_options, chosen_folder
+from comparisons.folders import chosen_folder
 from comparisons.narrator import Narrator
+from comparisons.random_workloads import add_workload_options, drawn, require_above_zero
 from twofold.commands import run_command
 from twofold.engines.registry import default_engines
 from twofold.errors import TwofoldError
 from twofold.results.json_files import read_json, write_json
-from twofold.spec.experiment import Experiment
 from twofold.studies.advice import store
 from twofold.studies.advice.calibrate import Calibration
 from twofold.studies.advice.calibrating import BUDGET_S, advised_engines, calibrate, fleet_on
-from twofold.studies.advice.design import Shape, experiment_of
 from twofold.studies.advice.measured_point import Point
 from twofold.timing.conditions import checked_cpus
 
@@ -83,20 +81,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--calibration", type=Path, help="use this one instead of a new one")
     parser.add_argument("--calibration-seconds", type=float, default=BUDGET_S)
-    parser.add_argument("--workloads", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of rounds on each workload")
     parser.add_argument("--budget", type=float, default=900.0, help="seconds for all workloads")
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--seed", type=int, default=2026)
-    add_folder_options(parser)
+    add_workload_options(parser, workloads=40, seconds=3.0, seed=2026)
     parser.add_argument(
         "--again", action="store_true", help="score what was measured before; measure nothing"
     )
     given = parser.parse_args(arguments)
-    for name in ("workloads", "seconds", "budget", "calibration_seconds"):
-        if not getattr(given, name) > 0:
-            option = name.replace("_", "-")
-            parser.error(f"--{option}: {getattr(given, name)} given; allowed is a number above 0")
+    require_above_zero(parser, given, "workloads", "seconds", "budget", "calibration_seconds")
     return given
 
 
@@ -125,24 +116,6 @@ def named(name: str, threads: int) -> str:
     return f"{name}-{threads}-threads.json"
 
 
-def random_workload(order: random.Random) -> Experiment:
-    """A workload within the range of the calibration's, and none of them."""
-    depth = order.choice((1, 1, 2, 2, 3))
-    shape = Shape(
-        rows=power(order, 3, 9),
-        hidden=tuple(power(order, 4, 9) for _ in range(depth)),
-        in_features=power(order, 3, 7),
-        dropout=order.choice((0.0, 0.2)),
-        optimizer=order.choice(("adamw", "adamw", "sgd")),
-    )
-    return experiment_of(shape, "auto")
-
-
-def power(order: random.Random, low: int, high: int) -> int:
-    """A whole number between two powers of two, small and large ones alike."""
-    return round(2 ** order.uniform(low, high))
-
-
 def measure_all(
     calibration: Calibration, given: argparse.Namespace, narrator: Narrator
 ) -> tuple[list[Point], float | None]:
@@ -151,8 +124,7 @@ def measure_all(
     Also how many processors others kept busy meanwhile.
     """
     narrator.heading("workloads")
-    order = random.Random(given.seed)
-    experiments = [random_workload(order) for _ in range(given.workloads)]
+    experiments = drawn(given.workloads, given.seed)
     engines = list(calibration.models)
     parts = takes_part(calibration, engines, given.workloads, given.budget)
     fleet = fleet_on(checked_cpus(given.threads))

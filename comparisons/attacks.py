@@ -31,6 +31,7 @@ from comparisons.narrator import Narrator
 from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.files import write_text
+from twofold.report.wording import counted
 
 PAGE: Final = Path("comparisons") / "ATTACKS.md"
 NAMES: Final = (*(section.name for section in SECTIONS), "kills", "starts")
@@ -145,7 +146,10 @@ def _start(folder: Path, seed: int, times: int, narrator: Narrator, end: float |
             starts.store(folder, seed, tried)
         for words in tried.broken:
             narrator.fail(words)
-        narrator.say(f"{tried.survivors} survivors and {tried.later} next starts of {tried.trials}")
+        narrator.say(
+            f"{counted(tried.trials, 'trial')}: the right bits from {tried.survivors} survivors "
+            f"and {tried.later} next starts"
+        )
     return all(tried.good for tried in starts.stored(folder).values())
 
 

@@ -3,10 +3,10 @@
     python -m comparisons.step_parts [--quick] [--threads N] [--seconds S] [--out FOLDER]
 
 Three models: tiny, the lesson's, and one of width 1024. The engines of each framework run beside
-that framework's own matrix products of the same step, alone, and beside its floor: a compiled step
-that counts and does no more. All of a model are in one interleaved run. What is left of a step is
-everything else, of which the optimizer alone has to move so many bytes. Writes
-`step-parts-N-threads.json`.
+that framework's own matrix products of the same step, alone. `torch:compile-step` and `flax:scan`
+also run beside their floor: a call, or a turn of the loop, that counts and does no more. All of a
+model are in one interleaved run. What is left of a step is everything else, of which the optimizer
+alone has to move so many bytes. Writes `step-parts-N-threads.json`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from comparisons.loops.interleaved import SEED, describe, measure_loops, run_script
+from comparisons.loops.interleaved import SEED, measure_loops, run_script
 from comparisons.narrator import Narrator
 from comparisons.targets import wide
 from comparisons.workload_ratios import StoredRatio, Threads
+from twofold.backends.installed import backend_of
 from twofold.commands import run_command
 from twofold.problem.data import prepare
 from twofold.report.wording import counted, duration
+from twofold.results import environment
 from twofold.results.stored import Measurement, Name, Seconds, Share, Stored
 from twofold.spec.experiment import Experiment
 from twofold.timing import summary
@@ -42,11 +44,12 @@ ENGINES: Final = (
     "flax:scan",
 )
 FRAMEWORKS: Final = ("torch", "flax")
-NAMES: Final = (
-    *ENGINES,
-    *(f"products:{name}" for name in FRAMEWORKS),
-    *(f"floor:{name}" for name in FRAMEWORKS),
-)
+FLOORS: Final[Mapping[str, str]] = {
+    "torch:compile-step": "floor:torch",
+    "flax:scan": "floor:flax",
+}
+"""What steps as these engines do and computes nothing; the others step in another way."""
+NAMES: Final = (*ENGINES, *(f"products:{name}" for name in FRAMEWORKS), *FLOORS.values())
 TINY: Final[Mapping[str, Any]] = {
     "name": "tiny",
     "model__in_features": 8,
@@ -70,7 +73,7 @@ class StoredPart(Stored):
 
     engine: Name
     products: StoredRatio
-    floor: StoredRatio
+    floor: StoredRatio | None
     step_s: Seconds | None
     rate_of_step: Share | None
 
@@ -102,12 +105,9 @@ def measure_all(cpus: Sequence[int], seconds: float, narrator: Narrator) -> dict
     for experiment in (lesson.with_values(**TINY), lesson, wide(lesson)):
         narrator.heading(f"{experiment.name}: where a step goes, {counted(len(cpus), 'thread')}")
         models.append(measure_parts(experiment, cpus, seconds, limits, narrator))
-    about = models[-1].pop("environment")
-    for model in models[:-1]:
-        model.pop("environment")
     return {
         "schema": SCHEMA,
-        "environment": about,
+        "environment": {**environment.describe(), "threads": len(cpus), "cpus": list(cpus)},
         "roofline": asdict(limits),
         "models": models,
     }
@@ -126,8 +126,8 @@ def measure_parts(
     problem, _ = whole_batches(prepare(experiment))
     work = work_of(problem, rows_per_step(problem))
     return {
-        "environment": describe(cpus, rounds),
         "experiment": experiment.model_dump(mode="json"),
+        "other_cores": rounds.other_cores,
         "quiet_rounds": sum(rounds.quiet),
         "work": asdict(work),
         "steps": [part_of(engine, timings, work, limits, rounds) for engine in ENGINES],
@@ -143,17 +143,14 @@ def part_of(
     rounds: Rounds,
 ) -> dict[str, Any]:
     """Where one engine's step goes; what was not measured is None."""
-    framework = engine.split(":", maxsplit=1)[0]
-    step, products, floor = (
-        timings[name] for name in (engine, f"products:{framework}", f"floor:{framework}")
-    )
-    share = summary.ratio_of(products, step, SEED, rounds.quiet)
-    least = summary.ratio_of(floor, step, SEED, rounds.quiet)
+    step, products = timings[engine], timings[f"products:{backend_of(engine)}"]
+    floor = None
+    if engine in FLOORS:
+        floor = asdict(summary.ratio_of(timings[FLOORS[engine]], step, SEED, rounds.quiet))
     return {
         "engine": engine,
-        "products": asdict(share),
-        "floor": asdict(least),
-        "floor_s": floor.step_s.median if floor.step_s else None,
+        "products": asdict(summary.ratio_of(products, step, SEED, rounds.quiet)),
+        "floor": floor,
         **rates(step, products, work, limits),
     }
 
@@ -199,17 +196,21 @@ def line_of(part: Mapping[str, Any]) -> str:
     products, floor = part["products"], part["floor"]
     if products["median"] is None:
         return f"{part['engine']}: could not be measured: {products['reason']}"
-    least = (
-        f"a call that only counts {floor['median']:.0%}"
-        if floor["median"] is not None
-        else f"a call that only counts was not measured ({floor['reason']})"
-    )
     return (
         f"{part['engine']}: step {duration(part['step_s'])}, "
         f"{part['rate_of_step']:.0%} of the machine's product rate; its products alone take "
-        f"{products['median']:.0%} of it, at {part['rate_of_products']:.0%} of the rate, and "
-        f"{least}; all bytes of the step, copied, would take {duration(part['traffic_s'])}"
+        f"{products['median']:.0%} of it, at {part['rate_of_products']:.0%} of the rate"
+        f"{_least(floor)}; all bytes of the step, copied, would take {duration(part['traffic_s'])}"
     )
+
+
+def _least(floor: Mapping[str, Any] | None) -> str:
+    """What a call that only counts takes; nothing where an engine has no such call."""
+    if floor is None:
+        return ""
+    if floor["median"] is None:
+        return f"; a call that only counts was not measured ({floor['reason']})"
+    return f"; a call that only counts takes {floor['median']:.0%} of it"
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ WORSE: Final = 1.03
 BANDS: Final = (3e5, 3e6, 3e7)
 """Operations of a step's matrix products that part the sizes from each other."""
 RESAMPLES: Final = 10_000
+FEWEST: Final = 10
+"""Workloads from which on an interval of their mean is given."""
 
 
 class Threads(Environment):
@@ -61,7 +63,12 @@ class StoredRatio(Stored):
 
 
 class StoredWorkload(Stored):
-    """One workload, as `Measured`."""
+    """One workload: its shape, the median step of each engine, and the ratios of best engines.
+
+    `widths` are features from the inputs to the outputs, `flops` operations of a step's matrix
+    products, `steps_s` seconds by label. A ratio is None where one of its sides has no engine that
+    could be measured.
+    """
 
     rows: Positive
     widths: list[Positive]
@@ -86,33 +93,12 @@ class StoredWorkloads(Measurement):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One workload: its shape, the median step of each engine, and the ratios of best engines.
-
-    `widths` are features from the inputs to the outputs, `flops` operations of a step's matrix
-    products, `steps_s` seconds by label. A ratio is None where one of its sides has no engine that
-    could be measured.
-    """
-
-    rows: int
-    widths: Sequence[int]
-    dropout: bool
-    optimizer: str
-    flops: float
-    steps_s: Mapping[str, float]
-    torch: Mapping[str, Any] | None
-    flax: Mapping[str, Any] | None
-    frameworks: Mapping[str, Any] | None
-    frameworks_before: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
 class Mean:
     """The geometric mean of some workloads' ratios, with its 95 % interval.
 
     `missing`: workloads without a ratio; `worse`: those whose own interval lies above `WORSE`.
     The interval is a percentile bootstrap over workloads: it says how much the mean depends on
-    which were drawn.
+    which were drawn. It is None for fewer than `FEWEST`: so few do not show how far they scatter.
     """
 
     pair: str
@@ -141,7 +127,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Told:
+class Summary:
     """All means: each pair over all workloads, then by size."""
 
     threads: int
@@ -154,7 +140,7 @@ class Told:
         return all(mean.met and not mean.missing for mean in self.all_sizes if mean.at_most)
 
 
-def summary_of(found: Mapping[str, Any]) -> Told:
+def summary_of(found: Mapping[str, Any]) -> Summary:
     """The means of a stored result. Raises ResultError where it holds no workload."""
     workloads: Sequence[Mapping[str, Any]] = found["workloads"]
     if not workloads:
@@ -168,7 +154,7 @@ def summary_of(found: Mapping[str, Any]) -> Told:
         for pair in PAIRS
         if chosen
     )
-    return Told(threads, whole, parts)
+    return Summary(threads, whole, parts)
 
 
 def banded(
@@ -201,13 +187,16 @@ def mean_of(
     if not known:
         return Mean(pair, band, 0, missing, None, None, None, worse, at_most)
     logs = np.log([ratio["median"] for ratio in known])
+    mean = float(np.exp(logs.mean()))
+    if len(known) < FEWEST:
+        return Mean(pair, band, len(known), missing, mean, None, None, worse, at_most)
     drawn = np.random.default_rng(0).integers(len(logs), size=(RESAMPLES, len(logs)))
     low, high = np.quantile(logs[drawn].mean(1), (0.025, 0.975))
-    mean, low, high = (float(np.exp(value)) for value in (logs.mean(), low, high))
-    return Mean(pair, band, len(known), missing, mean, low, high, worse, at_most)
+    ends = float(np.exp(low)), float(np.exp(high))
+    return Mean(pair, band, len(known), missing, mean, *ends, worse, at_most)
 
 
-def lines_of(told: Told) -> Iterator[str]:
+def lines_of(told: Summary) -> Iterator[str]:
     """The means as lines for the terminal."""
     yield f"{counted(told.threads, 'thread')}; geometric means, 95 % intervals over workloads"
     for mean in (*told.all_sizes, *told.by_size):
@@ -218,9 +207,7 @@ def line_of(mean: Mean) -> str:
     """`0.62 (0.58 to 0.66), at most 0.65: met   all   PyTorch's best engine, now over before`."""
     if mean.mean is None:
         return f"could not be measured   {mean.band}   {PAIRS[mean.pair]}"
-    assert mean.low is not None  # it comes with the mean
-    assert mean.high is not None
-    parts = [f"{mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f}) of {mean.count:2}"]
+    parts = [f"{figures(mean)} of {mean.count:2}"]
     if mean.at_most is not None:
         parts.append(f"at most {mean.at_most:.2f}: {mean.outcome}")
     if mean.missing:
@@ -230,9 +217,19 @@ def line_of(mean: Mean) -> str:
     return f"{', '.join(parts)}   {mean.band}   {PAIRS[mean.pair]}"
 
 
+def figures(mean: Mean) -> str:
+    """`0.62 (0.58 to 0.66)`; without an interval where too few workloads were measured."""
+    if mean.mean is None:
+        return "could not be measured"
+    if mean.low is None or mean.high is None:
+        return f"{mean.mean:.2f}"
+    return f"{mean.mean:.2f} ({mean.low:.2f} to {mean.high:.2f})"
+
+
 def steps_line(workload: Mapping[str, Any]) -> str:
-    """`8 x 20-16-3, sgd: torch:compile-step 12 µs, ...`, quickest first."""
+    """`8 x 20-16-3, sgd, dropout: torch:compile-step 12 µs, ...`, quickest first."""
     widths = "-".join(str(width) for width in workload["widths"])
     steps = sorted(workload["steps_s"].items(), key=lambda item: float(item[1]))
     told = ", ".join(f"{label} {duration(step)}" for label, step in steps)
-    return f"{workload['rows']} x {widths}, {workload['optimizer']}: {told}"
+    how = workload["optimizer"] + (", dropout" if workload["dropout"] else "")
+    return f"{workload['rows']} x {widths}, {how}: {told}"

@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import queue
-import random
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +28,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from comparisons.advice_score import random_workload
-from comparisons.folders import RUNS, add_folder_options, chosen_folder
+import twofold
+from comparisons.folders import RUNS, chosen_folder
 from comparisons.loops.parts import layer_sizes
 from comparisons.narrator import Narrator
-from comparisons.workload_ratios import SCHEMA, Measured, StoredWorkloads, lines_of, summary_of
+from comparisons.random_workloads import add_workload_options, drawn, require_above_zero
+from comparisons.workload_ratios import (
+    SCHEMA,
+    StoredRatio,
+    StoredWorkload,
+    StoredWorkloads,
+    lines_of,
+    summary_of,
+)
 from twofold.commands import run_command
 from twofold.errors import BadInput, EngineFailed, TwofoldError
 from twofold.problem.data import prepare
@@ -62,7 +69,7 @@ SINCE: Final[Mapping[str, Sequence[str]]] = {
     "data": ("memory_map", "validation_fraction", "most_values"),
     "training": ("patience",),
 }
-"""Options that commits of earlier than 2026-11-29 do not know."""
+"""Options that commits before 2026-11-29 do not know."""
 FOLDERS: Final = ("src", "backends")
 PATIENCE: Final = Limits(cold_s=300.0, block_s=60.0)
 
@@ -84,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
             "schema": SCHEMA,
             "environment": {**environment.describe(), "threads": len(cpus), "cpus": list(cpus)},
             "before": commit_of(before),
-            "now": commit_of(Path.cwd()),
+            "now": commit_of(Path(twofold.__file__).parents[2]),
             "seed": given.seed,
             **measure_all(experiments, cpus, start, given.seconds, narrator),
         }
@@ -102,17 +109,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="the earlier commit")
     parser.add_argument("--compile-only", action="store_true", help="compile, and time nothing")
     parser.add_argument("--again", type=Path, metavar="FILE", help="tell a stored result again")
-    parser.add_argument("--workloads", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of rounds on each workload")
-    parser.add_argument("--threads", type=int, help="processors and threads for each engine")
-    parser.add_argument("--seed", type=int, default=1611)
     parser.add_argument("--programs", type=Path, default=RUNS / "programs", help="compiled ones")
-    add_folder_options(parser)
+    add_workload_options(parser, workloads=40, seconds=4.0, seed=1611)
     given = parser.parse_args(arguments)
     if (given.before is None) == (given.again is None):
         parser.error("give either --before CHECKOUT or --again FILE")
-    if given.workloads < 1 or not given.seconds > 0:
-        parser.error("--workloads and --seconds must be above 0")
+    require_above_zero(parser, given, "workloads", "seconds")
     return given
 
 
@@ -128,15 +130,9 @@ def checked_checkout(folder: Path) -> Path:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit that a folder is a checkout of; empty where git cannot tell."""
-    command = ("git", "-C", str(folder), "rev-parse", "--short=12", "HEAD")
+    """The commit that a folder is a checkout of, `-dirty` if changed; empty if git cannot tell."""
+    command = ("git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12")
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def drawn(count: int, seed: int) -> list[Experiment]:
-    """Random workloads."""
-    order = random.Random(seed)
-    return [random_workload(order) for _ in range(count)]
 
 
 def without_defaults(experiment: Experiment) -> str:
@@ -176,7 +172,7 @@ def compile_all(
     experiments: Sequence[Experiment], cpus: Sequence[int], start: Start, narrator: Narrator
 ) -> int:
     """Open every engine once on every workload, one on each processor; returns the exit code."""
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(cpus)
+    usable = environment.usable_cpus()
     places = queue.SimpleQueue[Sequence[int]]()
     for place in [[cpu] for cpu in usable] if len(cpus) == 1 else [cpus] * len(usable):
         places.put(place)
@@ -226,7 +222,7 @@ def measure_all(
     try:
         for index, experiment in enumerate(experiments):
             narrator.update("measuring", fraction=index / len(experiments))
-            found.append(asdict(measure_one(fleet, experiment, seconds, index)))
+            found.append(measure_one(fleet, experiment, seconds, index).model_dump())
     finally:
         fleet.close()
     for label, reason in fleet.failures.items():
@@ -236,7 +232,7 @@ def measure_all(
 
 def measure_one(
     fleet: EngineProcesses, experiment: Experiment, seconds: float, seed: int
-) -> Measured:
+) -> StoredWorkload:
     """The steps of all engines on one workload, and the ratios asked of them.
 
     Where others disturbed too many rounds, all are taken again, up to REPEATS times.
@@ -253,16 +249,16 @@ def measure_one(
         if any(label.startswith(side) for label in steps)
     }
 
-    def ratio(subject: str, reference: str) -> Mapping[str, Any] | None:
+    def ratio(subject: str, reference: str) -> StoredRatio | None:
         if subject not in best or reference not in best:
             return None
         sides = timings[best[subject]], timings[best[reference]]
-        return asdict(summary.ratio_of(*sides, seed, rounds.quiet))
+        return StoredRatio(**asdict(summary.ratio_of(*sides, seed, rounds.quiet)))
 
     problem, _ = whole_batches(prepare(experiment))
-    return Measured(
+    return StoredWorkload(
         rows=rows_per_step(problem),
-        widths=layer_sizes(problem),
+        widths=list(layer_sizes(problem)),
         dropout=bool(dropouts(experiment.model)),
         optimizer=experiment.optimizer.kind,
         flops=work_of(problem, rows_per_step(problem)).flops,

@@ -59,6 +59,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_starts(
 
 
 @pytest.mark.slow
+# PROCESSES.md kills trainings of flax:sharded as well.
 @pytest.mark.parametrize("engine", ["torch:ddp", "flax:sharded-weights"])
 def test_a_killed_process_is_named_and_the_training_goes_on_with_the_same_bits(engine: str) -> None:
     found = kill_and_go_on(engine, 3, 0)

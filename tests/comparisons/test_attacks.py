@@ -167,6 +167,7 @@ def test_code_1_is_pythons_own_only_where_no_code_of_the_command_had_run() -> No
 
 
 @pytest.mark.slow
+# Every second command: ATTACKS.md is of all of them, with many more signals.
 @pytest.mark.parametrize("command", kills.COMMANDS[::2], ids=lambda each: each.name)
 def test_what_can_go_on_does_after_two_kills(command: Resumable) -> None:
     killed = kills.kill(command, 0, 2)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from twofold_torch.remembered import was_compiled
 
-from comparisons import default_rule
-from comparisons.default_rule import Case, caches
+from comparisons import default_rule, rule_costs
+from comparisons.default_rule import caches
 from comparisons.narrator import Narrator
+from comparisons.rule_costs import Case
 from twofold.errors import EngineFailed
 from twofold.problem.data import prepare
 from twofold.spec.experiment import Experiment
@@ -32,7 +33,7 @@ def everywhere(*cases: tuple[float, float]) -> list[dict[str, Any]]:
     """Cases of both backends and both states of the caches: seconds chosen, seconds at best."""
     return [
         case(f"{backend}:a", warm, a=chosen, b=best)
-        for backend in default_rule.ENGINES
+        for backend in rule_costs.ENGINES
         for warm in (False, True)
         for chosen, best in cases
     ]
@@ -59,9 +60,9 @@ def test_one_backend_that_is_missed_is_a_miss_and_so_is_one_without_cases() -> N
 def test_the_rule_is_asked_with_the_caches_that_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = prepare(Experiment.load("diabetes"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
-    with caches(problem, [0], filled=False):
+    with caches(problem, 1, filled=False):
         assert not was_compiled(problem)
-    with caches(problem, [0], filled=True):
+    with caches(problem, 1, filled=True):
         assert was_compiled(problem)
     assert default_rule.os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
 
@@ -71,16 +72,20 @@ def timed(**steps: float) -> dict[str, Any]:
     names = {name.replace(":", "_").replace("-", "_"): name for name in ALL}
     starts = {"cold_s": 10.0, "warm_s": 1.0}
     return {
-        "schema": default_rule.SCHEMA,
+        "schema": rule_costs.SCHEMA,
         "environment": {"processor": "any", "threads": 1},
         "seed": 1,
-        "workloads": [Experiment.load("diabetes").model_dump(mode="json")],
-        "paces": [{names[key]: {**starts, "step_s": step} for key, step in steps.items()}],
+        "workloads": [
+            {
+                "experiment": Experiment.load("diabetes").model_dump(mode="json"),
+                "paces": {names[key]: {**starts, "step_s": step} for key, step in steps.items()},
+            }
+        ],
         "cases": [],
     }
 
 
-ALL = [name for engines in default_rule.ENGINES.values() for name in engines]
+ALL = [name for engines in rule_costs.ENGINES.values() for name in engines]
 EVERY = {name.replace(":", "_").replace("-", "_"): 1e-3 for name in ALL}
 
 
@@ -109,3 +114,14 @@ def test_a_stored_run_is_asked_again(tmp_path: Path, capsys: pytest.CaptureFixtu
         "met    torch, empty caches: within 10 % of the best in 5 of 5" in capsys.readouterr().out
     )
     assert len(json.loads(path.read_text())["cases"]) == 20
+
+
+def test_a_damaged_experiment_is_told_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = timed(**EVERY)
+    found["workloads"][0]["experiment"]["seed"] = "none"
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(found))
+    assert default_rule.main(["--again", str(path)]) == 2
+    assert "workload 1: seed" in capsys.readouterr().out

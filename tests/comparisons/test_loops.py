@@ -127,24 +127,37 @@ def test_a_step_says_where_it_goes() -> None:
     work, limits = Work(8e9, 3e7, 1e7), Roofline("float32", 2, 1e12, ((1000, 1e10),))
     timings = {
         name: EngineTiming(name, "measured", step_s=interval(step), samples_s=(step,) * 12)
-        for name, step in {"flax:jit": 2e-2, "products:flax": 1e-2, "floor:flax": 1e-3}.items()
+        for name, step in {"flax:scan": 2e-2, "products:flax": 1e-2, "floor:flax": 1e-3}.items()
     }
     rounds = Rounds((), 1.0, None, False, (True,) * 12)
-    part = step_parts.part_of("flax:jit", timings, work, limits, rounds)
-    measured = {key: part[key] for key in ("step_s", "products_s", "floor_s", "traffic_s")}
+    part = step_parts.part_of("flax:scan", timings, work, limits, rounds)
+    measured = {key: part[key] for key in ("step_s", "products_s", "traffic_s")}
     assert measured == {
         "step_s": 2e-2,
         "products_s": 1e-2,
-        "floor_s": 1e-3,
         "traffic_s": pytest.approx(3e-3),
     }
     assert part["rate_of_step"] == pytest.approx(0.4)
     assert part["rate_of_products"] == pytest.approx(0.8)
     assert step_parts.line_of(part) == (
-        "flax:jit: step 20.0 ms, 40% of the machine's product rate; its products alone take 50% of "
-        "it, at 80% of the rate, and a call that only counts 5%; all bytes of the step, copied, "
-        "would take 3.00 ms"
+        "flax:scan: step 20.0 ms, 40% of the machine's product rate; its products alone take 50% "
+        "of it, at 80% of the rate; a call that only counts takes 5% of it; all bytes of the step, "
+        "copied, would take 3.00 ms"
     )
-    timings["flax:jit"] = EngineTiming("flax:jit", "failed", "no memory")
-    broken = step_parts.part_of("flax:jit", timings, work, limits, rounds)
-    assert step_parts.line_of(broken).endswith("could not be measured: flax:jit: failed: no memory")
+    timings["flax:scan"] = EngineTiming("flax:scan", "failed", "no memory")
+    broken = step_parts.part_of("flax:scan", timings, work, limits, rounds)
+    assert step_parts.line_of(broken).endswith(
+        "could not be measured: flax:scan: failed: no memory"
+    )
+
+
+def test_an_engine_that_steps_in_another_way_has_no_floor() -> None:
+    work, limits = Work(8e9, 3e7, 1e7), Roofline("float32", 2, 1e12, ((1000, 1e10),))
+    timings = {
+        name: EngineTiming(name, "measured", step_s=interval(0.02), samples_s=(0.02,) * 12)
+        for name in ("flax:jit", "products:flax")
+    }
+    rounds = Rounds((), 1.0, None, False, (True,) * 12)
+    part = step_parts.part_of("flax:jit", timings, work, limits, rounds)
+    assert part["floor"] is None
+    assert "counts" not in step_parts.line_of(part)

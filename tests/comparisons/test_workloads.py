@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from comparisons import workload_ratios, workloads
+from comparisons import random_workloads, workload_ratios, workloads
 from comparisons.workload_ratios import Mean, lines_of, mean_of, summary_of
 from twofold.errors import BadInput, ResultError
 from twofold.spec.experiment import Experiment
@@ -38,11 +39,26 @@ def stored(*found: dict[str, Any], threads: int = 1) -> dict[str, Any]:
 
 
 def test_the_mean_is_geometric() -> None:
-    found = mean_of("torch", "all", [workload(ratio(0.2)), workload(ratio(0.8))], at_most=0.65)
+    few = [workload(ratio(0.2)), workload(ratio(0.8))]
+    found = mean_of("torch", "all", few, at_most=0.65)
     assert found.mean == pytest.approx(0.4)  # the root of 0.2 times 0.8
-    assert found.low == pytest.approx(0.2)
-    assert found.high == pytest.approx(0.8)
     assert found.met
+    assert (found.low, found.high) == (None, None)  # two do not show how far they scatter
+    assert workload_ratios.figures(found) == "0.40"
+
+
+def test_the_interval_says_how_far_the_mean_depends_on_the_workloads() -> None:
+    """Its width beside that of the normal distribution of a mean of logarithms."""
+    many = 50
+    ratios = [workload(ratio(0.5 if n % 2 else 2.0)) for n in range(many)]
+    found = mean_of("torch", "all", ratios)
+    assert found.mean == pytest.approx(1.0)
+    assert found.low is not None
+    assert found.high is not None
+    error = math.log(2.0) / math.sqrt(many)  # of the mean: each logarithm is log 2 from it
+    assert math.log(found.high) == pytest.approx(1.96 * error, rel=0.1)
+    assert math.log(found.low) == pytest.approx(-1.96 * error, rel=0.1)
+    assert workload_ratios.figures(found) == f"1.00 ({found.low:.2f} to {found.high:.2f})"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +79,7 @@ def test_a_workload_without_a_ratio_is_counted_and_meets_nothing() -> None:
     found = summary_of(stored(workload(ratio(0.5)), workload(ratio(None)), workload(None)))
     assert (found.all_sizes[0].count, found.all_sizes[0].missing) == (1, 2)
     flax = Mean("flax", "all", 1, 0, 0.9, 0.9, 0.9, 0, 0.95)
-    assert not workload_ratios.Told(1, (found.all_sizes[0], flax), ()).met
+    assert not workload_ratios.Summary(1, (found.all_sizes[0], flax), ()).met
     assert "2 workloads not measured" in next(line for line in lines_of(found) if "all" in line)
     nothing = summary_of(stored(workload(None)))
     assert not nothing.all_sizes[0].met
@@ -96,7 +112,7 @@ def test_other_numbers_of_threads_have_no_limit_and_nothing_stored_is_refused() 
 
 
 def test_an_earlier_commit_is_told_no_option_that_it_lacks() -> None:
-    (experiment,) = workloads.drawn(1, 3)
+    (experiment,) = random_workloads.drawn(1, 3)
     text = workloads.without_defaults(experiment)
     assert Experiment.model_validate_json(text) == experiment
     assert "memory_map" not in json.loads(text)["data"]
@@ -105,9 +121,9 @@ def test_an_earlier_commit_is_told_no_option_that_it_lacks() -> None:
 
 
 def test_workloads_are_drawn_from_their_seed_alone() -> None:
-    assert workloads.drawn(3, 5) == workloads.drawn(3, 5)
-    assert workloads.drawn(3, 5) != workloads.drawn(3, 6)
-    assert workloads.drawn(3, 5)[:2] == workloads.drawn(2, 5)
+    assert random_workloads.drawn(3, 5) == random_workloads.drawn(3, 5)
+    assert random_workloads.drawn(3, 5) != random_workloads.drawn(3, 6)
+    assert random_workloads.drawn(3, 5)[:2] == random_workloads.drawn(2, 5)
 
 
 def test_a_folder_that_is_no_checkout_is_refused(
@@ -130,4 +146,4 @@ def test_a_stored_result_is_told_again(tmp_path: Path, capsys: pytest.CaptureFix
     whole = stored(workload(ratio(0.5), flax=ratio(0.9)))
     path.write_text(json.dumps(whole))
     assert workloads.main(["--again", str(path)]) == 0
-    assert "0.500 (0.500 to 0.500) of  1, at most 0.65: met" in capsys.readouterr().out
+    assert "0.50 of  1, at most 0.65: met" in capsys.readouterr().out

@@ -6,6 +6,7 @@ Inductor is left out here (the slow tests of the engines have it): graphs run as
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,3 +192,20 @@ def test_the_stack_is_lent_to_one_graph_and_given_back() -> None:
         assert config.aot_inductor.allow_stack_allocation is True
     assert common.device_codegens["cpu"] is before
     assert config.aot_inductor.allow_stack_allocation is False
+
+
+@pytest.mark.parametrize(("rows", "alone"), [(4, True), (SMALL_PRODUCT, False)])
+def test_a_graph_of_small_products_is_compiled_for_one_thread(
+    rows: int, alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def compiled(*_: Any, options: dict[str, Any]) -> str:
+        given.update(options)
+        return str(options["aot_inductor.output_path"])
+
+    monkeypatch.setattr(torch._inductor, "aot_compile", compiled)
+    tensors = torch.ones(rows, 3), torch.ones(3, 2)
+    path = inductor.compile_library(trace(torch.mm, tensors), tensors, tmp_path)
+    assert path == tmp_path / "step.so"
+    assert given.get("cpp.threads") == (1 if alone else None)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from comparisons.evidence.attacks.kills import COMMANDS, KILLS_SCHEMA, StoredKills
 from comparisons.evidence.attacks.sections import SECTIONS
-from comparisons.evidence.attacks.starts import STARTS_SCHEMA, StoredStarts
+from comparisons.evidence.attacks.starts import LATEST_KILL_S, STARTS_SCHEMA, StoredStarts
 from comparisons.evidence.attacks.tally import SCHEMA, StoredTally, path_of
 from comparisons.evidence.attacks.watchdog import LONGEST_S, MOST_BYTES, WAITING_S, failed
 from twofold.report.markdown import escape
@@ -42,14 +42,15 @@ the commands, because they do not go on: `time` and the calibration of the timin
 | command | processor | signals sent | held | broken | finished in the end | left behind |
 |---|---|---|---|---|---|---|"""
 
-STARTS: Final = """
+STARTS: Final = f"""
 ## Starts that compile
 
 PyTorch's compiled steps are kept on disk for the next start. Each trial begins with an empty cache:
 two trainings start at once and share it, and one of them is killed (SIGKILL) at a random moment of
-the first 25 s. The other, and a third start that finds what the two left, must end with the bits of
-a training that nobody disturbed. *Killed*: the signal met the first start alive; else it had ended
-before. *Found*: the third start compiled nothing that was kept.
+the first {LATEST_KILL_S:g} s. The other, and a third start that finds what the two left, must end
+with the bits of a training that nobody disturbed. *Killed*: the signal met the first start alive;
+else it had ended before. *Found*: the third start found all its compiled steps, and kept no further
+one.
 
 | engine | processor | trials | killed | survivors right | next starts right | found | broken |
 |---|---|---|---|---|---|---|---|"""

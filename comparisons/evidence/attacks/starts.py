@@ -36,7 +36,7 @@ ENGINES: Final = ("torch:compile-step", "torch:compile-epoch")
 OPTIONS: Final = ("--set", "training.epochs=1", "--set", "device=cpu")
 LONGEST_S: Final = 600.0
 LATEST_KILL_S: Final = 25.0
-"""Later than two starts that compile beside each other take to write their libraries."""
+"""A cold start of `torch:compile-step` alone took 12 to 19 s on two cores of an AMD EPYC."""
 ROOT: Final = Path(__file__).parents[3]
 
 
@@ -65,7 +65,7 @@ class Tried:
 
     `killed`: first starts that the signal met alive; the others had ended. `survivors` and
     `later`: second and third starts that ended with the right bits. `kept`: third starts that found
-    a library of the two before them.
+    all their libraries, and kept no further one.
     """
 
     engine: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 from functools import cache, partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from fake_machine import LAWS, LawfulWorker
 from timing_fakes import FakeClock
 
 from comparisons import advice_score, advice_verdict
+from comparisons.random_workloads import drawn
 from twofold.errors import ResultError
 from twofold.problem.data import prepare
 from twofold.studies.advice import store
@@ -46,9 +46,7 @@ def known() -> Calibration:
 
 @cache
 def unseen(count: int, seed: int = 7) -> list[Workload]:
-    order = random.Random(seed)
-    experiments = [advice_score.random_workload(order) for _ in range(count)]
-    return [workload_of(prepare(experiment)) for experiment in experiments]
+    return [workload_of(prepare(experiment)) for experiment in drawn(count, seed)]
 
 
 @cache
