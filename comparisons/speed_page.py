@@ -9,7 +9,7 @@ from typing import Any, Final
 from comparisons.rule_costs import ENGINES, NEAR, SHARE, StoredRule, grouped, line_of
 from comparisons.rule_costs import SCHEMA as RULE_SCHEMA
 from comparisons.step_parts import SCHEMA as PARTS_SCHEMA
-from comparisons.step_parts import StoredParts
+from comparisons.step_parts import StoredParts, percent
 from comparisons.workload_ratios import (
     FEWEST,
     PAIRS,
@@ -22,7 +22,7 @@ from comparisons.workload_ratios import (
     summary_of,
 )
 from twofold.report.markdown import escape
-from twofold.report.wording import counted, duration
+from twofold.report.wording import counted, duration, significant
 from twofold.results.stored import Stored, read_result
 
 FILE: Final = "SPEED.md"
@@ -30,9 +30,9 @@ HEAD: Final = """\
 # Steps by size
 
 How fast the engines' steps are, by size of model. Written by `python -m comparisons.pages` from the
-results in [`results`](results). Every ratio of steps is of one interleaved run; starts are timed one
-after the other. Parity is judged elsewhere (`twofold parity`). Timings of one machine say nothing
-of others."""
+results in [`results`](results). Every ratio of steps is of one interleaved run; starts are timed
+one after the other. Parity is judged elsewhere (`twofold parity`). Timings of one machine say
+nothing of others."""
 WORKLOADS: Final = f"""
 ## Random workloads
 
@@ -48,10 +48,10 @@ WORKLOADS_TABLE: Final = f"""
 PARTS: Final = """
 ## Where a step goes
 
-Medians. *Products*: the framework's own matrix products of the same step, alone, over the step; it
-exceeds 1 where an engine multiplies small matrices faster than the framework's products do.
-*A call*: a call of `torch:compile-step`, or a turn of the loop of `flax:scan`, that counts and does
-no more, over the step; empty for engines that step in another way. *Rate*: the step's products per
+Medians. *Products*: the framework's own matrix products of the same step, alone and called from
+Python, over the step; above 1 where calling them takes longer than the engine's whole step. *A
+call*: a call of `torch:compile-step`, or a turn of the loop of `flax:scan`, that counts and does no
+more, over the step; empty for engines that step in another way. *Rate*: the step's products per
 second over the most that this machine was measured to do."""
 PARTS_TABLE: Final = """
 | model | engine | step | products | a call | rate |
@@ -135,11 +135,11 @@ def _part_row(model: str, part: Mapping[str, Any]) -> str:
     def share(ratio: Mapping[str, Any] | None) -> str:
         if ratio is None:
             return ""
-        return "not measured" if ratio["median"] is None else f"{ratio['median']:.2f}"
+        return "not measured" if ratio["median"] is None else significant(ratio["median"])
 
     if part["step_s"] is None:
         return f"| {model} | {part['engine']} | could not be measured | | | |"
-    step, rate = duration(part["step_s"]), f"{part['rate_of_step']:.0%}"
+    step, rate = duration(part["step_s"]), percent(part["rate_of_step"])
     shares = f"{share(part['products'])} | {share(part['floor'])}"
     return f"| {model} | {part['engine']} | {step} | {shares} | {rate} |"
 

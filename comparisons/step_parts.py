@@ -22,7 +22,7 @@ from comparisons.workload_ratios import StoredRatio, Threads
 from twofold.backends.installed import backend_of
 from twofold.commands import run_command
 from twofold.problem.data import prepare
-from twofold.report.wording import counted, duration
+from twofold.report.wording import counted, duration, significant
 from twofold.results import environment
 from twofold.results.stored import Measurement, Name, Seconds, Share, Stored
 from twofold.spec.experiment import Experiment
@@ -198,10 +198,15 @@ def line_of(part: Mapping[str, Any]) -> str:
         return f"{part['engine']}: could not be measured: {products['reason']}"
     return (
         f"{part['engine']}: step {duration(part['step_s'])}, "
-        f"{part['rate_of_step']:.0%} of the machine's product rate; its products alone take "
-        f"{products['median']:.0%} of it, at {part['rate_of_products']:.0%} of the rate"
+        f"{percent(part['rate_of_step'])} of the machine's product rate; its products alone take "
+        f"{percent(products['median'])} of it, at {percent(part['rate_of_products'])} of the rate"
         f"{_least(floor)}; all bytes of the step, copied, would take {duration(part['traffic_s'])}"
     )
+
+
+def percent(share: float) -> str:
+    """`40.0%`, or `0.382%`: a small share is not told as nothing."""
+    return f"{significant(100 * share)}%"
 
 
 def _least(floor: Mapping[str, Any] | None) -> str:
@@ -210,7 +215,7 @@ def _least(floor: Mapping[str, Any] | None) -> str:
         return ""
     if floor["median"] is None:
         return f"; a call that only counts was not measured ({floor['reason']})"
-    return f"; a call that only counts takes {floor['median']:.0%} of it"
+    return f"; a call that only counts takes {percent(floor['median'])} of it"
 
 
 if __name__ == "__main__":

@@ -140,9 +140,9 @@ def test_a_step_says_where_it_goes() -> None:
     assert part["rate_of_step"] == pytest.approx(0.4)
     assert part["rate_of_products"] == pytest.approx(0.8)
     assert step_parts.line_of(part) == (
-        "flax:scan: step 20.0 ms, 40% of the machine's product rate; its products alone take 50% "
-        "of it, at 80% of the rate; a call that only counts takes 5% of it; all bytes of the step, "
-        "copied, would take 3.00 ms"
+        "flax:scan: step 20.0 ms, 40.0% of the machine's product rate; its products alone take "
+        "50.0% of it, at 80.0% of the rate; a call that only counts takes 5.00% of it; all bytes "
+        "of the step, copied, would take 3.00 ms"
     )
     timings["flax:scan"] = EngineTiming("flax:scan", "failed", "no memory")
     broken = step_parts.part_of("flax:scan", timings, work, limits, rounds)
@@ -161,3 +161,10 @@ def test_an_engine_that_steps_in_another_way_has_no_floor() -> None:
     part = step_parts.part_of("flax:jit", timings, work, limits, rounds)
     assert part["floor"] is None
     assert "counts" not in step_parts.line_of(part)
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.4, "40.0%"), (0.0038, "0.380%"), (1.02, "102%"), (0.0, "0%")]
+)
+def test_a_small_share_is_not_told_as_nothing(share: float, told: str) -> None:
+    assert step_parts.percent(share) == told

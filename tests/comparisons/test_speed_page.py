@@ -70,9 +70,9 @@ def test_a_part_that_was_not_measured_is_not_made_up(tmp_path: Path) -> None:
             part("flax:jit", step_s=None, rate_of_step=None),
         ),
     )
-    assert "| tiny | flax:scan | 20.0 µs | 0.50 | 0.25 | 40% |" in told
-    assert "| tiny | torch:eager | 20.0 µs | 0.50 |  | 40% |" in told
-    assert "| tiny | torch:compile-step | 20.0 µs | 0.50 | not measured | 40% |" in told
+    assert "| tiny | flax:scan | 20.0 µs | 0.500 | 0.250 | 40.0% |" in told
+    assert "| tiny | torch:eager | 20.0 µs | 0.500 |  | 40.0% |" in told
+    assert "| tiny | torch:compile-step | 20.0 µs | 0.500 | not measured | 40.0% |" in told
     assert "| tiny | flax:jit | could not be measured | | | |" in told
 
 
