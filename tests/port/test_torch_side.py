@@ -237,3 +237,15 @@ def test_tied_parameters_and_kinds_are_described():
     assert found["a.weight"].owner == "torch.nn.Linear"
     assert found["a.weight"].attributes["in_features"] == 3
     assert not found["b.bias"].trainable
+
+
+class Filled(nn.Module):
+    def forward(self, x):
+        return torch.empty_like(x).fill_(2.0) * x + x.new_empty(x.shape).zero_()
+
+
+def test_memory_that_nothing_was_written_to_yet_has_no_numbers():
+    asked = call(want=frozenset({"outputs", "operations"}), projection=None)
+    operations = Torch(Filled()).answer(asked).operations
+    found = {operation.name: len(operation.prints) for operation in operations}
+    assert found == {"empty_like": 0, "fill_": 1, "mul": 1, "new_empty": 0, "zero_": 1, "add": 1}

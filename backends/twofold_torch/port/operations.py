@@ -23,6 +23,8 @@ MOVES: Final = frozenset(
         *("_to_copy", "lift_fresh", "copy_", "flip", "roll", "cat", "stack", "repeat"),
     )
 )
+EMPTY: Final = frozenset(("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"))
+"""What reserves memory and leaves in it the numbers of whatever was there before."""
 
 
 @final
@@ -65,7 +67,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             line=own_line,
             module=self._places.current,
             moves=name in MOVES,
-            numbers=_numbers,
+            numbers=_no_numbers if name in EMPTY else _numbers,
             constants=[v for v in tree_leaves((args, kwargs)) if type(v) in (int, float)],
         )
         return out
@@ -78,3 +80,7 @@ def _tensors(tree: Any) -> list[torch.Tensor]:
 def _numbers(value: torch.Tensor) -> Array:
     plain = value.detach()
     return np.asarray((plain.double() if plain.is_floating_point() else plain).numpy())
+
+
+def _no_numbers(_: torch.Tensor) -> Array:
+    return np.zeros(0)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from twofold.port.where.lines import departure
 from twofold.port.where.operations import Operation
@@ -29,6 +32,24 @@ def test_a_fingerprint_of_infinities_counts_them_and_nan_has_none():
     assert not Known([fingerprint(value)]).holds(fingerprint(np.array([1.0, 0.0, 2.0])))
     assert fingerprint(np.array([np.nan])) is None
     assert fingerprint(np.zeros(0)) is None
+
+
+SOME = arrays.arrays(np.float64, st.integers(1, 8), elements=st.floats(allow_nan=False))
+
+
+@given(SOME, SOME)
+def test_no_number_is_too_large_or_too_small_for_a_fingerprint(value, other):
+    known = Known([fingerprint(value)])
+    assert known.holds(fingerprint(value[::-1]))
+    if np.isinf(value).sum() != np.isinf(other).sum():
+        assert not known.holds(fingerprint(other))
+
+
+@given(SOME)
+def test_half_of_a_tensor_has_another_fingerprint(value):
+    half = value / 2
+    is_changed = bool((half[np.isfinite(half)] != value[np.isfinite(value)]).any())
+    assert Known([fingerprint(value)]).holds(fingerprint(half)) != is_changed
 
 
 def chain(values, modules=None, moves=()):

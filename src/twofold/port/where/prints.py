@@ -16,7 +16,7 @@ float64 is far below it, and a float32 constant above."""
 
 
 def fingerprint(value: Array) -> Array | None:
-    """Count, infinities, largest size, sums and quantiles; None for nothing and for nan."""
+    """Count, infinities, largest size, sums in units of it, quantiles; None if empty or nan."""
     flat = np.asarray(value, np.float64).reshape(-1)
     if not flat.size or np.isnan(flat).any():
         return None
@@ -24,15 +24,15 @@ def fingerprint(value: Array) -> Array | None:
     ordered = np.sort(np.where(infinite, 0.0, flat))
     size = max(abs(ordered[0]), abs(ordered[-1]))
     places = np.linspace(0, flat.size - 1, QUANTILES).astype(int)
-    sums = ordered.sum(), np.abs(ordered).sum(), np.square(ordered).sum()
+    shares = ordered / size if size else ordered  # within 1: no sum of theirs overflows
+    sums = shares.sum(), np.abs(shares).sum(), np.square(shares).sum()
     return np.array([flat.size, infinite.sum(), size, *sums, *ordered[places]])
 
 
 def _room(found: Array) -> Array:
     """How far each number of a fingerprint may be off."""
     count, _, size = found[:3]
-    sums = count * size, count * size, count * size**2
-    return np.array([0.0, 0.0, *(CLOSE * np.array([size, *sums, *[size] * QUANTILES]))])
+    return CLOSE * np.array([0.0, 0.0, size, count, count, count, *[size] * QUANTILES])
 
 
 @final
@@ -50,4 +50,6 @@ class Known:
         several = self._by_size.get(int(found[0]))
         if several is None:
             return False
-        return bool((np.abs(several - found) <= _room(found)).all(axis=1).any())
+        with np.errstate(over="ignore"):  # numbers of opposite signs near the largest of float64
+            apart = np.abs(several - found)
+        return bool((apart <= _room(found)).all(axis=1).any())
