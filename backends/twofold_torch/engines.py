@@ -110,8 +110,8 @@ def compile_step(program: Program) -> Execution:
     parameters and slots lie in one buffer each, so that the update is one loop. Shared dropout is
     drawn inside. The graph is given an epoch's rows, keys and learning rates, gathers its batch,
     stores its loss and moves its position on: all calls of an epoch are the same, and cost a
-    microsecond. Where all its matrix products are small, a decomposition table writes them as
-    loops, what lies between stays on the stack, and one thread does it all. It pays for every small
+    microsecond. A decomposition table writes small matrix products as loops. Where all are small,
+    what lies between stays on the stack, and one thread does it all. It pays for every small
     or middling model that trains for more than a minute: a step costs little more than its
     arithmetic. It costs a long cold start (once for each batch shape; the smaller last batch of an
     epoch is one), and a functional style: `loss.backward()` and hooks have no place in the graph.

@@ -21,9 +21,9 @@ from torch._inductor.codegen import common
 from torch._inductor.codegen.cpp_wrapper_cpu_array_ref import CppWrapperCpuArrayRef
 from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir, temporary_cache_dir
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from twofold.temporary import temporary_folder
+from twofold_torch.products import SMALL, is_product, operands_of_loops
 
 
 @final
@@ -68,18 +68,19 @@ class ComputeOnce(CustomGraphPass):
 
     On the CPU Inductor writes an expression into each loop that reads it, unless it is long or
     holds one of a few functions (PyTorch 2.13, `StorageBox.should_realize_on_reuse`; `pow` is not
-    among them). It would so evaluate Adam's bias corrections for every sixteen parameters, and the
-    cipher's last rounds again in each forward and backward loop that reads a dropout mask.
+    among them). It would so evaluate Adam's bias corrections for every sixteen parameters, the
+    cipher's last rounds again in each forward and backward loop that reads a dropout mask, and the
+    operands of a written-out product for every number of its result.
     """
 
     def __call__(self, graph: torch.fx.Graph) -> None:
-        for node in graph.nodes:
-            if _is_number_for_a_loop(node) or _is_draw(node):
-                node.meta["inductor_realize_to_strides"] = True  # read by GraphLowering.run_node
+        found = [node for node in graph.nodes if _is_number_for_a_loop(node) or _is_draw(node)]
+        for node in (*found, *operands_of_loops(graph)):
+            node.meta["inductor_realize_to_strides"] = True  # read by GraphLowering.run_node
 
     def uuid(self) -> str:
         """Names this pass in the key of Inductor's cache."""
-        return "twofold-compute-once-3"
+        return "twofold-compute-once-4"
 
 
 def _is_number_for_a_loop(node: torch.fx.Node) -> bool:
@@ -132,65 +133,18 @@ WHOLE_STEP: Final[Mapping[str, Any]] = {
 }
 """Options for graphs that hold a whole training step."""
 
-SMALL_PRODUCT: Final = 31_000
-"""Multiplications up to which a loop that Inductor writes beats a call of the library of products.
-
-Measured on one thread of an Intel Xeon: it won up to 31,000 and lost from 41,000. Above all, calls
-and their intermediate results leave the graph; so it pays only if no product is left outside.
-"""
-
-
-def _small_mm(left: Tensor, right: Tensor) -> Tensor:
-    """As Inductor decomposes some products itself (2.13, `torch/_inductor/decomposition.py`)."""
-    return (left.unsqueeze(2) * right.unsqueeze(0)).sum(dim=1)
-
-
-def _small_addmm(
-    added: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
-    return beta * added + alpha * _small_mm(left, right)
-
-
-SMALL_PRODUCTS: Final[Mapping[Any, Callable[..., Tensor]]] = {
-    torch.ops.aten.mm.default: _small_mm,
-    torch.ops.aten.addmm.default: _small_addmm,
-}
-"""A decomposition table, for graphs all of whose products are small."""
-SMALL: Final = "small_products"
-"""In a graph's `meta` where that table was used."""
 ONE_THREAD: Final[Mapping[str, Any]] = {"cpp.threads": 1}
-"""Options for such graphs: waking a second thread costs more than it brings.
+"""Options for graphs all of whose products are small: a second thread costs more than it brings.
 
 Four tiny workloads on an AMD EPYC, two threads given: 18 to 37 us a step on both, 10 to 29 on one
 (2.13, `cpp.threads` in `torch/_inductor/config.py`; -1 means all threads).
 """
+PLANNED: Final[Mapping[str, Any]] = {"memory_planning": True}
+"""Options for graphs that call libraries: one piece of memory for a call instead of many.
 
-
-def trace(function: Callable[..., Any], tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
-    """The graph of a function, small products written out as loops."""
-    graph = _traced(function, tensors, {})
-    if products_are_small(graph):
-        graph = _traced(function, tensors, SMALL_PRODUCTS)
-        graph.meta[SMALL] = True
-    return graph
-
-
-def _traced(
-    function: Callable[..., Any], tensors: Sequence[Tensor], table: Mapping[Any, Any]
-) -> torch.fx.GraphModule:
-    tracer = make_fx(function, table, tracing_mode="fake", _allow_non_fake_inputs=True)
-    return tracer(*tensors)
-
-
-def products_are_small(graph: torch.fx.GraphModule) -> bool:
-    """Whether it has products on the CPU, in float32 or float64, and all of them are small."""
-    products = [node for node in graph.graph.nodes if _is_product(node)]
-    return bool(products) and all(_is_small(node) for node in products)
-
-
-def _is_product(node: torch.fx.Node) -> bool:
-    aten = torch.ops.aten
-    return node.target in (aten.mm.default, aten.addmm.default, aten.bmm.default)
+Steps of 0.2 to 1 MFLOP took 0.9 of the time on one thread of an AMD EPYC. A graph on the stack has
+no use for it: it leaves the stack and takes half as long again.
+"""
 
 
 def _is_random(node: torch.fx.Node) -> bool:
@@ -198,15 +152,6 @@ def _is_random(node: torch.fx.Node) -> bool:
     if not isinstance(target, torch._ops.OpOverload):
         return False
     return torch.Tag.nondeterministic_seeded in target.tags
-
-
-def _is_small(node: torch.fx.Node) -> bool:
-    left, right = (each.meta["val"] for each in node.args[-2:])  # type: ignore[union-attr]  # nodes
-    if left.dim() != 2 or left.device.type != "cpu":
-        return False
-    if left.dtype not in (torch.float32, torch.float64):
-        return False  # sums of bfloat16 are float32's, and only within one loop
-    return bool(left.shape[0] * left.shape[1] * right.shape[1] <= SMALL_PRODUCT)
 
 
 def compile_graph(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Callable[..., Any]:
@@ -236,10 +181,12 @@ def compile_library(graph: torch.fx.GraphModule, tensors: Sequence[Tensor], fold
 
     A library of AOTInductor is called without Python, and the next start can load it.
     """
-    on_the_stack = nullcontext() if _calls_a_library(graph) else _stack_allocation()
+    calls = _calls_a_library(graph)
+    on_the_stack = nullcontext() if calls else _stack_allocation()
+    planned = PLANNED if calls else {}
     alone = ONE_THREAD if graph.meta.get(SMALL) else {}
     output = {"aot_inductor.output_path": str(folder / "step.so")}
-    options = {**WHOLE_STEP, **LIBRARY, **alone, **output}
+    options = {**WHOLE_STEP, **LIBRARY, **planned, **alone, **output}
     with _writable_cache(), on_the_stack, warnings.catch_warnings():
         # Of copying the graph's own layout of arguments (2.13, `torch/utils/_pytree.py`).
         warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`", FutureWarning)
@@ -253,7 +200,7 @@ def _calls_a_library(graph: torch.fx.GraphModule) -> bool:
 
     Such a call takes tensors, and what stands on the stack is none.
     """
-    return any(_is_product(node) or _is_random(node) for node in graph.graph.nodes)
+    return any(is_product(node) or _is_random(node) for node in graph.graph.nodes)
 
 
 @contextmanager

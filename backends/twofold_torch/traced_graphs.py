@@ -19,7 +19,7 @@ from twofold_torch.cpp_compiler import require_compiler
 from twofold_torch.flat_state import FlatState
 from twofold_torch.tape import fingerprint
 
-RECIPE_FILES: Final = ("inductor.py", "traced_graphs.py")
+RECIPE_FILES: Final = ("inductor.py", "products.py", "traced_graphs.py")
 
 Bound = Callable[[], Any]
 
@@ -103,7 +103,8 @@ class TracedGraphs:
             with self._clock.tracing(), _compiling():
                 taped = fingerprint(function, [*copies, *tensors[count:]])
             return self._library(taped, function, tensors).bind
-        from twofold_torch.inductor import compile_graph, trace
+        from twofold_torch.inductor import compile_graph
+        from twofold_torch.products import trace
 
         with self._clock.tracing(), _compiling():
             graph = trace(function, tensors)
@@ -121,7 +122,8 @@ class TracedGraphs:
         if found is not None:
             return found
         require_compiler()
-        from twofold_torch.inductor import compile_library, trace
+        from twofold_torch.inductor import compile_library
+        from twofold_torch.products import trace
 
         with self._clock.tracing(), _compiling():
             graph = trace(function, tensors)

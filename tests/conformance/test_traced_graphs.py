@@ -6,7 +6,6 @@ Inductor is left out here (the slow tests of the engines have it): graphs run as
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,9 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from twofold_torch import inductor, traced_graphs
 from twofold_torch.flat_state import FlatState
-from twofold_torch.inductor import SMALL_PRODUCT, ComputeOnce, products_are_small, trace
+from twofold_torch.inductor import ComputeOnce
 from twofold_torch.masks import SharedMasks
+from twofold_torch.products import trace
 from twofold_torch.traced_graphs import TracedGraphs
 
 from twofold.engines.build_time import NOTHING_BUILT
@@ -122,40 +122,6 @@ def test_a_failed_trace_leaves_pytorch_as_it_was() -> None:
     assert compiler.graphs == 0
 
 
-def product(left: Tensor, right: Tensor) -> tuple[Tensor]:
-    return (left @ right,)
-
-
-def targets_of(graph: torch.fx.GraphModule) -> set[Any]:
-    return {node.target for node in graph.graph.nodes if node.op == "call_function"}
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_small_products_are_written_out_and_are_the_same_numbers(dtype: torch.dtype) -> None:
-    left = torch.arange(6, dtype=dtype).reshape(2, 3)
-    right, added = torch.arange(12, dtype=dtype).reshape(3, 4), torch.ones(4, dtype=dtype)
-    graph = trace(lambda *given: (torch.addmm(*given), given[1] @ given[2]), (added, left, right))
-    assert torch.ops.aten.mul.Tensor in targets_of(graph)
-    assert not targets_of(graph) & {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
-    by_hand = [[20.0, 23.0, 26.0, 29.0], [56.0, 68.0, 80.0, 92.0]]
-    both = graph(added, left, right)
-    assert both[1].tolist() == by_hand
-    assert both[0].tolist() == [[each + 1.0 for each in row] for row in by_hand]
-
-
-@pytest.mark.parametrize(
-    ("rows", "dtype"), [(311, torch.float32), (2, torch.bfloat16)], ids=["large", "bfloat16"]
-)
-def test_a_large_product_or_one_in_bfloat16_leaves_all_as_they_are(
-    rows: int, dtype: torch.dtype
-) -> None:
-    left, right = torch.ones(rows, 10, dtype=dtype), torch.ones(10, 10, dtype=dtype)
-    assert (rows * 100 > SMALL_PRODUCT) == (dtype == torch.float32)
-    graph = trace(lambda *given: (given[0] @ given[1], given[1] @ given[1]), (left, right))
-    assert not products_are_small(graph)
-    assert torch.ops.aten.mm.default in targets_of(graph)
-
-
 def test_draws_are_stored_and_masks_are_not() -> None:
     draw = SharedMasks(((4, 0.25), (4, 0.25)))
     keys = torch.tensor([[1, 2], [3, 4]], dtype=torch.int32)
@@ -192,20 +158,3 @@ def test_the_stack_is_lent_to_one_graph_and_given_back() -> None:
         assert config.aot_inductor.allow_stack_allocation is True
     assert common.device_codegens["cpu"] is before
     assert config.aot_inductor.allow_stack_allocation is False
-
-
-@pytest.mark.parametrize(("rows", "alone"), [(4, True), (SMALL_PRODUCT, False)])
-def test_a_graph_of_small_products_is_compiled_for_one_thread(
-    rows: int, alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: dict[str, Any] = {}
-
-    def compiled(*_: Any, options: dict[str, Any]) -> str:
-        given.update(options)
-        return str(options["aot_inductor.output_path"])
-
-    monkeypatch.setattr(torch._inductor, "aot_compile", compiled)
-    tensors = torch.ones(rows, 3), torch.ones(3, 2)
-    path = inductor.compile_library(trace(torch.mm, tensors), tensors, tmp_path)
-    assert path == tmp_path / "step.so"
-    assert given.get("cpp.threads") == (1 if alone else None)

@@ -1,0 +1,121 @@
+"""Small products as loops: which ones, the same numbers, and what is stored for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+from twofold_torch import inductor
+from twofold_torch.inductor import ComputeOnce
+from twofold_torch.products import SMALL_PRODUCT, VECTOR, operands_of_loops, trace
+
+aten = torch.ops.aten
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def calls_of(graph: torch.fx.GraphModule) -> Counter[Any]:
+    return Counter(node.target for node in graph.graph.nodes if node.op == "call_function")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_small_products_are_written_out_and_are_the_same_numbers(dtype: torch.dtype) -> None:
+    left = torch.arange(6, dtype=dtype).reshape(2, 3)
+    right, added = torch.arange(12, dtype=dtype).reshape(3, 4), torch.ones(4, dtype=dtype)
+    graph = trace(lambda *given: (torch.addmm(*given), given[1] @ given[2]), (added, left, right))
+    assert aten.mul.Tensor in calls_of(graph)
+    assert not calls_of(graph).keys() & {aten.mm.default, aten.addmm.default}
+    by_hand = [[20.0, 23.0, 26.0, 29.0], [56.0, 68.0, 80.0, 92.0]]
+    both = graph(added, left, right)
+    assert both[1].tolist() == by_hand
+    assert both[0].tolist() == [[each + 1.0 for each in row] for row in by_hand]
+
+
+@given(
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.integers(1, 2 * VECTOR),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_written_out_product_is_numpys(
+    rows: int, inner: int, columns: int, turned: bool, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    left, right = random.normal(size=(rows, inner)), random.normal(size=(inner, columns))
+    given = torch.from_numpy(right.T.copy()).t() if turned else torch.from_numpy(right)
+    graph = trace(torch.mm, (torch.from_numpy(left), given))
+    assert aten.mm.default not in calls_of(graph)
+    np.testing.assert_allclose(graph(torch.from_numpy(left), given), left @ right, atol=1e-13)
+
+
+@pytest.mark.parametrize(("columns", "copied"), [(VECTOR - 1, False), (VECTOR, True)])
+def test_a_turned_right_side_that_fills_vectors_is_laid_out_in_rows(
+    columns: int, copied: bool
+) -> None:
+    graph = trace(torch.mm, (torch.ones(2, 3), torch.ones(columns, 3).t()))
+    assert (aten.clone.default in calls_of(graph)) == copied
+
+
+def test_beside_a_large_product_small_ones_are_loops_on_one_thread_alone(threads: int) -> None:
+    rows = SMALL_PRODUCT // 100 + 1
+    left, right = torch.ones(rows, 10), torch.ones(10, 10)
+    graph = trace(lambda *given: (given[0] @ given[1], given[1] @ given[1]), (left, right))
+    assert calls_of(graph)[aten.mm.default] == threads
+
+
+def test_products_in_bfloat16_stay_as_they_are() -> None:
+    left = right = torch.ones(2, 2, dtype=torch.bfloat16)
+    assert calls_of(trace(torch.mm, (left, right)))[aten.mm.default] == 1
+
+
+def test_operands_that_the_graph_computes_are_stored() -> None:
+    def two(left: Tensor, right: Tensor) -> Tensor:
+        hidden = (left * 2.0).t()  # computed, and read through a view
+        return (hidden @ right).sum() + (left.exp() * right.sin()).sum()
+
+    graph = trace(two, (torch.ones(3, 2), torch.ones(3, 2))).graph
+    assert [node.target for node in operands_of_loops(graph)] == [aten.mul.Tensor]
+    ComputeOnce()(graph)
+    stored = [node for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
+    assert stored == list(operands_of_loops(graph))
+
+
+def test_a_sum_of_products_that_is_no_matrix_product_stores_nothing() -> None:
+    given = torch.ones(2, 3), torch.ones(2, 3)
+    graph = make_fx(lambda a, b: (a.exp() * b.sin()).sum(1), tracing_mode="fake")(*given).graph
+    assert not list(operands_of_loops(graph))
+
+
+@pytest.mark.parametrize(("rows", "small"), [(4, True), (SMALL_PRODUCT, False)])
+def test_a_graph_of_small_products_is_compiled_for_one_thread_and_others_plan_their_memory(
+    rows: int, small: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def compiled(*_: Any, options: dict[str, Any]) -> str:
+        given.update(options)
+        return str(options["aot_inductor.output_path"])
+
+    monkeypatch.setattr(torch._inductor, "aot_compile", compiled)
+    tensors = torch.ones(rows, 3), torch.ones(3, 2)
+    path = inductor.compile_library(trace(torch.mm, tensors), tensors, tmp_path)
+    assert path == tmp_path / "step.so"
+    assert given.get("cpp.threads") == (1 if small else None)
+    assert given.get("memory_planning") == (None if small else True)
