@@ -25,7 +25,8 @@ from typing import Final
 from comparisons.advice_verdict import scores_of, table
 from comparisons.folders import chosen_folder
 from comparisons.narrator import Narrator
-from comparisons.random_workloads import add_workload_options, drawn, require_above_zero
+from comparisons.options import require_above_zero
+from comparisons.random_workloads import add_workload_options, drawn
 from twofold.commands import run_command
 from twofold.engines.registry import default_engines
 from twofold.errors import TwofoldError

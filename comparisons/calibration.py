@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.narrator import Narrator
+from comparisons.options import require_above_zero
 from twofold.commands import run_command
 from twofold.errors import TwofoldError
 from twofold.results import environment
@@ -140,8 +141,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         if getattr(given, name) < 1:
             option = name.replace("_", "-")
             parser.error(f"--{option}: {getattr(given, name)} given; allowed is 1 or more")
-    if not given.seconds > 0:
-        parser.error(f"--seconds: {given.seconds} given; allowed is a number above 0")
+    require_above_zero(parser, given, "seconds")
     return given
 
 

@@ -28,7 +28,8 @@ from twofold_torch.remembered import mark_compiled
 from comparisons.folders import chosen_folder
 from comparisons.loops.interleaved import show
 from comparisons.narrator import Narrator
-from comparisons.random_workloads import add_workload_options, drawn, require_above_zero
+from comparisons.options import require_above_zero
+from comparisons.random_workloads import add_workload_options, drawn
 from comparisons.rule_costs import ENGINES, NEAR, SCHEMA, Case, StoredRule, grouped, line_of
 from twofold.commands import run_command
 from twofold.engines.registry import default_engine

@@ -46,14 +46,3 @@ def add_workload_options(
     parser.add_argument("--threads", type=int, help="processors and threads for each engine")
     parser.add_argument("--seed", type=int, default=seed)
     add_folder_options(parser)
-
-
-def require_above_zero(
-    parser: argparse.ArgumentParser, given: argparse.Namespace, *names: str
-) -> None:
-    """End with exit code 2 for an option that must be above zero and is not."""
-    for name in names:
-        value = getattr(given, name)
-        if not value > 0:
-            option = name.replace("_", "-")
-            parser.error(f"--{option}: {value} given; allowed is a number above 0")

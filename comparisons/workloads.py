@@ -32,7 +32,8 @@ import twofold
 from comparisons.folders import RUNS, chosen_folder
 from comparisons.loops.parts import layer_sizes
 from comparisons.narrator import Narrator
-from comparisons.random_workloads import add_workload_options, drawn, require_above_zero
+from comparisons.options import require_above_zero
+from comparisons.random_workloads import add_workload_options, drawn
 from comparisons.workload_ratios import (
     SCHEMA,
     StoredRatio,

@@ -12,8 +12,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 SMALL_PRODUCT: Final = 100_000
 """Multiplications up to which a loop that Inductor writes beats a call of the library of products.
 
-Measured on one thread of an AMD EPYC: whole steps whose largest product had 80,000 to 92,000 took
-0.60 to 0.79 of the time, one of 215,000 0.86, others of 288,000 to 432,000 up to 1.13 times.
+Five whole steps whose largest product had 50,000 to 92,000, on one thread of an AMD EPYC, took 0.59
+to 0.79 of their time with the library. One of 215,000 took 0.86, four of 284,000 to 432,000 0.92 to
+1.13. Engines took turns; some of it was measured while other programs ran.
 """
 VECTOR: Final = 16
 """Numbers of float32 in the widest vector that Inductor writes (AVX-512)."""
@@ -26,10 +27,11 @@ aten: Final = torch.ops.aten
 def trace(function: Callable[..., Any], tensors: Sequence[Tensor]) -> torch.fx.GraphModule:
     """The graph of a function, small products written out as loops.
 
-    Where a large one is left to the library, so are all if there are several threads: Inductor
-    then lets them share loops that are too short for it. PyTorch 2.13 even starts all threads once
-    for each row of a product of fewer than 16 columns (`torch/_inductor/codegen/cpp.py`,
-    `LoopNest.max_parallel_depth`, where `FloorDiv(9, 16)` counts as no step).
+    If one product is large and there are several threads, the library gets all products. Inductor
+    would share short loops among the threads: of four steps on two threads, three took 0.81 to 1.0
+    times as long so, and one 3.3 times. There PyTorch 2.13 starts the threads anew for each row of
+    a result with fewer columns than a vector has numbers (`torch/_inductor/codegen/cpp.py`,
+    `LoopNest.max_parallel_depth`).
     """
     graph = _traced(function, tensors, {})
     small = [_is_small(*_sides(node)) for node in graph.graph.nodes if is_product(node)]
@@ -54,8 +56,8 @@ def is_product(node: torch.fx.Node) -> bool:
 def operands_of_loops(graph: torch.fx.Graph) -> Iterator[torch.fx.Node]:
     """The values that written-out products take, if the graph computes them.
 
-    Inductor would write what computes them into the loops, so that a product of (m, k) and (k, n)
-    computes each number of the first n times and each of the second m times.
+    Inductor would compute them inside the loops. For a product of (m, k) and (k, n) that is n times
+    for each number of the left side, and m times for each of the right.
     """
     for node in graph.nodes:
         if node.target is not aten.sum.dim_IntList or node.args[0].target is not aten.mul.Tensor:
@@ -68,7 +70,7 @@ def operands_of_loops(graph: torch.fx.Graph) -> Iterator[torch.fx.Node]:
 def _source(node: torch.fx.Node) -> torch.fx.Node:
     """The node whose numbers a view shows, through all views."""
     while isinstance(node.target, torch._ops.OpOverload) and node.target.is_view:
-        (node,) = node.all_input_nodes
+        node = node.all_input_nodes[0]
     return node
 
 

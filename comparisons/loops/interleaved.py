@@ -11,6 +11,7 @@ from typing import Any, Final
 from comparisons.folders import add_folder_options, chosen_folder
 from comparisons.loops.worker import COMMAND, LOOPS
 from comparisons.narrator import Narrator
+from comparisons.options import require_above_zero
 from twofold.errors import TwofoldError
 from twofold.report.wording import duration
 from twofold.results import environment
@@ -38,7 +39,9 @@ def parse(arguments: list[str] | None, program: str, description: str) -> argpar
     parser.add_argument("--seconds", type=float, help="how long the rounds of a run take")
     add_folder_options(parser)
     given = parser.parse_args(arguments)
-    given.seconds = given.seconds or (QUICK_SECONDS if given.quick else SECONDS)
+    if given.seconds is None:
+        given.seconds = QUICK_SECONDS if given.quick else SECONDS
+    require_above_zero(parser, given, "seconds")
     return given
 
 

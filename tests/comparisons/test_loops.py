@@ -168,3 +168,11 @@ def test_an_engine_that_steps_in_another_way_has_no_floor() -> None:
 )
 def test_a_small_share_is_not_told_as_nothing(share: float, told: str) -> None:
     assert step_parts.percent(share) == told
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_no_time_to_measure_in_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        step_parts.main(["--seconds", seconds])
+    assert ended.value.code == 2
+    assert "allowed is a number above 0" in capsys.readouterr().err

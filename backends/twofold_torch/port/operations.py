@@ -23,8 +23,8 @@ MOVES: Final = frozenset(
         *("_to_copy", "lift_fresh", "copy_", "flip", "roll", "cat", "stack", "repeat"),
     )
 )
-EMPTY: Final = frozenset(("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"))
-"""What reserves memory and leaves in it the numbers of whatever was there before."""
+EMPTY: Final = frozenset(("empty_like", "new_empty", "new_empty_strided"))
+"""Operations on a tensor that return memory which nothing was written to yet."""
 
 
 @final

@@ -134,7 +134,8 @@ def ratio_of(
 def why_too_few(rounds: int, quiet: Sequence[bool]) -> str:
     """Why some rounds carry no ratio; empty if they do."""
     if rounds < FEWEST_ROUNDS:
-        return f"only {rounds} rounds, at least {FEWEST_ROUNDS} are needed; give more --seconds"
+        taken = "1 round" if rounds == 1 else f"{rounds} rounds"
+        return f"only {taken}, at least {FEWEST_ROUNDS} are needed; give more --seconds"
     left = sum(quiet) if quiet else rounds
     if left < FEWEST_ROUNDS:
         return (
