@@ -166,15 +166,15 @@ def compile_graph(graph: torch.fx.GraphModule, tensors: Sequence[Tensor]) -> Cal
     return made
 
 
-LIBRARY: Final[Mapping[str, Any]] = {
+QUICKER: Final[Mapping[str, Any]] = {
     # Inductor would compile and load a small library for AVX2, for AVX-512 and for what followed,
     # one after the other: 8 of the 31 s that a cold start of `lesson` took. Every g++ that compiles
     # PyTorch's C++20 knows them. Those it may not know (VNNI, bfloat16, AMX) are tried all the same
     # (2.13, `torch/_inductor/cpu_vec_isa.py`).
     "cpp.vec_isa_ok": True,
-    "aot_inductor.enable_line_tables": False,  # for debuggers; 1.5 s
+    "aot_inductor.enable_line_tables": False,  # for debuggers; 1.5 s; not in 2.11
 }
-"""Options for graphs that become a library."""
+"""Options that only spare time while a library is compiled; a version without one goes without."""
 
 
 def compile_library(graph: torch.fx.GraphModule, tensors: Sequence[Tensor], folder: Path) -> Path:
@@ -187,7 +187,9 @@ def compile_library(graph: torch.fx.GraphModule, tensors: Sequence[Tensor], fold
     planned = PLANNED if calls else {}
     alone = ONE_THREAD if graph.meta.get(SMALL) else {}
     output = {"aot_inductor.output_path": str(folder / "step.so")}
-    options = {**WHOLE_STEP, **LIBRARY, **planned, **alone, **output}
+    known = config.get_config_copy()
+    quicker = {name: value for name, value in QUICKER.items() if name in known}
+    options = {**WHOLE_STEP, **quicker, **planned, **alone, **output}
     with _writable_cache(), on_the_stack, warnings.catch_warnings():
         # Of copying the graph's own layout of arguments (2.13, `torch/utils/_pytree.py`).
         warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`", FutureWarning)

@@ -29,6 +29,19 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The options that Inductor is given, in place of compiling with them."""
+    given: dict[str, Any] = {}
+
+    def compiled(*_: Any, options: dict[str, Any]) -> str:
+        given.update(options)
+        return str(options["aot_inductor.output_path"])
+
+    monkeypatch.setattr(torch._inductor, "aot_compile", compiled)
+    return given
+
+
 def calls_of(graph: torch.fx.GraphModule) -> Counter[Any]:
     return Counter(node.target for node in graph.graph.nodes if node.op == "call_function")
 
@@ -105,17 +118,27 @@ def test_a_sum_of_products_that_is_no_matrix_product_stores_nothing() -> None:
 
 @pytest.mark.parametrize(("rows", "small"), [(4, True), (SMALL_PRODUCT, False)])
 def test_a_graph_of_small_products_is_compiled_for_one_thread_and_others_plan_their_memory(
-    rows: int, small: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: int, small: bool, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    given: dict[str, Any] = {}
-
-    def compiled(*_: Any, options: dict[str, Any]) -> str:
-        given.update(options)
-        return str(options["aot_inductor.output_path"])
-
-    monkeypatch.setattr(torch._inductor, "aot_compile", compiled)
     tensors = torch.ones(rows, 3), torch.ones(3, 2)
     path = inductor.compile_library(trace(torch.mm, tensors), tensors, tmp_path)
     assert path == tmp_path / "step.so"
-    assert given.get("cpp.threads") == (1 if small else None)
-    assert given.get("memory_planning") == (None if small else True)
+    assert options.get("cpp.threads") == (1 if small else None)
+    assert options.get("memory_planning") == (None if small else True)
+
+
+def test_inductor_knows_every_option_that_a_step_needs() -> None:
+    """Which names broke, should another version of Inductor have others."""
+    known = torch._inductor.config.get_config_copy()
+    needed = {**inductor.WHOLE_STEP, **inductor.ONE_THREAD, **inductor.PLANNED}
+    assert [name for name in needed if name not in known] == []
+
+
+def test_an_option_that_only_spares_time_is_left_out_where_it_is_unknown(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inductor, "QUICKER", {"cpp.no_such_option": True, "cpp.vec_isa_ok": True})
+    tensors = torch.ones(2, 3), torch.ones(3, 2)
+    inductor.compile_library(trace(torch.mm, tensors), tensors, tmp_path)
+    assert "cpp.no_such_option" not in options
+    assert options["cpp.vec_isa_ok"] is True
