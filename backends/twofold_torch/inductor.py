@@ -23,7 +23,7 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir, temporary_cache_dir
 
 from twofold.temporary import temporary_folder
-from twofold_torch.products import SMALL, is_product, operands_of_loops
+from twofold_torch.products import SMALL, add_biases_in_loops, is_product, operands_of_loops
 
 
 @final
@@ -63,10 +63,10 @@ def own_code(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @final
-class ComputeOnce(CustomGraphPass):
-    """Makes Inductor store a few values instead of computing them again wherever they are used.
+class StepPass(CustomGraphPass):
+    """What Inductor does with a step's graph last: biases become loops, a few values are stored.
 
-    On the CPU Inductor writes an expression into each loop that reads it, unless it is long or
+    For biases see `add_biases_in_loops`. On the CPU Inductor writes an expression into each loop that reads it, unless it is long or
     holds one of a few functions (PyTorch 2.13, `StorageBox.should_realize_on_reuse`; `pow` is not
     among them). It would so evaluate Adam's bias corrections for every sixteen parameters, the
     cipher's last rounds again in each forward and backward loop that reads a dropout mask, and the
@@ -74,13 +74,14 @@ class ComputeOnce(CustomGraphPass):
     """
 
     def __call__(self, graph: torch.fx.Graph) -> None:
+        add_biases_in_loops(graph)
         found = [node for node in graph.nodes if _is_number_for_a_loop(node) or _is_draw(node)]
         for node in (*found, *operands_of_loops(graph)):
             node.meta["inductor_realize_to_strides"] = True  # read by GraphLowering.run_node
 
     def uuid(self) -> str:
         """Names this pass in the key of Inductor's cache."""
-        return "twofold-compute-once-4"
+        return "twofold-step-1"
 
 
 def _is_number_for_a_loop(node: torch.fx.Node) -> bool:
@@ -127,7 +128,7 @@ fuse.
 
 WHOLE_STEP: Final[Mapping[str, Any]] = {
     **SHORT_EXPRESSIONS,
-    "post_grad_custom_post_pass": ComputeOnce(),
+    "post_grad_custom_post_pass": StepPass(),
     # The calls between kernels in C++ instead of Python; on small steps most of what is left.
     "cpp_wrapper": True,
 }

@@ -71,11 +71,14 @@ class Dropout(nn.Module):
         self.native = nn.Dropout(rate if native else 0.0)
 
     def forward(self, hidden: Tensor, masks: Masks | None) -> Tensor:
-        """`hidden` (batch, features) where the mask keeps it, divided by 1 - rate."""
+        """`hidden` (batch, features) where the mask keeps it, times 1 / (1 - rate).
+
+        As `torch.nn.functional.dropout` scales it (2.13, `aten/src/ATen/native/Dropout.cpp`).
+        """
         if masks is None:
             dropped: Tensor = self.native(hidden)
             return dropped
-        return hidden * masks[self.draw] / self.keep_probability
+        return hidden * masks[self.draw] * (1.0 / self.keep_probability)
 
 
 @final

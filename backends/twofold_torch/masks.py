@@ -2,12 +2,12 @@
 
 Threefry-2x32 (see `twofold.spec.threefry`) in int32 tensors: PyTorch adds and shifts unsigned
 integers on few devices and not under `torch.compile`, and int32 wraps as uint32 does. The right
-shift of int32 repeats the sign, so a logical shift masks it away. All layers' masks come from one
-run of the cipher, because an eager step pays for every kernel it starts.
+shift of int32 repeats the sign, so a logical shift masks it away.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -83,16 +83,41 @@ class SharedMasks:
 
         `keys` (*steps, dropout layers, 2), int32, are those of a step, or of several at once.
         """
-        *steps, layers, _ = keys.shape
-        units = rows * max(width for width, _ in self.layers)
-        drawn = (*steps, layers, units)
-        counts = torch.arange(units, dtype=torch.int32, device=keys.device).expand(drawn)
-        x, y = threefry_2x32((keys[..., 0:1].expand(drawn), keys[..., 1:2].expand(drawn)), counts)
-        draws = shift_right(x ^ y, 9)  # (*steps, dropout layers, units)
-        # All layers are compared at once, for there is seldom more than one rate.
-        keep = {threshold: draws < threshold for _, threshold in self.layers}
-        # A narrower layer needs the first of its draws only.
-        return tuple(
-            keep[threshold][..., layer, : rows * width].reshape(*steps, rows, width)
-            for layer, (width, threshold) in enumerate(self.layers)
-        )
+        masks: dict[int, Tensor] = {}
+        for features, layers in self._together().items():
+            of_layers = keys
+            if len(layers) < len(self.layers):
+                of_layers = torch.stack([keys[..., layer, :] for layer in layers], dim=-2)
+            draws = _draws(of_layers, rows * features)  # (*steps, layers, rows * features)
+            # All layers are compared at once, for there is seldom more than one rate.
+            thresholds = {self.layers[layer][1] for layer in layers}
+            keep = {threshold: draws < threshold for threshold in thresholds}
+            for place, layer in enumerate(layers):
+                width, threshold = self.layers[layer]
+                own = keep[threshold][..., place, : rows * width]  # the first draws are enough
+                masks[layer] = own.reshape(*keys.shape[:-2], rows, width)
+        return tuple(masks[layer] for layer in range(len(self.layers)))
+
+    def _together(self) -> Mapping[int, Sequence[int]]:
+        """The layers of each run of the cipher, by the features that it draws for every layer.
+
+        An eager step pays for each kernel: one run for all layers, as wide as the widest. A graph
+        pays for each draw, and for each run while it is compiled: one run for each width.
+        """
+        if not torch.compiler.is_compiling():
+            return {max(width for width, _ in self.layers): range(len(self.layers))}
+        layers: dict[int, list[int]] = {}
+        for layer, (width, _) in enumerate(self.layers):
+            layers.setdefault(width, []).append(layer)
+        return layers
+
+
+def _draws(keys: Tensor, units: int) -> Tensor:
+    """For each key of `keys` (*steps, layers, 2) the top bits of its draws (*steps, layers, units).
+
+    They are those of a uniform float32 (`threefry.MANTISSA_BITS`).
+    """
+    drawn = (*keys.shape[:-1], units)
+    counts = torch.arange(units, dtype=torch.int32, device=keys.device).expand(drawn)
+    x, y = threefry_2x32((keys[..., 0:1].expand(drawn), keys[..., 1:2].expand(drawn)), counts)
+    return shift_right(x ^ y, 9)

@@ -1,4 +1,4 @@
-"""Small matrix products on the CPU, written out as loops for Inductor instead of library calls."""
+"""Matrix products on the CPU: small ones as loops of Inductor, the library's without a bias."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ VECTOR: Final = 16
 """Numbers of float32 in the widest vector that Inductor writes (AVX-512)."""
 SMALL: Final = "small_products"
 """In a graph's `meta`: whether all its products were written out."""
+
+WRITTEN_OUT: Final = (torch.float32, torch.float64)
+"""Sums of bfloat16 are float32's, and only within one loop or one call of the library."""
 
 aten: Final = torch.ops.aten
 
@@ -67,6 +70,26 @@ def operands_of_loops(graph: torch.fx.Graph) -> Iterator[torch.fx.Node]:
             yield from (each for each in map(_source, sides) if each.op == "call_function")
 
 
+def add_biases_in_loops(graph: torch.fx.Graph) -> None:
+    """Make `addmm` a product of the library and a sum that Inductor fuses with what follows.
+
+    The library's own `addmm` first copies the bias into every row of its result (PyTorch 2.13,
+    `addmm_impl_cpu_` in `aten/src/ATen/native/LinearAlgebra.cpp`).
+    """
+    for node in graph.find_nodes(op="call_function", target=aten.addmm.default):
+        added, left, right = node.args
+        value = node.meta["val"]
+        if node.kwargs or value.device.type != "cpu" or value.dtype not in WRITTEN_OUT:
+            continue
+        with graph.inserting_before(node):
+            product = graph.call_function(aten.mm.default, (left, right))
+            total = graph.call_function(aten.add.Tensor, (product, added))
+        product.meta["val"] = value
+        total.meta.update(node.meta)
+        node.replace_all_uses_with(total)
+        graph.erase_node(node)
+
+
 def _source(node: torch.fx.Node) -> torch.fx.Node:
     """The node whose numbers a view shows, through all views."""
     while isinstance(node.target, torch._ops.OpOverload) and node.target.is_view:
@@ -87,8 +110,8 @@ def _sides(node: torch.fx.Node) -> tuple[Tensor, Tensor]:
 def _is_small(left: Tensor, right: Tensor) -> bool:
     if left.dim() != 2 or left.device.type != "cpu":
         return False
-    if left.dtype not in (torch.float32, torch.float64):
-        return False  # sums of bfloat16 are float32's, and only within one loop
+    if left.dtype not in WRITTEN_OUT:
+        return False
     return bool(left.shape[0] * left.shape[1] * right.shape[1] <= SMALL_PRODUCT)
 
 

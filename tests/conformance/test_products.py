@@ -15,8 +15,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from twofold_torch import inductor
-from twofold_torch.inductor import ComputeOnce
-from twofold_torch.products import SMALL_PRODUCT, VECTOR, operands_of_loops, trace
+from twofold_torch.inductor import StepPass
+from twofold_torch.products import (
+    SMALL_PRODUCT,
+    VECTOR,
+    add_biases_in_loops,
+    operands_of_loops,
+    trace,
+)
 
 aten = torch.ops.aten
 
@@ -105,7 +111,7 @@ def test_operands_that_the_graph_computes_are_stored() -> None:
 
     graph = trace(two, (torch.ones(3, 2), torch.ones(3, 2))).graph
     assert [node.target for node in operands_of_loops(graph)] == [aten.mul.Tensor]
-    ComputeOnce()(graph)
+    StepPass()(graph)
     stored = [node for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
     assert stored == list(operands_of_loops(graph))
 
@@ -114,6 +120,31 @@ def test_a_sum_of_products_that_is_no_matrix_product_stores_nothing() -> None:
     given = torch.ones(2, 3), torch.ones(2, 3)
     graph = make_fx(lambda a, b: (a.exp() * b.sin()).sum(1), tracing_mode="fake")(*given).graph
     assert not list(operands_of_loops(graph))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_bias_is_added_outside_the_library(dtype: torch.dtype) -> None:
+    bias = torch.tensor([10.0, 20.0], dtype=dtype)
+    left, right = torch.ones(3, 4, dtype=dtype), torch.ones(4, 2, dtype=dtype)
+    made = make_fx(lambda *given: torch.addmm(*given).relu(), tracing_mode="fake")(
+        bias, left, right
+    )
+    add_biases_in_loops(made.graph)
+    made.recompile()
+    assert calls_of(made) == {aten.mm.default: 1, aten.add.Tensor: 1, aten.relu.default: 1}
+    assert made(bias, left, right).tolist() == [[14.0, 24.0]] * 3
+    shapes = [node.meta["val"].shape for node in made.graph.nodes if node.op == "call_function"]
+    assert shapes == [(3, 2)] * 3
+
+
+def test_a_bias_in_bfloat16_or_times_a_number_stays_in_the_library() -> None:
+    half, ones = torch.ones(2, 2, dtype=torch.bfloat16), torch.ones(2, 2)
+    made = make_fx(
+        lambda *given: (torch.addmm(*given[:3]), torch.addmm(*given[3:], beta=2.0)),
+        tracing_mode="fake",
+    )(half, half, half, ones, ones, ones)
+    add_biases_in_loops(made.graph)
+    assert calls_of(made)[aten.addmm.default] == 2
 
 
 @pytest.mark.parametrize(("rows", "small"), [(4, True), (SMALL_PRODUCT, False)])

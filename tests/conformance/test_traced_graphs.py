@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from twofold_torch import inductor, traced_graphs
 from twofold_torch.flat_state import FlatState
-from twofold_torch.inductor import ComputeOnce
-from twofold_torch.masks import SharedMasks
+from twofold_torch.inductor import StepPass
+from twofold_torch.masks import SharedMasks, dropout_keys
 from twofold_torch.products import trace
 from twofold_torch.traced_graphs import TracedGraphs
 
 from twofold.engines.build_time import NOTHING_BUILT
+from twofold.spec import threefry
 
 
 class AsTraced:
@@ -127,10 +131,32 @@ def test_draws_are_stored_and_masks_are_not() -> None:
     keys = torch.tensor([[1, 2], [3, 4]], dtype=torch.int32)
     with traced_graphs._compiling():
         graph = make_fx(lambda given: draw(given, 3), tracing_mode="fake")(keys).graph
-    ComputeOnce()(graph)
+    StepPass()(graph)
     stored = [node for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
     assert [node.meta["val"].dtype for node in stored] == [torch.int32]
     assert [tuple(node.meta["val"].shape) for node in stored] == [(2, 12)]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 9))
+@settings(max_examples=25, deadline=None)
+def test_a_graph_draws_the_masks_of_numpy_and_no_more(
+    widths: list[int], rows: int, seed: int
+) -> None:
+    """Every layer its own draws: layers of one width together, and none wider than it is."""
+    draw = SharedMasks(tuple((width, 0.25) for width in widths))
+    keys = dropout_keys(seed, range(3, 5), len(widths), torch.device("cpu"))
+    with traced_graphs._compiling():
+        graph = make_fx(lambda given: draw(given, rows), tracing_mode="fake")(keys)
+    masks = graph(keys)
+    for step in (0, 1):
+        stream = threefry.stream_key(seed, threefry.DROPOUT, 3 + step)
+        for layer, width in enumerate(widths):
+            wanted = threefry.keep_mask(threefry.fold_in(stream, layer), (rows, width), 0.25)
+            assert np.array_equal(masks[layer][step].numpy(), wanted)
+    compared = [node for node in graph.graph.nodes if node.target is torch.ops.aten.lt.Scalar]
+    assert len(compared) == len(set(widths))
+    drawn = sum(node.meta["val"].numel() for node in compared)
+    assert drawn == 2 * rows * sum(widths)
 
 
 def test_a_number_for_a_loop_is_stored() -> None:
@@ -139,7 +165,7 @@ def test_a_number_for_a_loop_is_stored() -> None:
 
     inputs = torch.ones((), dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     graph = make_fx(corrected, tracing_mode="fake")(*inputs).graph
-    ComputeOnce()(graph)
+    StepPass()(graph)
     stored = [node for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
     assert len(stored) == 1
     assert all(user.target is torch.ops.aten.div.Tensor for user in stored[0].users)
