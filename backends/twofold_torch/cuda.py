@@ -12,7 +12,7 @@ from torch import Tensor
 from twofold.engines.build_time import BuildTime
 from twofold_torch.building import BuildClock, DynamoClock
 from twofold_torch.flat_state import FlatState
-from twofold_torch.inductor import StepPass, CountingInductor, own_code
+from twofold_torch.inductor import CountingInductor, StepPass, own_code
 
 WARM_UP_CALLS: Final = 3  # what PyTorch's documentation of `torch.cuda.graph` asks for
 

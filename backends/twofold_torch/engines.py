@@ -110,11 +110,12 @@ def compile_step(program: Program) -> Execution:
     parameters and slots lie in one buffer each, so that the update is one loop. Shared dropout is
     drawn inside. The graph is given an epoch's rows, keys and learning rates, gathers its batch,
     stores its loss and moves its position on: all calls of an epoch are the same, and cost a
-    microsecond. A decomposition table writes small matrix products as loops. Where all are small,
-    what lies between stays on the stack, and one thread does it all. It pays for every small
-    or middling model that trains for more than a minute: a step costs little more than its
-    arithmetic. It costs a long cold start (once for each batch shape; the smaller last batch of an
-    epoch is one), and a functional style: `loss.backward()` and hooks have no place in the graph.
+    microsecond. A decomposition table writes small matrix products as loops; where all are small,
+    what lies between stays on the stack. Without a large product one thread does it all. It pays
+    for every small or middling model that trains for more than a minute: a step costs little more
+    than its arithmetic. It costs a long cold start (once for each batch shape; the smaller last
+    batch of an epoch is one), and a functional style: `loss.backward()` and hooks have no place in
+    the graph.
     It is traced without Dynamo and becomes a library of AOTInductor, which the next start loads
     without a compiler.
     """

@@ -23,7 +23,7 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir, temporary_cache_dir
 
 from twofold.temporary import temporary_folder
-from twofold_torch.products import SMALL, add_biases_in_loops, is_product, operands_of_loops
+from twofold_torch.products import ALONE, add_biases_in_loops, is_product, operands_of_loops
 
 
 @final
@@ -66,11 +66,12 @@ def own_code(function: Callable[..., Any]) -> Callable[..., Any]:
 class StepPass(CustomGraphPass):
     """What Inductor does with a step's graph last: biases become loops, a few values are stored.
 
-    For biases see `add_biases_in_loops`. On the CPU Inductor writes an expression into each loop that reads it, unless it is long or
-    holds one of a few functions (PyTorch 2.13, `StorageBox.should_realize_on_reuse`; `pow` is not
-    among them). It would so evaluate Adam's bias corrections for every sixteen parameters, the
-    cipher's last rounds again in each forward and backward loop that reads a dropout mask, and the
-    operands of a written-out product for every number of its result.
+    For biases see `add_biases_in_loops`. On the CPU Inductor writes an expression into each loop
+    that reads it, unless it is long or holds one of a few functions (PyTorch 2.13,
+    `StorageBox.should_realize_on_reuse`; `pow` is not among them). It would so evaluate Adam's bias
+    corrections for every sixteen parameters, the cipher's last rounds again in each forward and
+    backward loop that reads a dropout mask, and the operands of a written-out product for every
+    number of its result.
     """
 
     def __call__(self, graph: torch.fx.Graph) -> None:
@@ -135,7 +136,7 @@ WHOLE_STEP: Final[Mapping[str, Any]] = {
 """Options for graphs that hold a whole training step."""
 
 ONE_THREAD: Final[Mapping[str, Any]] = {"cpp.threads": 1}
-"""Options for graphs all of whose products are small: a second thread costs more than it brings.
+"""Options for graphs without a large product: a second thread costs more than it brings.
 
 Four tiny workloads on an AMD EPYC, two threads given: 18 to 37 us a step on both, 10 to 29 on one
 (2.13, `cpp.threads` in `torch/_inductor/config.py`; -1 means all threads).
@@ -186,7 +187,7 @@ def compile_library(graph: torch.fx.GraphModule, tensors: Sequence[Tensor], fold
     calls = _calls_a_library(graph)
     on_the_stack = nullcontext() if calls else _stack_allocation()
     planned = PLANNED if calls else {}
-    alone = ONE_THREAD if graph.meta.get(SMALL) else {}
+    alone = ONE_THREAD if graph.meta.get(ALONE) else {}
     output = {"aot_inductor.output_path": str(folder / "step.so")}
     known = config.get_config_copy()
     quicker = {name: value for name, value in QUICKER.items() if name in known}

@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from twofold_torch import inductor
 from twofold_torch.inductor import StepPass
 from twofold_torch.products import (
+    ONE_THREAD_PRODUCT,
     SMALL_PRODUCT,
     VECTOR,
     add_biases_in_loops,
@@ -93,10 +94,17 @@ def test_a_turned_right_side_that_fills_vectors_is_laid_out_in_rows(
 
 
 def test_beside_a_large_product_small_ones_are_loops_on_one_thread_alone(threads: int) -> None:
-    rows = SMALL_PRODUCT // 100 + 1
+    rows = ONE_THREAD_PRODUCT // 100 + 1
     left, right = torch.ones(rows, 10), torch.ones(10, 10)
     graph = trace(lambda *given: (given[0] @ given[1], given[1] @ given[1]), (left, right))
     assert calls_of(graph)[aten.mm.default] == threads
+
+
+@pytest.mark.usefixtures("threads")
+def test_beside_a_middling_product_small_ones_are_loops() -> None:
+    left, right = torch.ones(SMALL_PRODUCT // 100 + 1, 10), torch.ones(10, 10)
+    graph = trace(lambda *given: (given[0] @ given[1], given[1] @ given[1]), (left, right))
+    assert calls_of(graph)[aten.mm.default] == 1
 
 
 def test_products_in_bfloat16_stay_as_they_are() -> None:
@@ -147,15 +155,22 @@ def test_a_bias_in_bfloat16_or_times_a_number_stays_in_the_library() -> None:
     assert calls_of(made)[aten.addmm.default] == 2
 
 
-@pytest.mark.parametrize(("rows", "small"), [(4, True), (SMALL_PRODUCT, False)])
-def test_a_graph_of_small_products_is_compiled_for_one_thread_and_others_plan_their_memory(
-    rows: int, small: bool, tmp_path: Path, options: dict[str, Any]
+@pytest.mark.parametrize(
+    ("rows", "alone", "calls"),
+    [
+        (4, True, False),
+        (SMALL_PRODUCT // 6 + 1, True, True),
+        (ONE_THREAD_PRODUCT // 6 + 1, False, True),
+    ],
+)
+def test_a_graph_without_a_large_product_has_one_thread_and_one_with_calls_plans_its_memory(
+    rows: int, alone: bool, calls: bool, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     tensors = torch.ones(rows, 3), torch.ones(3, 2)
     path = inductor.compile_library(trace(torch.mm, tensors), tensors, tmp_path)
     assert path == tmp_path / "step.so"
-    assert options.get("cpp.threads") == (1 if small else None)
-    assert options.get("memory_planning") == (None if small else True)
+    assert options.get("cpp.threads") == (1 if alone else None)
+    assert options.get("memory_planning") == (True if calls else None)
 
 
 def test_inductor_knows_every_option_that_a_step_needs() -> None:
