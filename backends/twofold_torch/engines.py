@@ -125,8 +125,8 @@ def compile_step(program: Program) -> Execution:
 def compile_epoch(program: Program) -> Execution:
     """Two whole steps in one graph.
 
-    Compiles two steps of `compile-step`, one after the other, into one graph; one run of the cipher
-    draws the masks of both. What is left of an epoch goes step by step through the graph of
+    Compiles two steps of `compile-step`, one after the other, into one graph; the cipher runs once
+    for both. What is left of an epoch goes step by step through the graph of
     `compile-step`. It pays where a step takes about as long as calling it does, or draws few masks:
     what a call costs comes once for both. It costs a cold start twice as long, and one more graph;
     the training rows must lie on the device. More steps gained no more than 8 % on tiny networks

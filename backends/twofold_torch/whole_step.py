@@ -96,7 +96,7 @@ class WholeStep(Generic[AnyCompiler]):
             rates: Tensor,
         ) -> Tensor:
             """As many steps as `rows` (steps, batch) says; the losses (steps,)."""
-            masks = () if keys is None else model.masks(keys, rows.shape[1])  # one cipher for all
+            masks = () if keys is None else model.masks(keys, rows.shape[1])  # of all steps
             losses = []
             for index in range(rows.shape[0]):
                 own = tuple(mask[index] for mask in masks) or None
