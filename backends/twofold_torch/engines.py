@@ -126,10 +126,10 @@ def compile_epoch(program: Program) -> Execution:
     """Two whole steps in one graph.
 
     Compiles two steps of `compile-step`, one after the other, into one graph; the cipher runs once
-    for both. What is left of an epoch goes step by step through the graph of
-    `compile-step`. It pays where a step takes about as long as calling it does, or draws few masks:
-    what a call costs comes once for both. It costs a cold start twice as long, and one more graph;
-    the training rows must lie on the device. More steps gained no more than 8 % on tiny networks
+    for both. What is left of an epoch goes step by step through the graph of `compile-step`. It
+    pays where a step takes about as long as calling it does, or draws few masks: what a call costs
+    comes once for both. It costs a cold start twice as long, and one more graph; the training rows
+    must lie on the device. More steps gained no more than 8 % on tiny networks
     and took as many times longer to compile. PyTorch has no loop that would stay on the device for
     a whole epoch at this speed (`torch.while_loop` copies what it carries), hence the unrolling.
     """

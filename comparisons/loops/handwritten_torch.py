@@ -30,13 +30,13 @@ class Network(nn.Module):
         super().__init__()
         pairs = itertools.pairwise(sizes)
         self.layers = nn.ModuleList(nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairs)
-        self.keep = 1.0 - dropout
+        self.scale = 1.0 / (1.0 - dropout)
 
     def forward(self, inputs: Tensor, masks: tuple[Tensor, ...]) -> Tensor:
         """Logits (batch, out_features)."""
         hidden = inputs
         for layer, mask in zip(self.layers, masks, strict=False):
-            hidden = F.relu(layer(hidden)) * mask / self.keep
+            hidden = F.relu(layer(hidden)) * mask * self.scale
         logits: Tensor = self.layers[-1](hidden)
         return logits
 

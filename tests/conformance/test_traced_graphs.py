@@ -138,7 +138,7 @@ def test_draws_are_stored_and_masks_are_not() -> None:
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_graph_draws_the_masks_of_numpy_and_no_more(
     widths: list[int], rows: int, seed: int
 ) -> None:
