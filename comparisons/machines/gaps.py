@@ -11,7 +11,10 @@ from twofold.report.evidence import Evidence, experiment_name
 from twofold.report.parity_findings import unique
 from twofold.report.wording import counted, listing
 
-COMMIT: Final = "The results name the version of Twofold that measured, not the commit."
+COMMIT: Final = (
+    "The results name the version of Twofold that measured, not the commit. What was measured on "
+    "other days can differ because its own engines do."
+)
 ALONE: Final = "Only one machine is stored, so nothing is compared yet."
 
 
