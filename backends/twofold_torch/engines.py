@@ -115,9 +115,8 @@ def compile_step(program: Program) -> Execution:
     for every small or middling model that trains for more than a minute: a step costs little more
     than its arithmetic. It costs a long cold start (once for each batch shape; the smaller last
     batch of an epoch is one), and a functional style: `loss.backward()` and hooks have no place in
-    the graph.
-    It is traced without Dynamo and becomes a library of AOTInductor, which the next start loads
-    without a compiler.
+    the graph. It is traced without Dynamo and becomes a library of AOTInductor, which the next
+    start loads without a compiler.
     """
     return self_stepping(program, at_once=1)
 
@@ -129,9 +128,9 @@ def compile_epoch(program: Program) -> Execution:
     for both. What is left of an epoch goes step by step through the graph of `compile-step`. It
     pays where a step takes about as long as calling it does, or draws few masks: what a call costs
     comes once for both. It costs a cold start twice as long, and one more graph; the training rows
-    must lie on the device. More steps gained no more than 8 % on tiny networks
-    and took as many times longer to compile. PyTorch has no loop that would stay on the device for
-    a whole epoch at this speed (`torch.while_loop` copies what it carries), hence the unrolling.
+    must lie on the device. More steps gained no more than 8 % on tiny networks and took as many
+    times longer to compile. PyTorch has no loop that would stay on the device for a whole epoch at
+    this speed (`torch.while_loop` copies what it carries), hence the unrolling.
     """
     return self_stepping(program, at_once=STEPS_PER_CALL)
 

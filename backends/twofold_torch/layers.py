@@ -73,7 +73,7 @@ class Dropout(nn.Module):
     def forward(self, hidden: Tensor, masks: Masks | None) -> Tensor:
         """`hidden` (batch, features) where the mask keeps it, times 1 / (1 - rate).
 
-        As `torch.nn.functional.dropout` scales it (2.13, `aten/src/ATen/native/Dropout.cpp`).
+        As PyTorch scales its own (2.13, `native_dropout` in `torch/_decomp/decompositions.py`).
         """
         if masks is None:
             dropped: Tensor = self.native(hidden)

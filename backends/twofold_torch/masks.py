@@ -101,8 +101,8 @@ class SharedMasks:
     def _together(self) -> Mapping[int, Sequence[int]]:
         """The layers of each run of the cipher, by the features that it draws for every layer.
 
-        An eager step pays for each kernel: one run for all layers, as wide as the widest. A graph
-        pays for each draw, and for each run while it is compiled: one run for each width.
+        An eager step pays for each kernel: one run serves all layers, and is as wide as the widest.
+        A graph pays for each draw, and takes longer to compile with each run: one for each width.
         """
         if not torch.compiler.is_compiling():
             return {max(width for width, _ in self.layers): range(len(self.layers))}
@@ -120,4 +120,4 @@ def _draws(keys: Tensor, units: int) -> Tensor:
     drawn = (*keys.shape[:-1], units)
     counts = torch.arange(units, dtype=torch.int32, device=keys.device).expand(drawn)
     x, y = threefry_2x32((keys[..., 0:1].expand(drawn), keys[..., 1:2].expand(drawn)), counts)
-    return shift_right(x ^ y, 9)
+    return shift_right(x ^ y, 32 - threefry.MANTISSA_BITS)
