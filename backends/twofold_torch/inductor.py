@@ -72,17 +72,24 @@ class StepPass(CustomGraphPass):
     corrections for every sixteen parameters, the cipher's last rounds again in each forward and
     backward loop that reads a dropout mask, and the operands of a written-out product for every
     number of its result.
+
+    Each round of the cipher reads its words two or three times, and Inductor walks through every
+    path of that tree while it inlines: its time grows about threefold with each round between two
+    stored values. So the words are stored where they are read more than once. The loops fuse as
+    before, what one of them alone reads needs no memory, and a step of `lesson` compiled in two
+    thirds of the time that a limit on the length of expressions had left.
     """
 
     def __call__(self, graph: torch.fx.Graph) -> None:
         add_biases_in_loops(graph)
-        found = [node for node in graph.nodes if _is_number_for_a_loop(node) or _is_draw(node)]
+        wanted = (_is_number_for_a_loop, _is_draw, _is_integer_read_again)
+        found = [node for node in graph.nodes if any(is_wanted(node) for is_wanted in wanted)]
         for node in (*found, *operands_of_loops(graph)):
             node.meta["inductor_realize_to_strides"] = True  # read by GraphLowering.run_node
 
     def uuid(self) -> str:
         """Names this pass in the key of Inductor's cache."""
-        return "twofold-step-1"
+        return "twofold-step-2"
 
 
 def _is_number_for_a_loop(node: torch.fx.Node) -> bool:
@@ -98,15 +105,25 @@ def _is_draw(node: torch.fx.Node) -> bool:
     They are stored, and not the masks: Inductor's vectors write and read Booleans one by one
     (PyTorch 2.13, `ATen/cpu/vec/vec_mask.h`), which took longer than the cipher itself.
     """
-    if _dimensions(node) <= 0 or _is_floating(node):
+    if not _is_integers(node):
         return False
     return any(user.target is torch.ops.aten.lt.Scalar for user in node.users)
 
 
-def _is_floating(node: torch.fx.Node) -> bool:
-    """Whether the node's value is a tensor of floating-point numbers."""
+def _is_integer_read_again(node: torch.fx.Node) -> bool:
+    """Integers that the graph computes and that more than one operation reads."""
+    target = node.target
+    is_view = isinstance(target, torch._ops.OpOverload) and target.is_view
+    computed = node.op == "call_function" and not is_view
+    return computed and _is_integers(node) and len(node.users) > 1
+
+
+def _is_integers(node: torch.fx.Node) -> bool:
+    """Whether the node's value is a tensor of integers with at least one dimension."""
     value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.is_floating_point()
+    if not isinstance(value, Tensor) or value.dim() == 0:
+        return False
+    return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
 
 
 def _dimensions(node: torch.fx.Node) -> int:
@@ -116,19 +133,7 @@ def _dimensions(node: torch.fx.Node) -> int:
     return max((each.dim() for each in values if isinstance(each, Tensor)), default=-1)
 
 
-SHORT_EXPRESSIONS: Final[Mapping[str, Any]] = {"realize_opcount_threshold": 30}
-"""Options for graphs that draw dropout masks: values of more than 30 operations are not inlined.
-
-Each round of the cipher reads its words two or three times, and while Inductor inlines it walks
-through every path of that tree: its time grows about threefold with each round between two stored
-values. PyTorch 2.13 stores from 50 operations on for CPUs and from 30 on elsewhere
-(`torch/_inductor/ir.py`, `Loops.has_large_inner_fn`). With 30 a step of `lesson` comes out with the
-same loops and compiles in two thirds of the time, four steps in half; with 20 its loops no longer
-fuse.
-"""
-
 WHOLE_STEP: Final[Mapping[str, Any]] = {
-    **SHORT_EXPRESSIONS,
     "post_grad_custom_post_pass": StepPass(),
     # The calls between kernels in C++ instead of Python; on small steps most of what is left.
     "cpp_wrapper": True,

@@ -126,15 +126,42 @@ def test_a_failed_trace_leaves_pytorch_as_it_was() -> None:
     assert compiler.graphs == 0
 
 
-def test_draws_are_stored_and_masks_are_not() -> None:
+def mask_graph(rows: int) -> torch.fx.Graph:
     draw = SharedMasks(((4, 0.25), (4, 0.25)))
     keys = torch.tensor([[1, 2], [3, 4]], dtype=torch.int32)
     with traced_graphs._compiling():
-        graph = make_fx(lambda given: draw(given, 3), tracing_mode="fake")(keys).graph
+        return make_fx(lambda given: draw(given, rows), tracing_mode="fake")(keys).graph
+
+
+def is_stored(node: torch.fx.Node) -> bool:
+    return "inductor_realize_to_strides" in node.meta
+
+
+def test_draws_are_stored_and_masks_are_not() -> None:
+    graph = mask_graph(3)
     StepPass()(graph)
-    stored = [node for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
-    assert [node.meta["val"].dtype for node in stored] == [torch.int32]
-    assert [tuple(node.meta["val"].shape) for node in stored] == [(2, 12)]
+    compared = [node for node in graph.nodes if node.target is torch.ops.aten.lt.Scalar]
+    assert [is_stored(node.args[0]) for node in compared] == [True]
+    stored = [node for node in graph.nodes if is_stored(node)]
+    assert {node.meta["val"].dtype for node in stored} == {torch.int32}
+    assert {tuple(node.meta["val"].shape)[-1] for node in stored} <= {1, 12}
+
+
+def test_no_expression_of_the_cipher_is_long_when_it_is_written_out() -> None:
+    """Operations of each value where all that is not stored is written into its readers."""
+    graph = mask_graph(3)
+    assert max(written_out(graph).values()) > 1_000_000
+    StepPass()(graph)
+    assert max(written_out(graph).values()) < 20
+
+
+def written_out(graph: torch.fx.Graph) -> dict[torch.fx.Node, int]:
+    sizes: dict[torch.fx.Node, int] = {}
+    for node in graph.nodes:
+        if node.op == "call_function":
+            read = (each for each in node.all_input_nodes if not is_stored(each))
+            sizes[node] = 1 + sum(sizes.get(each, 0) for each in read)
+    return sizes
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 9))
