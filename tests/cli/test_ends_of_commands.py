@@ -40,6 +40,13 @@ def test_the_module_is_the_command_line() -> None:
     assert "did you mean digits?" in wrong.stderr
 
 
+def test_garbage_is_still_collected_in_a_command() -> None:
+    """Less often than by default, but what forms circles goes at last."""
+    body = "import gc\nfor _ in range(200_000): circle = []; circle.append(circle)\n"
+    said = command(f"{body}print(gc.isenabled(), len(gc.get_objects()) < 150_000)")
+    assert (said.returncode, said.stdout) == (0, "True True\n")
+
+
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_output_to_a_full_disk_is_told_in_a_sentence() -> None:
     with FULL.open("w") as full:
