@@ -28,7 +28,7 @@ COLLECTED_EVERY: Final = (50_000, 20, 20)
 """Objects that are made between two searches for garbage; Python's own are 700, 10 and 10.
 
 What importing a framework makes stays until the command ends, and is searched again and again: five
-starts of `twofold train diabetes` with full caches took 0.91 to 0.93 of their time so, in three
+starts of `twofold train diabetes` with full caches took 0.88 to 0.93 of their time so, in three
 engines.
 """
 FULL: Final = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
