@@ -23,7 +23,13 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir, temporary_cache_dir
 
 from twofold.temporary import temporary_folder
-from twofold_torch.products import ALONE, add_biases_in_loops, is_product, operands_of_loops
+from twofold_torch.products import (
+    ALONE,
+    add_biases_in_loops,
+    is_product,
+    is_view,
+    operands_of_loops,
+)
 
 
 @final
@@ -112,9 +118,7 @@ def _is_draw(node: torch.fx.Node) -> bool:
 
 def _is_integer_read_again(node: torch.fx.Node) -> bool:
     """Integers that the graph computes and that more than one operation reads."""
-    target = node.target
-    is_view = isinstance(target, torch._ops.OpOverload) and target.is_view
-    computed = node.op == "call_function" and not is_view
+    computed = node.op == "call_function" and not is_view(node)
     return computed and _is_integers(node) and len(node.users) > 1
 
 

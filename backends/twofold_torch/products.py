@@ -25,6 +25,13 @@ Seven steps whose largest product had 101,000 to 222,000, on two threads of an I
 0.52 to 0.94 of their time with shared loops, one of 465 rows with dropout 1.16. Five steps of
 432,000 to 701,000 took 0.81 to 1.15. Engines took turns.
 """
+ONE_THREAD_NUMBERS: Final = 50_000
+"""Numbers up to which one thread is enough for the longest loop of a step.
+
+Nine steps whose longest loop had 16,000 to 49,000, on two threads of an Intel Xeon: one thread took
+0.70 to 1.22 of the time of two. Three with embeddings of 80,000 to 1,600,000 numbers, whose
+optimizer is that loop: 1.22 to 1.69. Engines took turns.
+"""
 ALONE: Final = "one_thread"
 """In a graph's `meta`: whether one thread is enough for it."""
 
@@ -50,6 +57,7 @@ def trace(function: Callable[..., Any], tensors: Sequence[Tensor]) -> torch.fx.G
     products = [_sides(node) for node in graph.graph.nodes if is_product(node)]
     small = [_is_within(SMALL_PRODUCT, *sides) for sides in products]
     alone = all(_is_within(ONE_THREAD_PRODUCT, *sides) for sides in products)
+    alone = alone and max(map(_numbers, graph.graph.nodes)) <= ONE_THREAD_NUMBERS
     if any(small) and (alone or torch.get_num_threads() == 1):
         graph = _traced(function, tensors, _WRITTEN_OUT)
     graph.meta[ALONE] = bool(products) and alone
@@ -104,7 +112,7 @@ def add_biases_in_loops(graph: torch.fx.Graph) -> None:
 
 def _source(node: torch.fx.Node) -> torch.fx.Node:
     """The node whose numbers a view shows, through all views."""
-    while isinstance(node.target, torch._ops.OpOverload) and node.target.is_view:
+    while is_view(node):
         node = node.all_input_nodes[0]
     return node
 
@@ -112,6 +120,19 @@ def _source(node: torch.fx.Node) -> torch.fx.Node:
 def _dimensions(node: torch.fx.Node) -> int:
     value = node.meta.get("val")
     return value.dim() if isinstance(value, Tensor) else -1
+
+
+def _numbers(node: torch.fx.Node) -> int:
+    """How many numbers an operation computes; 0 for what is given, shown or gathered."""
+    value = node.meta.get("val")
+    if node.op != "call_function" or not isinstance(value, Tensor) or is_view(node):
+        return 0
+    return value.numel()
+
+
+def is_view(node: torch.fx.Node) -> bool:
+    """Whether a node shows the numbers of another one and computes none."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target.is_view
 
 
 def _sides(node: torch.fx.Node) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from twofold_torch import inductor
 from twofold_torch.inductor import StepPass
 from twofold_torch.products import (
+    ALONE,
+    ONE_THREAD_NUMBERS,
     ONE_THREAD_PRODUCT,
     SMALL_PRODUCT,
     VECTOR,
@@ -171,6 +173,19 @@ def test_a_graph_without_a_large_product_has_one_thread_and_one_with_calls_plans
     assert path == tmp_path / "step.so"
     assert options.get("cpp.threads") == (1 if alone else None)
     assert options.get("memory_planning") == (True if calls else None)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_long_loop_has_all_threads(more: int) -> None:
+    """What is computed counts, and not what is given, looked at or gathered from."""
+    matrix, numbers = torch.ones(2, 2), torch.ones(ONE_THREAD_NUMBERS + more)
+    others = torch.ones(3 * ONE_THREAD_NUMBERS), torch.tensor([1, 5])
+
+    def step(left: torch.Tensor, long: torch.Tensor, *rest: torch.Tensor) -> tuple[Any, ...]:
+        rows, chosen = rest
+        return left @ left, long * 2.0, rows.view(3, -1), rows[chosen]
+
+    assert trace(step, (matrix, numbers, *others)).meta[ALONE] is (more == 0)
 
 
 def test_inductor_knows_every_option_that_a_step_needs() -> None:
