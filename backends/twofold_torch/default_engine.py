@@ -15,17 +15,13 @@ from twofold_torch.remembered import was_compiled
 
 COMPILED: Final = "compile-step"
 
-COMPILING_S: Final = 9.9
-COMPILING_MASKS_S: Final = 15.2
-"""Seconds by which a cold start of `compile-step` is longer than one of `eager`, without and with
-dropout masks: of diabetes, and the median of digits, breast-cancer and lesson, in the stored run of
-the main job on two cores of an AMD EPYC. PyTorch had compiled its headers there before, which it
-does once for each environment: the first cold start of all took 20 s longer."""
-SAVED_PER_LAYER_S: Final = 100e-6
-SAVED_PER_MASKED_LAYER_S: Final = 350e-6
-"""What a compiled step saves of an eager one for each linear layer: starting its kernels. Medians
-over 40 random workloads on an Intel Xeon (its stored `advice-score-1-threads.json`,
-`torch:compile-step` against `torch:eager-fused`), before compiled steps stepped by themselves."""
+COMPILING_S: Final = 18.4
+"""Seconds by which a cold start of `compile-step` is longer than one of `eager-fused`."""
+SAVED_PER_LAYER_S: Final = 220e-6
+SAVED_PER_MASKED_LAYER_S: Final = 650e-6
+"""What a compiled step saves of an `eager-fused` one for each linear layer: starting its kernels.
+All three are medians over 10 random workloads on two threads of a busy Intel Xeon (its stored
+`default-rule-2-threads.json`); the rule takes only their ratios."""
 
 
 def default_engine(problem: Problem, steps: int) -> EngineChoice:
@@ -48,6 +44,5 @@ def break_even(problem: Problem) -> int:
     """The steps that save as much time as compiling takes, rounded to hundreds."""
     layers = sum(isinstance(each.layer, Linear) for each in every(problem.layers))
     masked = problem.experiment.rng == "shared" and len(dropouts(problem.experiment.model)) > 0
-    compiling = COMPILING_MASKS_S if masked else COMPILING_S
     saved = (SAVED_PER_MASKED_LAYER_S if masked else SAVED_PER_LAYER_S) * max(1, layers)
-    return 100 * round(compiling / saved / 100)
+    return 100 * round(COMPILING_S / saved / 100)

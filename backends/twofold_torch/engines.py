@@ -111,12 +111,12 @@ def compile_step(program: Program) -> Execution:
     drawn inside. The graph is given an epoch's rows, keys and learning rates, gathers its batch,
     stores its loss and moves its position on: all calls of an epoch are the same, and cost a
     microsecond. A decomposition table writes small matrix products as loops; where all are small,
-    what lies between stays on the stack. Without a large product or a long loop one thread does it all. It pays
-    for every small or middling model that trains for more than a minute: a step costs little more
-    than its arithmetic. It costs a long cold start (once for each batch shape; the smaller last
-    batch of an epoch is one), and a functional style: `loss.backward()` and hooks have no place in
-    the graph. It is traced without Dynamo and becomes a library of AOTInductor, which the next
-    start loads without a compiler.
+    what lies between stays on the stack. Without a large product or a long loop one thread does it
+    all. It pays for every small or middling model that trains for more than a minute: a step costs
+    little more than its arithmetic. It costs a long cold start (once for each batch shape; the
+    smaller last batch of an epoch is one), and a functional style: `loss.backward()` and hooks have
+    no place in the graph. It is traced without Dynamo and becomes a library of AOTInductor, which
+    the next start loads without a compiler.
     """
     return self_stepping(program, at_once=1)
 

@@ -26,8 +26,8 @@ def problem(dropout: float = 0.0) -> Problem:
 
 @pytest.mark.parametrize(
     ("dropout", "needed"),
-    # three layers: 9.9 s of compiling at 100 us saved a layer; 15.2 s at 350 us with masks
-    [(0.0, 33_000), (0.2, 14_500)],
+    # three layers: 18.4 s of compiling at 220 us saved a layer, 650 us with masks
+    [(0.0, 27_900), (0.2, 9_400)],
 )
 def test_pytorch_compiles_where_the_steps_repay_it(dropout: float, needed: int) -> None:
     few = default_engine(problem(dropout), needed - 1)
@@ -39,9 +39,9 @@ def test_pytorch_compiles_where_the_steps_repay_it(dropout: float, needed: int) 
 
 
 @pytest.mark.parametrize("backend", ["flax", "equinox"])
-def test_jax_compiles_a_loop_where_the_steps_repay_it(backend: str) -> None:
-    assert default_engine(problem(), 499, backend).engine == f"{backend}:jit"
-    assert default_engine(problem(), 500, backend).engine == f"{backend}:scan"
+def test_jax_compiles_a_loop_for_any_number_of_steps(backend: str) -> None:
+    for steps in (1, 10**6):
+        assert default_engine(problem(), steps, backend).engine == f"{backend}:scan"
 
 
 def test_without_a_compiler_pytorch_stays_eager(monkeypatch: pytest.MonkeyPatch) -> None:
