@@ -12,7 +12,7 @@ from torch import Tensor
 from twofold.engines.build_time import BuildTime
 from twofold_torch.building import BuildClock, DynamoClock
 from twofold_torch.flat_state import FlatState
-from twofold_torch.inductor import CountingInductor, StepPass, own_code
+from twofold_torch.inductor import PASS, CountingInductor, own_code
 
 WARM_UP_CALLS: Final = 3  # what PyTorch's documentation of `torch.cuda.graph` asks for
 
@@ -99,12 +99,7 @@ class CompiledByMode:
             torch._dynamo.mark_static_address(tensor)
         self._state = state
         self._clock = DynamoClock()
-        self._inductor = CountingInductor(
-            {
-                **torch._inductor.list_mode_options(mode),
-                "post_grad_custom_post_pass": StepPass(),
-            }
-        )
+        self._inductor = CountingInductor({**torch._inductor.list_mode_options(mode), **PASS})
 
     @property
     def graphs(self) -> int:

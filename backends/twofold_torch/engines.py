@@ -93,9 +93,9 @@ def compile_model(program: Program) -> Execution:
     are errors here (`fullgraph=True`), so that nothing falls back to eager mode unseen.
     """
     from twofold_torch.building import timed_by_dynamo
-    from twofold_torch.inductor import CountingInductor, StepPass, own_code
+    from twofold_torch.inductor import PASS, CountingInductor, own_code
 
-    compiler = CountingInductor({"post_grad_custom_post_pass": StepPass()})
+    compiler = CountingInductor(PASS)
     own = own_code(Network.forward)
     program.model.forward = MethodType(own, program.model)  # type: ignore[method-assign]
     model = torch.compile(program.model, backend=compiler, dynamic=False, fullgraph=True)

@@ -137,8 +137,10 @@ def _dimensions(node: torch.fx.Node) -> int:
     return max((each.dim() for each in values if isinstance(each, Tensor)), default=-1)
 
 
+PASS: Final[Mapping[str, Any]] = {"post_grad_custom_post_pass": StepPass()}
+"""The option by which Inductor gets a `StepPass`."""
 WHOLE_STEP: Final[Mapping[str, Any]] = {
-    "post_grad_custom_post_pass": StepPass(),
+    **PASS,
     # The calls between kernels in C++ instead of Python; on small steps most of what is left.
     "cpp_wrapper": True,
 }
