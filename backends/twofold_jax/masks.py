@@ -1,12 +1,17 @@
-"""Dropout masks in JAX, drawn on the device with `jax.random`.
+"""Dropout masks in JAX, drawn on the device, equal bit for bit to `jax.random`.
 
 `jax.random.bernoulli` draws float64 numbers, and so other masks, where x64 is enabled (JAX 0.10,
-`jax.random.uniform`). The masks are therefore made from `jax.random.bits` and an integer threshold,
-which give the same masks in both precisions.
+`jax.random.uniform`). The masks are therefore made from random bits and an integer threshold, which
+give the same masks in both precisions.
+
+The bits are those of `jax.random.bits`, but Threefry-2x32 (see `twofold.spec.threefry`) is written
+out. JAX compiles its rounds into a loop on CPUs (JAX 0.10, `jax/_src/random/threefry2x32.py`), and
+XLA fuses nothing with a loop: the masks of two layers, (512, 1024), took 2.2 to 2.7 times as long.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import final
 
 import jax
@@ -16,25 +21,58 @@ from jax import Array
 
 from twofold.spec import threefry
 
+Words = tuple[Array, Array]
+"""The two words of a key, or of what it encrypts; uint32."""
+
 
 def root_key(seed: int) -> Array:
     """`jax.random.key(seed)` for any seed of an experiment, 0 to 2**32 - 1.
 
     Wrapped from its words, whatever generator is JAX's default in this process.
     """
-    words = jnp.asarray(np.array(threefry.root_key(seed), np.uint32))
-    key: Array = jax.random.wrap_key_data(words, impl="threefry2x32")
-    return key
+    return wrapped(threefry.root_key(seed))
 
 
 def dropout_key(seed: int) -> Array:
-    """The key of the dropout stream: `fold_in(key(seed), DROPOUT)`."""
-    return jax.random.fold_in(root_key(seed), threefry.DROPOUT)
+    """The key of the dropout stream, `fold_in(key(seed), DROPOUT)`, folded on the host.
+
+    JAX would compile a program for it, once a start.
+    """
+    return wrapped(threefry.stream_key(seed, threefry.DROPOUT))
+
+
+def wrapped(words: threefry.Key) -> Array:
+    """A key of JAX from its two words."""
+    data = jax.device_put(np.array(words, np.uint32))
+    key: Array = jax.random.wrap_key_data(data, impl="threefry2x32")
+    return key
 
 
 def step_key(stream: Array, step: Array) -> Array:
-    """The key of a step of the dropout stream; `step` is uint32."""
-    return jax.random.fold_in(stream, step)
+    """The key of a step of the dropout stream, `fold_in(stream, step)`; `step` is uint32."""
+    words = threefry_2x32(words_of(stream), step)
+    key: Array = jax.random.wrap_key_data(jnp.stack(words), impl="threefry2x32")
+    return key
+
+
+def words_of(key: Array) -> Words:
+    """The two words of a key of JAX."""
+    words = jax.random.key_data(key)  # (2,)
+    return words[0], words[1]
+
+
+@partial(jax.jit, inline=True)  # one program where nothing else compiles it
+def threefry_2x32(keys: Words, low: Array) -> Words:
+    """Encrypt the counters `(0, low)` under `keys`; uint32, `low` of any shape."""
+    schedule = (*keys, keys[0] ^ keys[1] ^ jnp.uint32(threefry.PARITY))
+    x, y = schedule[0], low + schedule[1]
+    for group in range(5):
+        for rotation in threefry.ROTATIONS[group % 2]:
+            x = x + y
+            y = (y << jnp.uint32(rotation) | y >> jnp.uint32(32 - rotation)) ^ x
+        x = x + schedule[(group + 1) % 3]
+        y = y + (schedule[(group + 2) % 3] + jnp.uint32(group + 1))
+    return x, y
 
 
 @final
@@ -49,8 +87,16 @@ class SharedMasks:
 
     def __call__(self, key: Array, rows: int) -> tuple[Array, ...]:
         """For each dropout layer bool (rows, features); `key` is that of the step."""
+        step = words_of(key)
         return tuple(
-            jax.random.bits(jax.random.fold_in(key, layer), (rows, width), "uint32") >> 9
-            < jnp.uint32(threshold)
+            _draws(threefry_2x32(step, jnp.uint32(layer)), rows, width) < jnp.uint32(threshold)
             for layer, (width, threshold) in enumerate(self.layers)
         )
+
+
+def _draws(keys: Words, rows: int, width: int) -> Array:
+    """The top bits of a layer's draws (rows, width), as in a uniform float32."""
+    counts = jax.lax.iota(jnp.uint32, rows * width).reshape(rows, width)
+    x, y = threefry_2x32(keys, counts)
+    top: Array = (x ^ y) >> jnp.uint32(32 - threefry.MANTISSA_BITS)
+    return top

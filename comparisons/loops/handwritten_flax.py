@@ -1,7 +1,7 @@
 """The training loop of `flax:jit` as one would write it without Twofold, in one place.
 
-Same model, same batches, same initial values, same masks. For MLPs with ReLU, cross-entropy and
-AdamW.
+Same model, same batches, same initial values. It draws the same masks with Twofold's cipher, so
+that what the two differ by is Twofold itself. For MLPs with ReLU, cross-entropy and AdamW.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from twofold_jax.masks import SharedMasks, dropout_key, step_key
 
 from comparisons.loops.parts import layer_sizes
 from twofold.problem.problem import Problem, epoch_order, initial_parameters
 from twofold.problem.state import Array
-from twofold.spec import threefry
+from twofold.spec.model import dropouts
 
 
 class Network(nnx.Module):
@@ -30,14 +31,11 @@ class Network(nnx.Module):
         self.layers = nnx.List(nnx.Linear(fan_in, fan_out, rngs=rngs) for fan_in, fan_out in pairs)
         self.keep = 1.0 - dropout
 
-    def __call__(self, inputs: jax.Array, key: jax.Array) -> jax.Array:
+    def __call__(self, inputs: jax.Array, masks: tuple[jax.Array, ...]) -> jax.Array:
         """Logits (batch, out_features)."""
         hidden = inputs
-        threshold = jnp.uint32(threefry.keep_threshold(1.0 - self.keep))
-        for index, layer in enumerate(self.layers[:-1]):
-            hidden = nnx.relu(layer(hidden))
-            bits = jax.random.bits(jax.random.fold_in(key, index), hidden.shape, "uint32")
-            hidden = hidden * (bits >> 9 < threshold) / self.keep
+        for layer, mask in zip(self.layers, masks, strict=False):
+            hidden = nnx.relu(layer(hidden)) * mask / self.keep
         logits: jax.Array = self.layers[-1](hidden)
         return logits
 
@@ -73,7 +71,7 @@ class Loop:
             weight_decay=optimizer.weight_decay,
         )
         self._initial = jax.device_get((params, adamw.init(params), jnp.uint32(0)))
-        stream = jax.random.fold_in(jax.random.key(experiment.seed), threefry.DROPOUT)
+        draw, stream = SharedMasks(dropouts(experiment.model)), dropout_key(experiment.seed)
         self._traces = 0
         self._take = jax.jit(lambda inputs, targets, rows: (inputs[rows], targets[rows]))
 
@@ -81,9 +79,10 @@ class Loop:
         def train_step(state: Any, inputs: jax.Array, targets: jax.Array) -> Any:
             self._traces += 1
             params, slots, step = state
+            masks = draw(step_key(stream, step), len(inputs))
 
             def loss_of(params: Any) -> jax.Array:
-                logits = nnx.merge(graph, params)(inputs, jax.random.fold_in(stream, step))
+                logits = nnx.merge(graph, params)(inputs, masks)
                 losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
                 return jnp.mean(losses)
 
