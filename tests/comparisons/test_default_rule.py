@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,27 @@ def timed(**steps: float) -> dict[str, Any]:
 
 ALL = [name for engines in rule_costs.ENGINES.values() for name in engines]
 EVERY = {name.replace(":", "_").replace("-", "_"): 1e-3 for name in ALL}
+
+
+def test_each_backend_starts_once_before_anything_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+
+    class Watched:
+        def __init__(self, engine: str, _experiment: str, cpus: Sequence[int]) -> None:
+            self.name = f"{engine} on {cpus}"
+
+        def open(self) -> None:
+            done.append(f"open {self.name}")
+
+        def close(self) -> None:
+            done.append(f"close {self.name}")
+
+    monkeypatch.setattr(default_rule, "ProcessWorker", Watched)
+    default_rule.read_files(Experiment(), [1])
+    torch, flax = "torch:eager on [1]", "flax:jit on [1]"
+    assert done == [f"open {torch}", f"close {torch}", f"open {flax}", f"close {flax}"]
 
 
 def test_the_rule_is_asked_for_every_number_of_steps() -> None:

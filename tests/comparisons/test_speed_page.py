@@ -84,8 +84,16 @@ def test_what_the_rule_costs_is_told_with_its_worst_case(tmp_path: Path) -> None
         in told
     )
     assert "| torch | full | 1 | 1 | met |" in told
-    assert "6 workloads, seed 1." in told
+    assert "6 workloads, seed 1.\n" in told
     assert "`torch:compile-epoch`; `flax:jit`, `flax:scan`. Asked for: 90% of the cases." in told
+
+
+def test_workloads_that_gave_the_rule_its_constants_are_called_so(tmp_path: Path) -> None:
+    seen = rule(*everywhere((1.0, 1.0))) | {"seed": rule_costs.CALIBRATED_SEED}
+    told = " ".join(written(tmp_path, default_rule=seen).split())
+    assert "6 workloads, seed 3014. The constants of PyTorch's rule are medians of what" in told
+    other = written(tmp_path, default_rule=rule(*everywhere((1.0, 1.0))))
+    assert "constants" not in other
 
 
 def test_a_section_without_results_is_left_out(tmp_path: Path) -> None:
