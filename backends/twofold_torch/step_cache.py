@@ -13,17 +13,16 @@ import getpass
 import hashlib
 import logging
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, final
 
 import torch
 from torch import Tensor
 
+from twofold.cache import processor
 from twofold.files import write_atomically
 
 LOG: Final = logging.getLogger(__name__)
@@ -75,24 +74,10 @@ def key(fingerprint: str, recipe: str) -> str:
         torch.__version__,
         str(torch.version.git_version),
         processor(),
+        torch.backends.cpu.get_cpu_capability(),
         str(torch.get_num_threads()),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
-
-
-@cache
-def processor() -> str:
-    """The kind of processor, with all that it says it can do.
-
-    The compiler writes for this very processor (`-march=native`).
-    """
-    words = [platform.machine(), platform.system(), torch.backends.cpu.get_cpu_capability()]
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        return " ".join([*words, platform.processor()])
-    told = ("model name", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
-    return " ".join([*words, *(line for line in lines if line.split("\t")[0].strip() in told)])
 
 
 def find(name: str) -> StepLibrary | None:

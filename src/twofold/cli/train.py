@@ -82,6 +82,7 @@ def train(
     """
     from rich.console import Console
 
+    from twofold.backends.programs import keep_programs
     from twofold.cli.processes import enter, folder_of
     from twofold.commands import INTERRUPTED
     from twofold.engines import registry
@@ -99,6 +100,9 @@ def train(
         choice = registry.default_engine(problem, problem.total_steps)
         engine = choice.engine
         typer.echo(f"engine: {engine}: {choice.reason}", err=True)
+    owner, description = registry.find_engine(engine)
+    if not description.processes:
+        keep_programs(owner)
     # Only now: reading a large table may take long, and nothing in JAX has begun.
     with _interruptions(processes) as stop_if_interrupted:
         world = enter((engine,), processes, coordinator, process)
