@@ -70,8 +70,8 @@ RULE: Final = f"""
 `default_engine` of each backend, asked for trainings of 100 to 1,000,000 steps on random workloads.
 A time is from the start of the process to the result. *Near*: at most {NEAR:.2f} times the time of
 the backend's best engine among those timed: {{names}}. Asked for: {SHARE:.0%} of the cases."""
-CALIBRATED: Final = """ The constants of PyTorch's rule are medians of what
-workloads of this seed took on an Intel Xeon: it has seen them before."""
+CALIBRATED: Final = """
+PyTorch's rule has its constants from these workloads, timed on an Intel Xeon."""
 RULE_TABLE: Final = """
 | backend | caches | cases | near | asked for | the worst |
 |---|---|---|---|---|---|"""

@@ -5,8 +5,9 @@
 give the same masks in both precisions.
 
 The bits are those of `jax.random.bits`, but Threefry-2x32 (see `twofold.spec.threefry`) is written
-out. JAX compiles its rounds into a loop on CPUs (JAX 0.10, `jax/_src/random/threefry2x32.py`), and
-XLA fuses nothing with a loop: the masks of two layers, (512, 1024), took 2.2 to 2.7 times as long.
+out. JAX compiles its rounds into a loop on CPUs (JAX 0.10 to 0.12,
+`jax/_src/random/threefry2x32.py`), and XLA fuses nothing with a loop: the masks of two layers,
+(512, 1024), took two to three times as long.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
-from twofold.cache import processor
+from twofold.cache import processor_kind
 from twofold.files import write_atomically
 
 LOG: Final = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def key(fingerprint: str, recipe: str) -> str:
         recipe,
         torch.__version__,
         str(torch.version.git_version),
-        processor(),
+        processor_kind(),
         torch.backends.cpu.get_cpu_capability(),
         str(torch.get_num_threads()),
     )

@@ -24,7 +24,7 @@ def cache_folder() -> Path:
 
 
 @cache
-def processor() -> str:
+def processor_kind() -> str:
     """The kind of processor, with all that it says it can do.
 
     Compilers write programs for this very kind.

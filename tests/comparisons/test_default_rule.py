@@ -101,6 +101,8 @@ def test_each_backend_starts_once_before_anything_is_timed(
 
         def open(self) -> None:
             done.append(f"open {self.name}")
+            if "torch" in self.name:
+                raise EngineFailed("it broke")
 
         def close(self) -> None:
             done.append(f"close {self.name}")

@@ -93,7 +93,7 @@ def test_a_key_is_of_one_processor_version_and_number_of_threads(
     keys = [step_cache.key("function", "recipe"), step_cache.key("function", "other")]
     keys.append(step_cache.key("other", "recipe"))
     for owner, name, value in (
-        (step_cache, "processor", lambda: "another"),
+        (step_cache, "processor_kind", lambda: "another"),
         (torch, "__version__", "0.0"),
         (torch, "get_num_threads", lambda: 99),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_without_a_place_nothing_is_kept(without_cache: Path) -> None:
 def test_each_kind_of_processor_has_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     here = programs_folder()
     assert programs_folder() == here
-    monkeypatch.setattr(programs, "processor", lambda: "another")
+    monkeypatch.setattr(programs, "processor_kind", lambda: "another")
     assert programs_folder().parent == here.parent
     assert programs_folder() != here
 
@@ -83,11 +84,22 @@ def test_a_processor_is_told_by_what_it_can_do(
         text = f"processor\t: 0\nmodel name\t: X 1\nflags\t\t: {flags}\ncpu MHz\t\t: 2000\n\n"
         (tmp_path / "cpuinfo").write_text(text + text.replace("X 1", "Y 2"))
         monkeypatch.setattr(cache, "CPUINFO", tmp_path / "cpuinfo")
-        cache.processor.cache_clear()
-        told.add(cache.processor())
-    cache.processor.cache_clear()
+        cache.processor_kind.cache_clear()
+        told.add(cache.processor_kind())
+    cache.processor_kind.cache_clear()
     assert len(told) == 2
     assert all("X 1" in each and "Y 2" not in each and "MHz" not in each for each in told)
+
+
+def test_a_processor_of_which_linux_says_nothing_is_told_by_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "CPUINFO", tmp_path / "absent")
+    monkeypatch.setattr(platform, "processor", lambda: "Some Chip")
+    cache.processor_kind.cache_clear()
+    told = cache.processor_kind()
+    cache.processor_kind.cache_clear()
+    assert told == f"{platform.machine()} {platform.system()} Some Chip"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from twofold.backends.description import Backend
-from twofold.cache import cache_folder, processor
+from twofold.cache import cache_folder, processor_kind
 
 
 def keep_programs(owner: Backend) -> None:
@@ -32,5 +32,5 @@ def keep_programs(owner: Backend) -> None:
 
 def programs_folder() -> Path:
     """Where programs for this kind of processor lie."""
-    kind = hashlib.sha256(processor().encode()).hexdigest()[:16]
+    kind = hashlib.sha256(processor_kind().encode()).hexdigest()[:16]
     return cache_folder() / "programs" / kind
