@@ -68,6 +68,18 @@ def test_without_a_place_nothing_is_kept(without_cache: Path) -> None:
     assert FOLDER not in os.environ
 
 
+def test_who_has_no_home_keeps_nothing(
+    without_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(programs, "cache_folder", homeless)
+    keep_programs(backend("flax"))
+    assert FOLDER not in os.environ
+    assert not without_cache.exists()
+
+
 def test_each_kind_of_processor_has_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     here = programs_folder()
     assert programs_folder() == here

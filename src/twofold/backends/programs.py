@@ -21,10 +21,10 @@ def keep_programs(owner: Backend) -> None:
     caches = owner.cache_variables
     if caches is None or caches.by_default or caches.folder in os.environ:
         return
-    folder = programs_folder()
     try:
+        folder = programs_folder()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError where the user has no home
         return
     for name, value in caches.given(str(folder), keep=True).items():
         os.environ.setdefault(name, value)
