@@ -1,4 +1,7 @@
-"""What all tests share: a folder where JAX keeps what it compiled, and which of them are slow.
+"""What all tests share: signals, a folder where JAX keeps what it compiled, and which are slow.
+
+A run in the background (`nohup`, a job's `&`) ignores SIGHUP or SIGINT, and a process that a test
+starts would inherit that. A handler that does nothing is not inherited.
 
 Most tests open sessions of their own, whose programs are often those of another test: the same
 network under another engine, or the run before. A program is found by all that it is made from
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,10 @@ from twofold.results.environment import processor_name
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the folder before JAX is imported: one for each processor, as compiled code is."""
+    for name in ("SIGHUP", "SIGINT"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     cache = getattr(config, "cache", None)
     if cache is None:  # switched off with -p no:cacheprovider
         return

@@ -193,9 +193,8 @@ def test_a_bug_is_not_swallowed():
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_interrupt():
     code = """
-    import signal, sys, time
+    import sys, time
     from twofold.cli import app, main
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     @app.app.command()
     def wait():
         print("waiting", flush=True)

@@ -23,14 +23,12 @@ TIMES = (
     *("--unchecked", "--seconds", "100"),
 )
 SEARCHES = ("-m", "comparisons.false_alarms", "--seeds", "1266:100000", "--whole", "100000")
-# A job in the background ignores SIGINT; Python then leaves it ignored.
-LISTENING = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
 
 
 def start(arguments: tuple[str, ...], folder: Path) -> subprocess.Popen[str]:
     """A module's command whose temporary things are in a folder of their own."""
     _, module, *rest = arguments
-    code = f"{LISTENING} sys.argv = sys.argv[:1] + {rest}; runpy._run_module_as_main({module!r}, 0)"
+    code = f"import runpy, sys; sys.argv[1:] = {rest}; runpy._run_module_as_main({module!r}, 0)"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=PROJECT,
@@ -215,8 +213,6 @@ def test_ctrl_c_while_python_imports_has_no_traceback_and_never_code_1(
 ) -> None:
     (tmp_path / library).mkdir()
     (tmp_path / library / "__init__.py").write_text(SLOW_TO_IMPORT)
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a process would inherit that
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [sys.executable, *words],
         cwd=PROJECT,
@@ -257,7 +253,7 @@ run_command(main)
 def test_an_interruption_waits_for_the_boundary_and_a_second_one_does_not(
     name: str, times: str
 ) -> None:
-    script = [sys.executable, "-c", LISTENING + WAITS.format(name=name), times]
+    script = [sys.executable, "-c", WAITS.format(name=name), times]
     done = subprocess.run(script, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "goes on\n")
     assert "again to stop at once" in done.stderr
