@@ -18,7 +18,7 @@ from typing import final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from twofold.spec import threefry
 
@@ -64,16 +64,26 @@ def words_of(key: Array) -> Words:
 
 @partial(jax.jit, inline=True)  # one program where nothing else compiles it
 def threefry_2x32(keys: Words, low: Array) -> Words:
-    """Encrypt the counters `(0, low)` under `keys`; uint32, `low` of any shape."""
-    schedule = (*keys, keys[0] ^ keys[1] ^ jnp.uint32(threefry.PARITY))
-    x, y = schedule[0], low + schedule[1]
+    """Encrypt the counters `(0, low)` under `keys`; uint32, `low` of any shape.
+
+    In the operations of `lax`, since every start traces them: with `x + y` the first step of
+    `lesson` makes 375,000 calls of Python instead of 332,000 (JAX 0.10).
+    """
+    parity = np.uint32(threefry.PARITY)
+    schedule = (*keys, lax.bitwise_xor(lax.bitwise_xor(keys[0], keys[1]), parity))
+    x, y = lax.broadcast(schedule[0], low.shape), lax.add(low, schedule[1])
     for group in range(5):
         for rotation in threefry.ROTATIONS[group % 2]:
-            x = x + y
-            y = (y << jnp.uint32(rotation) | y >> jnp.uint32(32 - rotation)) ^ x
-        x = x + schedule[(group + 1) % 3]
-        y = y + (schedule[(group + 2) % 3] + jnp.uint32(group + 1))
+            x = lax.add(x, y)
+            y = lax.bitwise_xor(_rotated(y, rotation), x)
+        x = lax.add(x, schedule[(group + 1) % 3])
+        y = lax.add(y, lax.add(schedule[(group + 2) % 3], np.uint32(group + 1)))
     return x, y
+
+
+def _rotated(word: Array, by: int) -> Array:
+    left = lax.shift_left(word, np.uint32(by))
+    return lax.bitwise_or(left, lax.shift_right_logical(word, np.uint32(32 - by)))
 
 
 @final
@@ -97,7 +107,7 @@ class SharedMasks:
 
 def _draws(keys: Words, rows: int, width: int) -> Array:
     """The top bits of a layer's draws (rows, width), as in a uniform float32."""
-    counts = jax.lax.iota(jnp.uint32, rows * width).reshape(rows, width)
+    counts = lax.iota(jnp.uint32, rows * width).reshape(rows, width)
     x, y = threefry_2x32(keys, counts)
     top: Array = (x ^ y) >> jnp.uint32(32 - threefry.MANTISSA_BITS)
     return top

@@ -115,7 +115,7 @@ def test_a_processor_of_which_linux_says_nothing_is_told_by_python(
 
 
 @pytest.mark.slow
-def test_a_second_training_in_jax_finds_its_programs_whatever_became_of_them(
+def test_a_second_command_in_jax_finds_its_programs_whatever_became_of_them(
     tmp_path: Path,
 ) -> None:
     """Found, cut short or empty: the model has the same bits each time."""
@@ -124,13 +124,16 @@ def test_a_second_training_in_jax_finds_its_programs_whatever_became_of_them(
 
     said: list[str] = []
 
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "twofold", *words]
+        done = subprocess.run(line, env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done
+
     def model(name: str) -> dict[str, bytes]:
         run = tmp_path / name
         words = ["train", "diabetes", "--engine", "flax:scan", "--output", str(run)]
-        options = ["--set", "training.epochs=2", "--set", "device=cpu"]
-        command = [sys.executable, "-m", "twofold", *words, *options]
-        done = subprocess.run(command, env=variables, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        done = command(*words, "--set", "training.epochs=2", "--set", "device=cpu")
         said.append(done.stderr)
         tensors = load_file(run / "model.safetensors")
         return {each: array.tobytes() for each, array in tensors.items()}
@@ -152,3 +155,11 @@ def test_a_second_training_in_jax_finds_its_programs_whatever_became_of_them(
     assert model("fourth") == first
     assert "UserWarning" not in said[0] + said[1]
     assert "cache entry for 'jit_loop'" in said[2]  # JAX says so, compiles, and leaves the file
+
+    for path in after_first:
+        path.unlink()
+    answer = ("evaluate", str(tmp_path / "first" / "model.safetensors"))
+    score, of_answers = command(*answer).stdout, kept()
+    assert of_answers  # what answers compile is kept as well
+    assert command(*answer).stdout == score
+    assert kept() == of_answers

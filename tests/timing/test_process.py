@@ -272,3 +272,10 @@ def test_every_worker_gets_the_same_threads_and_an_empty_compile_cache(
     assert variables[worker.CPUS_VARIABLE] == "2,5"
     assert variables["TORCHINDUCTOR_CACHE_DIR"] == "/empty"
     assert "JAX_COMPILATION_CACHE_DIR" not in variables
+
+
+def test_a_worker_may_keep_bytecode_as_an_installed_package_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in worker_environment([0], "/empty")

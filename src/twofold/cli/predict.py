@@ -90,11 +90,17 @@ def evaluate(
 
 
 def _opened(path: Path, engine: str | None) -> tuple[Session, Model]:
+    from twofold.backends.programs import keep_programs
+    from twofold.engines.registry import find_engine
     from twofold.runs import model_file
     from twofold.runs.answering import open_model
 
     trained = model_file.load(path)
-    return open_model(trained, engine or trained.engine), trained
+    name = engine or trained.engine
+    owner, description = find_engine(name)
+    if not description.processes:
+        keep_programs(owner)
+    return open_model(trained, name), trained
 
 
 def _logits(session: Session, trained: Model, table: Path) -> Iterator[Array]:
