@@ -132,11 +132,23 @@ def through(layers: Iterable[Any], hidden: Array, mode: Mode) -> Array:
 
 @dataclass(frozen=True)
 class Making:
-    """What layers are made with: the dtype they compute in, that of their parameters, keys."""
+    """What layers are made with: the dtype they compute in, that of their parameters, keys.
+
+    `replaced` says that the parameters' first values are never used.
+    """
 
     dtype: jnp.dtype[Any]
     param_dtype: jnp.dtype[Any]
     rngs: nnx.Rngs
+    replaced: bool
+
+    def initializer(self, option: str) -> dict[str, Any]:
+        """The option of a layer that draws its first values; empty where they are Flax's own.
+
+        Zeros where they are replaced: tracing Flax's own was 71,000 of the 181,000 calls of Python
+        in which `lesson` is opened (Flax 0.12).
+        """
+        return {option: nnx.initializers.zeros} if self.replaced else {}
 
 
 def build_layers(placed: Iterable[Placed], making: Making) -> nnx.List[Any]:
@@ -154,6 +166,7 @@ def _linear(placed: Placed, making: Making) -> nnx.Module:
         param_dtype=making.param_dtype,
         precision=jax.lax.Precision.HIGHEST,
         rngs=making.rngs,
+        **making.initializer("kernel_init"),
     )
 
 
@@ -166,6 +179,7 @@ def _embedding(placed: Placed, making: Making) -> nnx.Module:
         dtype=making.dtype,
         param_dtype=making.param_dtype,
         rngs=making.rngs,
+        **making.initializer("embedding_init"),
     )
     return Embedding(layer.numbers(placed.width), table)
 

@@ -27,7 +27,8 @@ class Network(nnx.Module):
     def __init__(self, experiment: Experiment, *, rngs: nnx.Rngs) -> None:
         self.dtype = jnp.dtype(experiment.parameter_dtype)
         mixed = experiment.precision == "mixed_bfloat16"
-        making = Making(jnp.dtype(jnp.bfloat16) if mixed else self.dtype, self.dtype, rngs)
+        computing = jnp.dtype(jnp.bfloat16) if mixed else self.dtype
+        making = Making(computing, self.dtype, rngs, replaced=experiment.rng == "shared")
         self.layers = build_layers(placed(experiment.model), making)
 
     def __call__(self, inputs: Array, draws: Draws = NO_DRAWS, *, training: bool = False) -> Array:
